@@ -1,0 +1,34 @@
+"""A click group and command that print this project's errors as one line instead of a traceback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from acne_runtime.errors import AcneEdgeError
+
+
+def _as_click_error(error: Exception) -> click.ClickException:
+    if isinstance(error, OSError) and error.filename is not None:
+        return click.ClickException(f"{error.filename}: {error.strerror}")
+    return click.ClickException(str(error))
+
+
+class Command(click.Command):
+    """A command whose `AcneEdgeError` and `OSError` become one line on standard error and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; see `click.Command.invoke`."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # click ends quietly when the reader of a pipe has gone
+        except (AcneEdgeError, OSError) as error:
+            raise _as_click_error(error) from error
+
+
+class Group(click.Group):
+    """A group of `Command`s."""
+
+    command_class = Command

@@ -1,0 +1,19 @@
+"""Errors meant for people: one line that names the file, flag or value and the way out."""
+
+from __future__ import annotations
+
+
+class AcneEdgeError(Exception):
+    """Base of every error this project raises on purpose; the commands print its message and exit with 1."""
+
+
+class SourceError(AcneEdgeError):
+    """A photograph, folder, video or camera cannot be read."""
+
+
+class ModelError(AcneEdgeError):
+    """A model file or its manifest is missing, damaged, or does not fit the other."""
+
+
+class BackendError(AcneEdgeError):
+    """An inference backend or device is missing or refuses the model."""

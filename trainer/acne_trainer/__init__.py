@@ -1,0 +1,1 @@
+"""Acne Edge trainer: from labelled photographs to a Keras model, its manifest and its report."""

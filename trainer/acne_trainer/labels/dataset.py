@@ -1,0 +1,69 @@
+"""The form every label reader ends in: photographs, each with its boxes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from acne_runtime.errors import SourceError
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One photograph and what is marked on it.
+
+    Attributes:
+        path: The photograph.
+        boxes: `[n, 4]` float32, `xyxy`, pixels of the photograph.
+        classes: `[n]` int32, indices into the data set's class names.
+    """
+
+    path: Path
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.int32]
+
+    def presence(self, class_count: int) -> NDArray[np.float32]:
+        """Returns `[class_count]` float32: 1 where the photograph has at least one box of the class."""
+        present = np.zeros(class_count, np.float32)
+        present[self.classes] = 1
+        return present
+
+    def image(self) -> NDArray[np.uint8]:
+        """Reads the photograph: `[height, width, 3]` uint8 BGR.
+
+        Raises:
+            SourceError: It cannot be decoded.
+        """
+        image = cv2.imread(str(self.path), cv2.IMREAD_COLOR)
+        if image is None:
+            raise SourceError(f"{self.path}: this photograph cannot be decoded; take it out of the data set")
+        return image  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One split of a labelled set.
+
+    Attributes:
+        path: Where it was read from.
+        classes: Class names; their position is the index that boxes carry.
+        samples: In the order of the label file.
+    """
+
+    path: Path
+    classes: tuple[str, ...]
+    samples: tuple[Sample, ...]
+
+    def fingerprint(self) -> str:
+        """Returns a SHA-256 over class names, file names, boxes and classes (not over pixels)."""
+        digest = hashlib.sha256("\n".join(self.classes).encode())
+        for sample in self.samples:
+            digest.update(sample.path.name.encode())
+            digest.update(sample.boxes.tobytes())
+            digest.update(sample.classes.tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,90 @@
+"""Everything that decides a training run, typed, and saved with the run as `config.toml`."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomli_w
+
+from acne_runtime import files
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one training run.
+
+    Attributes:
+        model: `cnn` or `yolov8-xs`.
+        data: Folder with the splits `train`, `valid` and `test`.
+        epochs: Most passes over the training photographs.
+        patience: Validations without a better model after which training stops.
+        validate_every: Epochs between two validations.
+        batch_size: Photographs (`cnn`) or crops (`yolov8-xs`) in a step.
+        learning_rate: Adam's peak rate.
+        warmup_steps: Steps over which the rate rises linearly from 0.
+        final_rate: Where a half cosine over all epochs ends, as a fraction of `learning_rate`; 1 keeps it constant.
+        average_decay: Decay a step of the exponential moving average of the weights; 0 keeps the weights themselves.
+        seed: Seeds weights, shuffling and augmentation.
+        input_size: Side of the model's square input in pixels.
+        crop_size: Side of the detector's training crops in pixels.
+        crops_per_photo: Crops taken from each photograph in an epoch.
+        whole_every: Every so many steps the detector sees a batch of whole photographs with as many pixels; 0 never.
+    """
+
+    model: str
+    data: str
+    epochs: int
+    patience: int
+    validate_every: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int
+    final_rate: float
+    average_decay: float
+    seed: int
+    input_size: int
+    crop_size: int = 0
+    crops_per_photo: int = 0
+    whole_every: int = 0
+
+    def save(self, file: Path) -> None:
+        """Writes TOML."""
+        files.write_atomically(file, tomli_w.dumps(dataclasses.asdict(self)).encode())
+
+
+CNN = Settings(
+    model="cnn",
+    data="",
+    epochs=30,
+    patience=6,
+    validate_every=1,
+    batch_size=32,
+    learning_rate=1e-3,
+    warmup_steps=0,
+    final_rate=1.0,
+    average_decay=0.0,
+    seed=0,
+    input_size=416,
+)
+
+YOLOV8_XS = Settings(
+    model="yolov8-xs",
+    data="",
+    epochs=40,
+    patience=8,
+    validate_every=2,
+    batch_size=16,
+    learning_rate=1e-3,
+    warmup_steps=300,
+    final_rate=0.02,
+    average_decay=0.998,
+    seed=0,
+    input_size=640,
+    crop_size=256,
+    crops_per_photo=2,
+    whole_every=4,
+)
+
+DEFAULTS = {settings.model: settings for settings in (CNN, YOLOV8_XS)}
