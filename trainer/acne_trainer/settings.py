@@ -72,7 +72,7 @@ CNN = Settings(
 YOLOV8_XS = Settings(
     model="yolov8-xs",
     data="",
-    epochs=40,
+    epochs=32,
     patience=8,
     validate_every=2,
     batch_size=16,
@@ -84,7 +84,7 @@ YOLOV8_XS = Settings(
     input_size=640,
     crop_size=256,
     crops_per_photo=2,
-    whole_every=4,
+    whole_every=3,
 )
 
 DEFAULTS = {settings.model: settings for settings in (CNN, YOLOV8_XS)}

@@ -1,0 +1,34 @@
+"""Non-maximum suppression: of boxes that show the same lesion, the best stays."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from acne_runtime.decode import Candidates
+
+MOST_CANDIDATES = 4096
+"""Best candidates looked at; the cost grows with their square and no photograph shows that many lesions."""
+
+
+def suppress(candidates: Candidates, iou: float, most: int) -> Candidates:
+    """Keeps, class by class, boxes that no better box of that class overlaps by more than `iou`.
+
+    Args:
+        candidates: In any order.
+        iou: Largest intersection over union of two boxes kept, 0 to 1.
+        most: Most boxes kept over all classes.
+
+    Returns:
+        The survivors, best score first; equal scores keep the order they came in.
+    """
+    order = np.argsort(-candidates.scores, kind="stable")[:MOST_CANDIDATES]
+    boxes, scores, classes = (part[order] for part in candidates)
+    if not len(boxes):
+        return candidates
+    # OpenCV tells classes apart by moving each to a place of its own, which holds for coordinates from 0 on only.
+    corner = boxes[:, :2] - boxes[:, :2].min(axis=0)
+    as_xywh = np.concatenate([corner, boxes[:, 2:] - boxes[:, :2]], axis=1)
+    kept = cv2.dnn.NMSBoxesBatched(as_xywh, scores, classes.astype(np.int32), 0.0, iou)
+    chosen = np.sort(np.asarray(kept, np.int64).ravel())[:most]
+    return Candidates(boxes[chosen], scores[chosen], classes[chosen])

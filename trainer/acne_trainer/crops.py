@@ -1,0 +1,96 @@
+"""What the detector sees in training: crops at the photographs' own resolution, and whole photographs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from acne_runtime.manifest import InputSpec
+from acne_runtime.preprocess import preprocess
+from acne_trainer.labels.dataset import Sample
+
+PAD_VALUE = 114
+
+_CENTRED_SHARE = 0.75
+"""Share of crops placed around a lesion; the rest lie anywhere, so that the detector sees bare skin too."""
+_SCALE = (0.6, 1.7)
+"""Range of the scale jitter, log-uniform."""
+_LEAST_VISIBLE = 0.3
+"""A lesion cut by the crop's edge stays marked while this share of its area is visible."""
+_LEAST_SIDE = 2.0
+"""Pixels; a smaller remainder is not marked."""
+_HUE, _SATURATION, _VALUE = 4, 0.4, 0.35
+"""Colour jitter: hue in OpenCV's half degrees (skin's own range is narrow), the others relative."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One training image.
+
+    Attributes:
+        image: `[size, size, 3]` uint8 RGB.
+        boxes: `[n, 4]` float32 `xyxy`, pixels of `image`.
+        classes: `[n]` int32.
+    """
+
+    image: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.int32]
+
+
+def random_crop(sample: Sample, size: int, rng: np.random.Generator) -> View:
+    """Cuts a square of `size` pixels out of the photograph: jittered in scale, flipped both ways, jittered in colour."""
+    photograph = sample.image()
+    height, width = photograph.shape[:2]
+    scale = float(np.exp(rng.uniform(*np.log(_SCALE))))
+    reach = size / scale / 2
+    if len(sample.boxes) and rng.random() < _CENTRED_SHARE:
+        box = sample.boxes[rng.integers(len(sample.boxes))]
+        centre = (box[:2] + box[2:]) / 2 + rng.uniform(-0.8, 0.8, 2) * reach
+    else:
+        centre = rng.uniform(0, (width, height))
+    # A window that hangs over the edge shows padding instead of skin: keep it inside where it fits.
+    for axis, side in enumerate((width, height)):
+        centre[axis] = np.clip(centre[axis], reach, side - reach) if side >= 2 * reach else side / 2
+    flip = np.where(rng.random(2) < 0.5, -1.0, 1.0)
+    matrix = np.zeros((2, 3))
+    matrix[:, :2] = np.diag(flip * scale)
+    matrix[:, 2] = size / 2 - flip * scale * centre
+    image = cv2.warpAffine(photograph, matrix, (size, size), borderValue=(PAD_VALUE,) * 3)
+    corners = sample.boxes.reshape(-1, 2, 2) * matrix[:, :2].diagonal() + matrix[:, 2]
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
+    boxes, classes = _clip(boxes, sample.classes, size)
+    return View(_jitter_colour(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), rng), boxes, classes)
+
+
+def whole(sample: Sample, spec: InputSpec, rng: np.random.Generator) -> View:
+    """Takes the whole photograph as the device will see it, flipped left to right half the time, jittered in colour."""
+    tensor, placement = preprocess(sample.image(), spec)
+    image, boxes = tensor[0], placement.to_input(sample.boxes)
+    if rng.random() < 0.5:
+        image = image[:, ::-1]
+        boxes = np.stack([spec.width - boxes[:, 2], boxes[:, 1], spec.width - boxes[:, 0], boxes[:, 3]], axis=1)
+    return View(_jitter_colour(image, rng), boxes, sample.classes)
+
+
+def _clip(
+    boxes: NDArray[np.float32], classes: NDArray[np.int32], size: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    inside = np.clip(boxes, 0, size)
+    sides, full_sides = inside[:, 2:] - inside[:, :2], boxes[:, 2:] - boxes[:, :2]
+    visible = sides.prod(axis=1) >= _LEAST_VISIBLE * full_sides.prod(axis=1)
+    kept = visible & (sides.min(axis=1, initial=np.inf) >= _LEAST_SIDE)
+    return inside[kept], classes[kept]
+
+
+def _jitter_colour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    levels = np.arange(256)
+    hue = (levels + rng.uniform(-_HUE, _HUE)) % 180
+    saturation = np.clip(levels * rng.uniform(1 - _SATURATION, 1 + _SATURATION), 0, 255)
+    value = np.clip(levels * rng.uniform(1 - _VALUE, 1 + _VALUE), 0, 255)
+    table = np.stack([hue, saturation, value], axis=-1).astype(np.uint8)[None]
+    hsv = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), table)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)  # type: ignore[return-value]

@@ -1,0 +1,88 @@
+"""The detector's objective: binary cross-entropy, complete IoU and distribution focal loss.
+
+KerasCV's own objective for this architecture trains poorly (keras-cv issues 2442, 2333, 2522); this one follows the
+papers, with YOLOv8's weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from acne_trainer.assignment import assign
+from acne_trainer.boxes import anchor_points, complete_iou
+
+BOX_WEIGHT = 7.5
+CLASS_WEIGHT = 0.5
+DISTRIBUTION_WEIGHT = 1.5
+
+
+def detection_loss(
+    heads: Mapping[str, tf.Tensor],
+    true_boxes: tf.Tensor,
+    true_classes: tf.Tensor,
+    strides: tuple[int, ...],
+    bins: int,
+) -> dict[str, tf.Tensor]:
+    """Returns the scalars `loss` (to minimise), `box_loss`, `class_loss` and `dfl_loss`, float32.
+
+    Args:
+        heads: Per stride s, `box_s` `[batch, h, w, 4 * bins]` and `score_s` `[batch, h, w, classes]` logits.
+        true_boxes: `[batch, lesions, 4]` float32, `xyxy` pixels; rows of padding have no area.
+        true_classes: `[batch, lesions]` int32.
+        strides: Pixels a cell, finest first.
+        bins: Bins of each side's distance distribution.
+    """
+    finest = heads[f"box_{strides[0]}"]
+    batch, rows, columns = tf.unstack(tf.shape(finest)[:3])
+    centres, cell_strides = anchor_points(rows * strides[0], columns * strides[0], strides)
+    distances = tf.concat(
+        [tf.reshape(tf.cast(heads[f"box_{s}"], tf.float32), [batch, -1, 4, bins]) for s in strides], axis=1
+    )
+    classes = heads[f"score_{strides[0]}"].shape[-1]
+    logits = tf.concat(
+        [tf.reshape(tf.cast(heads[f"score_{s}"], tf.float32), [batch, -1, classes]) for s in strides], axis=1
+    )
+
+    sides = tf.linalg.matvec(tf.nn.softmax(distances), tf.range(bins, dtype=tf.float32)) * cell_strides[:, None]
+    boxes = tf.concat([centres - sides[..., :2], centres + sides[..., 2:]], axis=-1)
+    target = assign(tf.sigmoid(logits), boxes, centres, true_boxes, true_classes, float(strides[0]))
+
+    strength = tf.reduce_sum(target.scores, axis=-1)
+    total = tf.maximum(tf.reduce_sum(strength), 1.0)
+    class_loss = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(target.scores, logits)) / total
+
+    # Boxes are learnt by the cells that own a lesion only; the rest is not even computed.
+    owned = tf.where(strength > 0)
+    weight = tf.gather_nd(strength, owned)
+    box, true_box = tf.gather_nd(boxes, owned), tf.gather_nd(target.boxes, owned)
+    cell = owned[:, 1]
+    box_loss = tf.reduce_sum(weight * (1.0 - complete_iou(box, true_box))) / total
+
+    centre, stride = tf.gather(centres, cell), tf.gather(cell_strides, cell)[:, None]
+    true_sides = tf.concat([centre - true_box[:, :2], true_box[:, 2:] - centre], axis=-1) / stride
+    dfl = distribution_focal_loss(tf.gather_nd(distances, owned), true_sides)
+    dfl_loss = tf.reduce_sum(weight * tf.reduce_mean(dfl, axis=-1)) / total
+
+    loss = BOX_WEIGHT * box_loss + CLASS_WEIGHT * class_loss + DISTRIBUTION_WEIGHT * dfl_loss
+    return {"loss": loss, "box_loss": box_loss, "class_loss": class_loss, "dfl_loss": dfl_loss}
+
+
+def distribution_focal_loss(logits: tf.Tensor, distances: tf.Tensor) -> tf.Tensor:
+    """Returns the cross-entropy against the two bins around each true distance (Li et al. 2020, eq. 6).
+
+    Args:
+        logits: `[..., bins]`.
+        distances: `[...]` in strides; clipped to what the bins can express.
+    """
+    bins = logits.shape[-1]
+    distances = tf.clip_by_value(distances, 0.0, bins - 1 - 0.01)
+    below = tf.floor(distances)
+    share_above = distances - below
+    below = tf.cast(below, tf.int32)
+
+    def crossentropy(labels: tf.Tensor) -> tf.Tensor:
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+    return crossentropy(below) * (1.0 - share_above) + crossentropy(below + 1) * share_above

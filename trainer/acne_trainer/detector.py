@@ -1,0 +1,76 @@
+"""KerasCV's YOLOv8 detector (Experiment II). The only module that imports `keras_cv`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras_cv.models import YOLOV8Backbone, YOLOV8Detector
+
+STRIDES = (8, 16, 32)
+BINS = 16
+"""Bins of each side's distance distribution: distances from 0 to 15 strides (DFL, Li et al. 2020)."""
+
+# Written out because KerasCV's presets contact a model hub even when no weights are asked for.
+_SIZES: dict[str, dict[str, Any]] = {
+    "yolov8-xs": {"stackwise_channels": [32, 64, 128, 256], "stackwise_depth": [1, 2, 2, 1], "fpn_depth": 1},
+}
+
+_EXPECTED_OBJECTS = 5
+"""Objects expected on a photograph, for the first scores; YOLOv8's own figure."""
+
+
+def build_detector(name: str, class_count: int, input_size: int) -> keras.Model:
+    """Builds `YOLOV8Detector` and returns the part of it that is trained and exported: backbone, neck and raw heads.
+
+    KerasCV joins boxes and scores into one tensor; here they stay apart, since under int8 one shared scale would leave
+    the scores a few levels. The class heads start at the frequency of lesions instead of at one half, and the box heads
+    at small boxes instead of boxes 15 cells wide.
+
+    Args:
+        name: `yolov8-xs`.
+        class_count: Number of lesion types.
+        input_size: Side in pixels of the photographs to expect, for the initial scores.
+
+    Returns:
+        A flat functional model of stock layers from `image` `[batch, height, width, 3]` float32 RGB, 0 to 255, to a
+        dictionary with, per stride s, `box_s` `[batch, h, w, 64]` distance logits and `score_s`
+        `[batch, h, w, class_count]` class logits. Height and width are multiples of 32.
+    """
+    size = _SIZES[name]
+    backbone = YOLOV8Backbone(
+        stackwise_channels=size["stackwise_channels"],
+        stackwise_depth=size["stackwise_depth"],
+        include_rescaling=True,
+        activation="swish",
+        input_shape=(None, None, 3),
+    )
+    detector = YOLOV8Detector(
+        backbone=backbone, num_classes=class_count, bounding_box_format="xyxy", fpn_depth=size["fpn_depth"]
+    )
+    heads = {}
+    for level, stride in enumerate(STRIDES, start=1):
+        box_layer = detector.get_layer(f"yolo_v8_head_{level}_box_3_conv")
+        class_layer = detector.get_layer(f"yolo_v8_head_{level}_class_3_conv")
+        box_layer.bias.assign(np.tile(-0.5 * np.arange(BINS), 4))  # the expected distance is 1.5 strides
+        class_layer.bias.assign(
+            np.full(class_count, math.log(_EXPECTED_OBJECTS / class_count / (input_size / stride) ** 2))
+        )
+        heads[f"box_{stride}"] = box_layer.output
+        heads[f"score_{stride}"] = class_layer.output
+    image = keras.Input((None, None, 3), name="image")
+    outputs = _replay(keras.Model(detector.inputs, heads), image)
+    return keras.Model(image, outputs, name=name.replace("-", "_"))
+
+
+def _replay(model: keras.Model, tensor: Any) -> Any:
+    """Calls the model's own layers on `tensor`, nested models dissolved, so that what is saved is one flat graph."""
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        return _replay(layer, args[0]) if isinstance(layer, keras.Model) else layer(*args, **kwargs)
+
+    return keras.models.clone_model(
+        model, input_tensors=[tensor], clone_function=lambda layer: layer, call_function=call
+    ).output
