@@ -111,7 +111,10 @@ class Manifest:
         _check(self.input.dtype in ("uint8", "float32"), f"unknown input dtype {self.input.dtype!r}")
         _check(0.0 < self.nms_iou <= 1.0, f"nms_iou {self.nms_iou} not within 0 to 1")
         if self.task == "multilabel":
-            _check([o.kind for o in self.outputs] == ["label"], "a multilabel model has one output, of kind label")
+            _check(
+                [o.kind for o in self.outputs] == ["label"],
+                "a multilabel model has one output, of kind label",
+            )
         else:
             strides = [o.stride for o in self.outputs if o.kind == "box"]
             _check(self.bins > 1, "a detection model needs bins > 1")

@@ -34,9 +34,7 @@ class Model:
         thresholds = manifest.thresholds if score_threshold is None else [score_threshold] * len(manifest.classes)
         self.thresholds: NDArray[np.float32] = np.asarray(thresholds, np.float32)
 
-    def __call__(
-        self, image: NDArray[np.uint8], *, source: str = "", frame: int = 0, time_s: float = 0.0
-    ) -> Result:
+    def __call__(self, image: NDArray[np.uint8], *, source: str = "", frame: int = 0, time_s: float = 0.0) -> Result:
         """Looks at one photograph.
 
         Args:

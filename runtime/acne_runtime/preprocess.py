@@ -36,7 +36,8 @@ class Placement:
         offset = np.array([self.left, self.top] * 2, np.float32)
         scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
         limit = np.array([self.width, self.height] * 2, np.float32)
-        return np.clip((boxes - offset) / scale, 0, limit)
+        mapped: NDArray[np.float32] = np.clip((boxes - offset) / scale, 0, limit)
+        return mapped
 
     def to_input(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         """Maps `xyxy` boxes `[n, 4]` from photograph pixels to input pixels."""
@@ -69,9 +70,11 @@ def preprocess(image: NDArray[np.uint8], spec: InputSpec) -> tuple[NDArray[np.ui
     if (new_width, new_height) != (spec.width, spec.height):
         tensor.fill(spec.pad_value)
     if (new_width, new_height) != (width, height):
-        image = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
+        resized = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
+    else:
+        resized = image
     # Three channels change places after the resize, when there are fewest pixels to move.
-    cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=tensor[0, top : top + new_height, left : left + new_width])
+    cv2.cvtColor(resized, cv2.COLOR_BGR2RGB, dst=tensor[0, top : top + new_height, left : left + new_width])
 
     placement = Placement(new_width / width, new_height / height, left, top, width, height)
     if spec.dtype == "float32":

@@ -117,7 +117,8 @@ class Loop:
         return self.average
 
     def _run_epoch(self, epoch: int) -> dict[str, float]:
-        started, sums = time.monotonic(), {}
+        started = time.monotonic()
+        sums: dict[str, float] = {}
         for step, (images, targets) in enumerate(self.work.batches(epoch), start=1):
             losses = {name: float(value) for name, value in self._step(images, targets).items()}
             if not math.isfinite(losses["loss"]):

@@ -1,0 +1,108 @@
+"""Makes a trained Keras graph as plain as inference needs it, without changing its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+
+def simplify(model: keras.Model) -> keras.Model:
+    """Returns a model with the same answers and less work.
+
+    - Batch normalisation moves into the convolution before it; where there is none, it becomes a 1x1 depthwise
+      convolution, one operation instead of a multiplication and an addition.
+    - The input's scaling by 1/255 moves into the first convolution (padding with zeros stays padding with zeros).
+    - Dropout goes.
+
+    An operation that takes over another's output takes over its name, so that activation ranges recorded on the
+    trained model still fit.
+
+    Args:
+        model: A functional model in which each layer is called once, as loaded from a file.
+    """
+    producer = {id(tensor): op for op in model.operations for tensor in keras.tree.flatten(op.output)}
+    consumers: dict[str, list[Any]] = {op.name: [] for op in model.operations}
+    for op in model.operations:
+        for tensor in keras.tree.flatten(op.input) if not isinstance(op, layers.InputLayer) else ():
+            consumers[producer[id(tensor)].name].append(op)
+
+    input_scale = {}
+    dropped = set()
+    norms = {}
+    for op in model.operations:
+        if isinstance(op, layers.Dropout):
+            dropped.add(op.name)
+        elif isinstance(op, layers.Rescaling) and op.offset == 0:
+            first = list(_convolutions_after(op, consumers))
+            if all(isinstance(one, layers.Conv2D) for one in first):
+                dropped.add(op.name)
+                input_scale |= {one.name: op.scale for one in first}
+        elif isinstance(op, layers.BatchNormalization):
+            before = producer[id(op.input)]
+            if _is_plain_convolution(before) and len(consumers[before.name]) == 1:
+                dropped.add(op.name)
+                norms[before.name] = op
+
+    made: list[tuple[layers.Layer, list[NDArray[np.float32]]]] = []
+
+    def replace(layer: layers.Layer) -> layers.Layer:
+        if isinstance(layer, layers.Conv2D) and (layer.name in norms or layer.name in input_scale):
+            norm = norms.get(layer.name)
+            new = layers.Conv2D.from_config(
+                {**layer.get_config(), "use_bias": True, "name": norm.name if norm is not None else layer.name}
+            )
+            made.append((new, _folded(layer, norm, input_scale.get(layer.name, 1.0))))
+            return new
+        if isinstance(layer, layers.BatchNormalization) and layer.name not in dropped and len(layer.output.shape) == 4:
+            gain, offset = _affine(layer)
+            new = layers.DepthwiseConv2D(1, name=layer.name)
+            made.append((new, [gain.reshape(1, 1, -1, 1), offset]))
+            return new
+        return layer
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        # A replaced convolution bears its norm's name: what is dropped is known by name and kind.
+        if layer.name in dropped and not isinstance(layer, layers.Conv2D):
+            return args[0]
+        return layer(*args, **kwargs)
+
+    simple = keras.models.clone_model(model, clone_function=replace, call_function=call)
+    for layer, weights in made:
+        layer.set_weights(weights)
+    return simple
+
+
+def _convolutions_after(op: Any, consumers: dict[str, list[Any]]) -> Iterable[Any]:
+    for one in consumers[op.name]:
+        if isinstance(one, layers.ZeroPadding2D):
+            yield from _convolutions_after(one, consumers)
+        else:
+            yield one
+
+
+def _is_plain_convolution(op: Any) -> bool:
+    return type(op) is layers.Conv2D and op.activation is keras.activations.linear
+
+
+def _affine(norm: layers.BatchNormalization) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns a batch normalisation at inference as gain and offset, `[channels]` each (float64 arithmetic)."""
+    gamma, beta, mean, variance = (np.asarray(value, np.float64) for value in norm.get_weights())
+    gain = gamma / np.sqrt(variance + norm.epsilon)
+    return gain.astype(np.float32), (beta - mean * gain).astype(np.float32)
+
+
+def _folded(
+    convolution: layers.Conv2D, norm: layers.BatchNormalization | None, input_scale: float
+) -> list[NDArray[np.float32]]:
+    kernel, *bias = convolution.get_weights()
+    kernel = kernel * np.float32(input_scale)
+    offset = bias[0] if bias else np.zeros(kernel.shape[-1], np.float32)
+    if norm is None:
+        return [kernel, offset]
+    gain, shift = _affine(norm)
+    return [kernel * gain, offset * gain + shift]

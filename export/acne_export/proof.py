@@ -1,0 +1,99 @@
+"""No file is handed over before its answers were compared with those of the model it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from acne_runtime.errors import ModelError
+
+PARITY = 1e-5
+"""Largest error of a float32 conversion, relative to the largest value of that output (at least 1)."""
+LEAST_COSINE = 0.98
+"""Least cosine between an int8 model's output and its source's; a broken scale falls far below."""
+LARGEST_INT8_SHARE = 0.35
+"""Largest size of an int8 file, as a share of the float32 file."""
+
+
+class ProofError(ModelError):
+    """A converted file does not answer as its source does."""
+
+
+def keras_outputs(model: keras.Model, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    """Returns the source's own answer."""
+    outputs = model(image.astype(np.float32), training=False)
+    return {name: np.asarray(output) for name, output in outputs.items()}
+
+
+def prove_float32(source: Mapping[str, NDArray[Any]], converted: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """Compares a float32 conversion with its source.
+
+    Returns:
+        `max_error`: the largest difference, relative to the largest value of that output (at least 1).
+
+    Raises:
+        ProofError: An output is missing, has another shape, is not finite, or differs by more than `PARITY`.
+    """
+    worst = 0.0
+    for name, expected, got in _pairs(source, converted):
+        error = float(np.abs(expected - got).max() / max(1.0, np.abs(expected).max()))
+        if error > PARITY:
+            raise ProofError(f"output {name!r} differs from the Keras model by {error:.2g}, more than {PARITY:g}")
+        worst = max(worst, error)
+    return {"max_error": worst}
+
+
+def prove_int8(
+    source: Mapping[str, NDArray[Any]], converted: Mapping[str, NDArray[Any]], file: Path, float32_bytes: int
+) -> dict[str, float]:
+    """Compares an int8 conversion with its source, and looks at what the converter made of it.
+
+    Returns:
+        `min_cosine` over the outputs, and `mean_error` of the scores (absolute).
+
+    Raises:
+        ProofError: As for float32, or a float operation is left, or the file is too large to be int8.
+    """
+    for name in _float_tensors(file):
+        raise ProofError(f"tensor {name!r} is still float32: the converter left an operation unquantized")
+    share = file.stat().st_size / float32_bytes
+    if share > LARGEST_INT8_SHARE:
+        raise ProofError(f"the file has {share:.0%} of the float32 size; int8 weights take about a quarter")
+    cosines, errors = [], []
+    for name, expected, got in _pairs(source, converted):
+        cosine = float((expected * got).sum() / max(1e-12, np.linalg.norm(expected) * np.linalg.norm(got)))
+        if name.startswith("box") and cosine < LEAST_COSINE:
+            raise ProofError(f"output {name!r} has lost its source's shape: cosine {cosine:.3f} < {LEAST_COSINE}")
+        cosines.append(cosine)
+        if not name.startswith("box"):
+            errors.append(float(np.abs(expected - got).mean()))
+    return {"min_cosine": min(cosines), "mean_score_error": max(errors)}
+
+
+def _pairs(source: Mapping[str, NDArray[Any]], converted: Mapping[str, NDArray[Any]]) -> Any:
+    for name, expected in source.items():
+        if name not in converted:
+            raise ProofError(f"output {name!r} is missing; the file has {sorted(converted)}")
+        got = converted[name]
+        if got.shape != expected.shape:
+            raise ProofError(f"output {name!r} has shape {got.shape} instead of {expected.shape}")
+        if not np.isfinite(got).all():
+            raise ProofError(f"output {name!r} is not finite")
+        yield name, expected, got
+
+
+def _float_tensors(file: Path) -> list[str]:
+    """Returns the float32 tensors of a TFLite file, its outputs excepted."""
+    interpreter = Interpreter(model_path=str(file), experimental_preserve_all_tensors=False)
+    outputs = {detail["index"] for detail in interpreter.get_output_details()}
+    return [
+        detail["name"]
+        for detail in interpreter.get_tensor_details()
+        if detail["dtype"] is np.float32 and detail["index"] not in outputs
+    ]

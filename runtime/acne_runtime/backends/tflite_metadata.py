@@ -1,0 +1,57 @@
+"""Reads one metadata entry of a TFLite file without the converter's schema.
+
+The field numbers are those of TensorFlow's `schema.fbs`: a `Model` holds `buffers` (4) and `metadata` (6), a `Metadata`
+holds `name` (0) and the index `buffer` (1), a `Buffer` holds `data` (0).
+"""
+
+from __future__ import annotations
+
+from flatbuffers import encode, number_types, packer
+from flatbuffers.table import Table
+
+_MODEL_BUFFERS, _MODEL_METADATA = 4, 6
+_METADATA_NAME, _METADATA_BUFFER = 0, 1
+_BUFFER_DATA = 0
+
+
+def read_metadata(file: bytes, name: str) -> bytes | None:
+    """Returns the bytes that lie under `name` in a TFLite file, or None when it has no such entry.
+
+    Raises:
+        ValueError: The file is no TFLite model or is cut off.
+    """
+    if file[4:8] != b"TFL3":
+        raise ValueError("not a TFLite file")
+    try:
+        model = Table(file, encode.Get(packer.uoffset, file, 0))
+        for entry in _tables(model, _MODEL_METADATA):
+            if _bytes(entry, _METADATA_NAME) == name.encode():
+                index = _field(entry, _METADATA_BUFFER)
+                number = entry.Get(number_types.Uint32Flags, index) if index else 0
+                return _bytes(_tables(model, _MODEL_BUFFERS)[number], _BUFFER_DATA)
+    except (IndexError, OverflowError, TypeError) as error:
+        raise ValueError("a damaged TFLite file") from error
+    except Exception as error:  # struct.error, which flatbuffers lets through
+        raise ValueError(f"a damaged TFLite file ({error})") from error
+    return None
+
+
+def _field(table: Table, number: int) -> int:
+    offset = table.Offset(4 + 2 * number)
+    return table.Pos + offset if offset else 0
+
+
+def _tables(table: Table, number: int) -> list[Table]:
+    offset = table.Offset(4 + 2 * number)
+    if not offset:
+        return []
+    start = table.Vector(offset)
+    return [Table(table.Bytes, table.Indirect(start + 4 * i)) for i in range(table.VectorLen(offset))]
+
+
+def _bytes(table: Table, number: int) -> bytes:
+    offset = table.Offset(4 + 2 * number)
+    if not offset:
+        return b""
+    start = table.Vector(offset)
+    return bytes(table.Bytes[start : start + table.VectorLen(offset)])

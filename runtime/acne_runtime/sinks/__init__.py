@@ -1,0 +1,1 @@
+"""Where results go; a sink knows no model."""

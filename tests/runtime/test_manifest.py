@@ -1,0 +1,267 @@
+import dataclasses
+import json
+
+import pytest
+from acne_runtime.errors import ModelError
+from acne_runtime.manifest import InputSpec, Manifest, OutputSpec, manifest_beside
+
+ORIGIN = "models/acne.onnx"
+REQUIRED = {"name", "task", "classes", "input", "outputs", "thresholds"}
+CLASSES = ("comedones", "nodules", "papules", "pustules")
+
+DETECTION = Manifest(
+    name="acne-yolov8-xs",
+    task="detection",
+    classes=CLASSES,
+    input=InputSpec("image", 640, 480, "letterbox", pad_value=7),
+    outputs=(
+        OutputSpec("box_8", "box", 8),
+        OutputSpec("box_16", "box", 16),
+        OutputSpec("score_8", "score", 8),
+        OutputSpec("score_16", "score", 16),
+    ),
+    thresholds=(0.1, 0.25, 0.3, 1.0),
+    bins=16,
+    nms_iou=0.55,
+    max_detections=120,
+    precision="int8",
+    validation={"before": {"ap50": 0.31}, "after": {"ap50": 0.305}},
+    provenance={"licence": "Apache-2.0", "author": "Zoë"},
+    golden={"input": "ab", "output": "cd"},
+)
+MULTILABEL = Manifest(
+    name="acne-cnn",
+    task="multilabel",
+    classes=CLASSES,
+    input=InputSpec("image", 416, 416, "stretch", dtype="float32", scale=1 / 255),
+    outputs=(OutputSpec("label", "label"),),
+    thresholds=(0.5,) * 4,
+)
+BOTH = pytest.mark.parametrize("manifest", [DETECTION, MULTILABEL], ids=lambda m: m.task)
+
+
+def raw(manifest=DETECTION, **changes):
+    return {**json.loads(manifest.to_json()), **changes}
+
+
+def read(value):
+    return Manifest.from_json(json.dumps(value), ORIGIN)
+
+
+@BOTH
+def test_a_manifest_comes_back_from_its_own_json(manifest):
+    assert Manifest.from_json(manifest.to_json(), ORIGIN) == manifest
+
+
+@BOTH
+def test_bytes_are_read_like_text(manifest):
+    assert Manifest.from_json(manifest.to_json().encode(), ORIGIN) == manifest
+
+
+@BOTH
+def test_the_same_manifest_always_gives_the_same_text(manifest):
+    assert Manifest.from_json(manifest.to_json(), ORIGIN).to_json() == manifest.to_json()
+
+
+@BOTH
+def test_the_json_names_every_field(manifest):
+    value = json.loads(manifest.to_json())
+    assert set(value) == {field.name for field in dataclasses.fields(Manifest)}
+    assert set(value["input"]) == {field.name for field in dataclasses.fields(InputSpec)}
+    assert all(set(o) == {field.name for field in dataclasses.fields(OutputSpec)} for o in value["outputs"])
+
+
+def test_fields_with_a_default_may_be_left_out():
+    value = raw(MULTILABEL)
+    for key in set(value) - REQUIRED:
+        del value[key]
+    for key in ("layout", "color", "pad_value"):
+        del value["input"][key]
+    assert read(value) == MULTILABEL
+
+
+INPUT = raw()["input"]
+BOX_8, BOX_16, SCORE_8, SCORE_16 = raw()["outputs"]
+LABEL = {"name": "label", "kind": "label", "stride": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"schema": 2}, "schema 2"),
+        ({"task": "segmentation"}, "unknown task 'segmentation'"),
+        ({"task": None}, "unknown task None"),
+        ({"classes": [], "thresholds": []}, "no classes"),
+        ({"thresholds": [0.5]}, "1 thresholds for 4 classes"),
+        ({"classes": ["acne"]}, "4 thresholds for 1 classes"),
+        ({"thresholds": [0.5, 0.5, 0.5, 1.5]}, r"1\.5.* not within 0 to 1"),
+        ({"thresholds": [-0.1, 0.5, 0.5, 0.5]}, r"-0\.1.* not within 0 to 1"),
+        ({"thresholds": [float("nan"), 0.5, 0.5, 0.5]}, "nan.* not within 0 to 1"),
+        ({"input": {**INPUT, "width": 0}}, "no size"),
+        ({"input": {**INPUT, "height": -480}}, "no size"),
+        ({"input": {**INPUT, "resize": "crop"}}, "unknown resize 'crop'"),
+        ({"input": {**INPUT, "dtype": "int8"}}, "unknown input dtype 'int8'"),
+        ({"input": {**INPUT, "layout": "NCHW"}}, "NCHW"),
+        ({"input": {**INPUT, "color": "BGR"}}, "BGR"),
+        ({"input": {**INPUT, "pad_value": 256}}, "pad_value"),
+        ({"input": {**INPUT, "pad_value": -1}}, "pad_value"),
+        ({"nms_iou": 0}, "nms_iou 0"),
+        ({"nms_iou": 1.01}, r"nms_iou 1\.01"),
+        ({"max_detections": 0}, "max_detections"),
+        ({"max_detections": -1}, "max_detections"),
+        ({"bins": 0}, "bins > 1"),
+        ({"bins": 1}, "bins > 1"),
+        ({"outputs": []}, "one box and one score"),
+        ({"outputs": [BOX_8]}, "one box and one score"),
+        ({"outputs": [SCORE_8]}, "one box and one score"),
+        ({"outputs": [LABEL]}, "one box and one score"),
+        ({"outputs": [BOX_8, SCORE_16]}, "one box and one score"),
+        ({"outputs": [BOX_8, BOX_16, SCORE_8]}, "one box and one score"),
+        ({"outputs": [BOX_8, SCORE_8, SCORE_16]}, "one box and one score"),
+        ({"outputs": [BOX_8, BOX_8, SCORE_8, SCORE_8]}, "one box and one score|twice"),
+        ({"outputs": [BOX_8, SCORE_8, {**BOX_16, "kind": "mask"}]}, "mask"),
+        ({"outputs": [{**BOX_8, "stride": 0}, {**SCORE_8, "stride": 0}]}, "not positive"),
+        ({"outputs": [{**BOX_8, "stride": -8}, {**SCORE_8, "stride": -8}]}, "not positive"),
+    ],
+)
+def test_a_detection_manifest_that_contradicts_itself_is_refused(changes, problem):
+    with pytest.raises(ModelError, match=f"^{ORIGIN}: .*({problem})"):
+        read(raw(DETECTION, **changes))
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [[], [LABEL, {**LABEL, "name": "more"}], [BOX_8, SCORE_8], [{**LABEL, "kind": "score"}]],
+    ids=["none", "two labels", "detection heads", "a score"],
+)
+def test_a_multilabel_manifest_has_exactly_one_label_output(outputs):
+    with pytest.raises(ModelError, match=f"^{ORIGIN}: .*one output, of kind label"):
+        read(raw(MULTILABEL, outputs=outputs))
+
+
+def test_a_manifest_made_in_code_is_held_to_the_same_rules():
+    with pytest.raises(ModelError, match="bins > 1"):
+        dataclasses.replace(DETECTION, bins=0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n",
+        "[]",
+        "[1, 2]",
+        "7",
+        "null",
+        "true",
+        '"acne"',
+        "{}",
+        "{",
+        DETECTION.to_json()[:-10],
+        DETECTION.to_json()[:200],
+        DETECTION.to_json() + "{}",
+        "not json",
+        b"\xff\xfe\x00",
+        b"\x80abc",
+        DETECTION.to_json().encode()[:31],
+        "[" * 100_000,
+        DETECTION.to_json().replace("0.25", "1" + "0" * 400),
+    ],
+    ids=lambda text: repr(text[:12]) + f"x{len(text)}",
+)
+def test_text_that_is_no_manifest_is_refused_with_its_origin(text):
+    with pytest.raises(ModelError, match=f"^{ORIGIN}: "):
+        Manifest.from_json(text, ORIGIN)
+
+
+@pytest.mark.parametrize("key", sorted(REQUIRED))
+def test_a_missing_key_is_named(key):
+    value = raw()
+    del value[key]
+    with pytest.raises(ModelError, match=f"^{ORIGIN}: .*'{key}'"):
+        read(value)
+
+
+@pytest.mark.parametrize("key", ["name", "width", "height", "resize"])
+def test_a_missing_key_of_the_input_is_named(key):
+    with pytest.raises(ModelError, match=f"^{ORIGIN}: .*'{key}'"):
+        read(raw(input={k: v for k, v in INPUT.items() if k != key}))
+
+
+@pytest.mark.parametrize("key", ["name", "kind"])
+def test_a_missing_key_of_an_output_is_named(key):
+    with pytest.raises(ModelError, match=f"^{ORIGIN}: .*'{key}'"):
+        read(raw(outputs=[{k: v for k, v in BOX_8.items() if k != key}, SCORE_8]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"colour": "RGB"},
+        {"input": {**INPUT, "colour": "RGB"}},
+        {"outputs": [{**BOX_8, "colour": 1}, SCORE_8]},
+    ],
+    ids=["manifest", "input", "output"],
+)
+def test_an_unknown_key_is_named(changes):
+    with pytest.raises(ModelError, match=f"^{ORIGIN}: .*'colour'"):
+        read(raw(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": None},
+        {"name": 7},
+        {"schema": "1"},
+        {"task": []},
+        {"classes": 4},
+        {"classes": None},
+        {"classes": "abcd"},
+        {"classes": {"a": 1, "b": 2, "c": 3, "d": 4}},
+        {"classes": ["a", "b", "c", None]},
+        {"thresholds": None},
+        {"thresholds": 0.5},
+        {"thresholds": "0101"},
+        {"thresholds": ["low", 0.5, 0.5, 0.5]},
+        {"thresholds": [[], 0.5, 0.5, 0.5]},
+        {"input": None},
+        {"input": []},
+        {"input": "image"},
+        {"input": {**INPUT, "name": 3}},
+        {"input": {**INPUT, "width": "640"}},
+        {"input": {**INPUT, "width": 640.5}},
+        {"input": {**INPUT, "height": None}},
+        {"input": {**INPUT, "height": float("inf")}},
+        {"input": {**INPUT, "resize": {}}},
+        {"input": {**INPUT, "pad_value": "grey"}},
+        {"input": {**INPUT, "scale": "1/255"}},
+        {"outputs": None},
+        {"outputs": 2},
+        {"outputs": "box"},
+        {"outputs": BOX_8},
+        {"outputs": [BOX_8, 5]},
+        {"outputs": [{**BOX_8, "stride": "8"}, {**SCORE_8, "stride": "8"}]},
+        {"outputs": [{**BOX_8, "name": None}, SCORE_8]},
+        {"outputs": [{**BOX_8, "name": []}, SCORE_8]},
+        {"bins": "16"},
+        {"bins": 16.5},
+        {"bins": None},
+        {"nms_iou": "0.6"},
+        {"nms_iou": None},
+        {"max_detections": "300"},
+        {"max_detections": 1.5},
+        {"precision": 8},
+        {"validation": []},
+        {"provenance": "here"},
+        {"golden": None},
+    ],
+    ids=lambda changes: next(f"{k} {str(v)[:60]}" for k, v in changes.items()),
+)
+def test_a_value_of_the_wrong_type_is_refused(changes):
+    with pytest.raises(ModelError, match=f"^{ORIGIN}: "):
+        read(raw(DETECTION, **changes))
+
+
+def test_the_readable_copy_lies_beside_the_model_file(tmp_path):
+    assert manifest_beside(tmp_path / "acne.int8.tflite") == tmp_path / "acne.int8.tflite.json"

@@ -1,0 +1,242 @@
+import json
+
+import numpy as np
+import pytest
+from acne_runtime.errors import ModelError
+from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
+from acne_runtime.model import Model
+
+CLASSES = ("comedones", "nodules", "papules")
+BINS = 8
+SIZE = 64
+STRIDES = (8, 16)
+
+DETECTION = Manifest(
+    name="tiny-detector",
+    task="detection",
+    classes=CLASSES,
+    input=InputSpec("image", SIZE, SIZE, "letterbox", pad_value=7),
+    outputs=tuple(OutputSpec(f"{kind}_{s}", kind, s) for kind in ("box", "score") for s in STRIDES),
+    thresholds=(0.5, 0.6, 0.7),
+    bins=BINS,
+)
+MULTILABEL = Manifest(
+    name="tiny-cnn",
+    task="multilabel",
+    classes=CLASSES,
+    input=InputSpec("image", SIZE, SIZE, "stretch"),
+    outputs=(OutputSpec("label", "label"),),
+    thresholds=(0.5, 0.6, 0.7),
+)
+PHOTOGRAPH = np.zeros((100, 200, 3), np.uint8)
+PHOTOGRAPH[:] = (10, 20, 30)
+
+
+class FakeBackend:
+    name = "fake"
+    device = "none"
+
+    def __init__(self, outputs):
+        self.outputs = outputs
+        self.seen = []
+
+    def run(self, tensor):
+        self.seen.append(tensor.copy())
+        return self.outputs
+
+
+def heads(*lesions):
+    """Raw heads that show `lesions`: stride, row, column, class index, score, sides in cells."""
+    outputs = {}
+    for stride in STRIDES:
+        cells = SIZE // stride
+        outputs[f"box_{stride}"] = np.zeros((1, cells, cells, 4 * BINS), np.float32)
+        outputs[f"score_{stride}"] = np.zeros((1, cells, cells, len(CLASSES)), np.float32)
+    for stride, row, column, one, score, sides in lesions:
+        box = np.full((4, BINS), -60, np.float32)
+        box[range(4), sides] = 60
+        outputs[f"box_{stride}"][0, row, column] = box.ravel()
+        outputs[f"score_{stride}"][0, row, column, one] = score
+    return outputs
+
+
+def labels(*scores):
+    return {"label": np.array([scores], np.float32)}
+
+
+PAPULE = (8, 3, 4, 2, 0.9, (1, 1, 2, 1))
+NODULE = (16, 1, 0, 1, 0.65, (0, 0, 1, 1))
+
+
+def test_the_backend_gets_the_letterboxed_photograph_in_red_green_blue():
+    backend = FakeBackend(heads())
+    Model(DETECTION, backend)(PHOTOGRAPH)
+    (tensor,) = backend.seen
+    assert tensor.shape == (1, SIZE, SIZE, 3)
+    assert tensor.dtype == np.uint8
+    assert tensor[0, 32, 32].tolist() == [30, 20, 10]
+    assert tensor[0, 0, 0].tolist() == [7, 7, 7]
+
+
+def test_lesions_come_back_in_pixels_of_the_photograph():
+    # 200 x 100 becomes 64 x 32 with 16 rows of padding above; a photograph's pixel is 0.32 input pixels.
+    result = Model(DETECTION, FakeBackend(heads(PAPULE, NODULE)))(PHOTOGRAPH)
+    papule, nodule = result.lesions
+    assert (papule.name, papule.score) == ("papules", pytest.approx(0.9))
+    assert papule.box == pytest.approx(((36 - 8) / 0.32, (28 - 8 - 16) / 0.32, (36 + 16) / 0.32, (28 + 8 - 16) / 0.32))
+    assert (nodule.name, nodule.score) == ("nodules", pytest.approx(0.65))
+    assert nodule.box == pytest.approx((8 / 0.32, (24 - 16) / 0.32, (8 + 16) / 0.32, (24 + 16 - 16) / 0.32))
+    assert result.labels is None
+    assert result.counts() == {"comedones": 0, "nodules": 1, "papules": 1}
+
+
+def test_lesions_are_clipped_to_the_photograph():
+    result = Model(DETECTION, FakeBackend(heads((16, 1, 0, 0, 0.9, (7, 7, 7, 7)))))(PHOTOGRAPH)
+    assert result.lesions[0].box == pytest.approx((0, 0, 200, 100))
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (1, 300), (300, 1), (640, 480), (33, 77)])
+def test_a_lesion_never_leaves_a_photograph_of_any_shape(shape):
+    every_cell = heads(*((8, row, column, 0, 0.9, (7, 7, 7, 7)) for row in range(8) for column in range(8)))
+    result = Model(DETECTION, FakeBackend(every_cell))(np.zeros((*shape, 3), np.uint8))
+    assert (result.height, result.width) == shape
+    assert result.lesions
+    for lesion in result.lesions:
+        x1, y1, x2, y2 = lesion.box
+        assert 0 <= x1 <= x2 <= shape[1]
+        assert 0 <= y1 <= y2 <= shape[0]
+
+
+def test_each_class_has_the_threshold_of_the_manifest():
+    cells = [(8, row, 2 * one, one, score, (1, 1, 1, 1)) for row, score in ((2, 0.55), (5, 0.65)) for one in range(3)]
+    result = Model(DETECTION, FakeBackend(heads(*cells)))(PHOTOGRAPH)
+    assert result.counts() == {"comedones": 2, "nodules": 1, "papules": 0}
+
+
+@pytest.mark.parametrize(("threshold", "found"), [(None, 1), (0.001, 3), (0.5, 2), (0.95, 0)])
+def test_a_score_threshold_takes_the_place_of_the_manifests_own(threshold, found):
+    cells = [
+        (8, 2, 0, 2, 0.9, (1, 1, 1, 1)),
+        (8, 2, 4, 2, 0.6, (1, 1, 1, 1)),
+        (8, 6, 4, 2, 0.2, (1, 1, 1, 1)),
+    ]
+    model = Model(DETECTION, FakeBackend(heads(*cells)), score_threshold=threshold)
+    assert len(model(PHOTOGRAPH).lesions) == found
+
+
+def test_two_cells_that_see_the_same_lesion_give_one():
+    # Neighbouring cells, the same box.
+    cells = [(8, 3, 4, 2, 0.9, (1, 1, 2, 1)), (8, 3, 5, 2, 0.8, (2, 1, 1, 1))]
+    assert len(Model(DETECTION, FakeBackend(heads(*cells)))(PHOTOGRAPH).lesions) == 1
+
+
+def test_a_photograph_without_lesions_gives_an_empty_answer():
+    result = Model(DETECTION, FakeBackend(heads()))(PHOTOGRAPH)
+    assert result.lesions == ()
+    assert result.labels is None
+
+
+def test_labels_are_held_against_the_threshold_of_their_class():
+    result = Model(MULTILABEL, FakeBackend(labels(0.55, 0.55, 0.7)))(PHOTOGRAPH)
+    assert [one.name for one in result.labels] == list(CLASSES)
+    assert [one.score for one in result.labels] == pytest.approx([0.55, 0.55, 0.7])
+    assert [one.present for one in result.labels] == [True, False, True]
+    assert result.lesions is None
+
+
+@pytest.mark.parametrize(
+    ("threshold", "present"),
+    [(0.001, [True, True, True]), (0.6, [False, False, True]), (0.9, [False, False, False])],
+)
+def test_a_score_threshold_holds_for_labels_too(threshold, present):
+    model = Model(MULTILABEL, FakeBackend(labels(0.55, 0.55, 0.65)), score_threshold=threshold)
+    assert [one.present for one in model(PHOTOGRAPH).labels] == present
+
+
+@pytest.mark.parametrize(
+    ("manifest", "outputs"),
+    [(DETECTION, heads(PAPULE)), (MULTILABEL, labels(0.1, 0.6, 0.9))],
+    ids=["boxes", "labels"],
+)
+def test_the_answer_says_where_the_frame_came_from_and_how_long_it_took(manifest, outputs):
+    result = Model(manifest, FakeBackend(outputs))(PHOTOGRAPH, source="camera:0", frame=5, time_s=0.2)
+    assert (result.source, result.frame, result.time_s) == ("camera:0", 5, 0.2)
+    assert (result.width, result.height, result.model) == (200, 100, manifest.name)
+    timing = (result.timing.preprocess, result.timing.inference, result.timing.postprocess)
+    assert all(step >= 0 for step in timing)
+    assert 0 < sum(timing) < 10_000
+    assert json.loads(json.dumps(result.to_dict())) == result.to_dict()
+
+
+def test_a_second_photograph_gets_the_same_answer_as_the_first():
+    model = Model(DETECTION, FakeBackend(heads(PAPULE, NODULE)))
+    first, second = model(PHOTOGRAPH), model(PHOTOGRAPH)
+    assert first.lesions == second.lesions
+
+
+def changed(name, value):
+    return {**heads(PAPULE), name: value}
+
+
+def scores(rows, columns, channels, value=0.0):
+    return np.full((1, rows, columns, channels), value, np.float32)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {},
+        {name: output for name, output in heads(PAPULE).items() if name != "box_8"},
+        {name: output for name, output in heads().items() if name != "score_16"},
+        changed("score_8", scores(8, 8, 2, 0.9)),
+        changed("score_8", scores(8, 8, 4, 0.9)),
+        changed("score_8", scores(8, 8, 1, 0.9)),
+        changed("score_8", scores(8, 8, 1)),
+        changed("score_8", scores(9, 9, 3, 0.9)),
+        changed("score_8", np.float32([0.9])),
+        changed("box_8", np.zeros((1, 2, 2, 4 * BINS), np.float32)),
+        changed("box_8", np.zeros((1, 16, 16, 4 * BINS), np.float32)),
+        changed("box_8", np.zeros((1, 8, 8, 4 * BINS - 1), np.float32)),
+        changed("box_8", np.zeros((1, 8, 8, 4 * BINS * 2), np.float32)),
+        changed("box_8", np.zeros((1, 8, 8, 4), np.float32)),
+        {**heads(), "box_8": np.zeros((1, 8, 8, 4), np.float32)},
+        changed("box_8", np.zeros((8, 8, 4 * BINS), np.float32)),
+    ],
+    ids=[
+        "nothing",
+        "no boxes",
+        "no scores",
+        "a class too few",
+        "a class too many",
+        "one class of three",
+        "one class of three, none found",
+        "a larger grid of scores",
+        "flat scores",
+        "a smaller grid of boxes",
+        "a larger grid of boxes",
+        "a broken row of bins",
+        "twice the bins",
+        "no bins",
+        "no bins, none found",
+        "boxes without a batch",
+    ],
+)
+def test_heads_that_are_not_what_the_manifest_promises_are_refused(outputs):
+    with pytest.raises(ModelError, match=r"tiny-detector: .*not what the manifest promises"):
+        Model(DETECTION, FakeBackend(outputs))(PHOTOGRAPH)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {},
+        {"other": np.zeros((1, 3), np.float32)},
+        labels(0.1, 0.2),
+        labels(0.1, 0.2, 0.3, 0.4),
+        {"label": np.zeros(3)},
+    ],
+    ids=["nothing", "another name", "a class too few", "a class too many", "no batch"],
+)
+def test_labels_that_are_not_what_the_manifest_promises_are_refused(outputs):
+    with pytest.raises(ModelError, match=r"tiny-cnn: .*not what the manifest promises"):
+        Model(MULTILABEL, FakeBackend(outputs))(PHOTOGRAPH)

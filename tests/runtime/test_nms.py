@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+from acne_runtime.decode import Candidates
+from acne_runtime.nms import MOST_CANDIDATES, suppress
+
+
+def candidates(boxes, scores, classes):
+    return Candidates(
+        np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32), np.array(classes, np.int64)
+    )
+
+
+def overlap(a, b):
+    a, b = np.float64(a), np.float64(b)
+    width = max(0, min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(0, min(a[3], b[3]) - max(a[1], b[1]))
+    both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - width * height
+    return width * height / both if both > 0 else 0.0
+
+
+def plain_suppress(found, iou, most):
+    """Every box against every box already kept."""
+    order = sorted(range(len(found.scores)), key=lambda i: -found.scores[i])  # stable, as Python's sort is
+    kept = []
+    for i in order:
+        rivals = [j for j in kept if found.classes[j] == found.classes[i]]
+        if all(overlap(found.boxes[i], found.boxes[j]) <= iou for j in rivals):
+            kept.append(i)
+    kept = kept[:most]
+    return Candidates(*(part[kept] for part in found))
+
+
+def random_candidates(count, classes, seed, *, low=-200.0, high=440.0, levels=None):
+    rng = np.random.default_rng(seed)
+    centres, half = rng.uniform(low, high, (count, 2)), rng.uniform(2, 60, (count, 2))
+    scores = rng.uniform(0.01, 1, count) if levels is None else rng.integers(1, levels + 1, count) / levels
+    return candidates(
+        np.concatenate([centres - half, centres + half], axis=1), scores, rng.integers(classes, size=count)
+    )
+
+
+def assert_same(got, expected):
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.dtype == b.dtype
+
+
+@pytest.mark.parametrize("iou", [0.05, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize(
+    ("count", "classes", "low", "high"),
+    [
+        (1, 1, 0, 100),
+        (40, 1, 0, 100),
+        (300, 4, 0, 640),
+        (300, 4, -200, 200),
+        (200, 3, -900, -500),
+        (300, 7, 0, 50),
+    ],
+)
+def test_random_boxes_survive_as_a_plain_double_loop_says(count, classes, low, high, iou):
+    found = random_candidates(count, classes, seed=count + classes, low=low, high=high)
+    expected = plain_suppress(found, iou, 10_000)
+    assert_same(suppress(found, iou, 10_000), expected)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 10])
+@pytest.mark.parametrize("seed", range(3))
+def test_equal_scores_keep_the_order_they_came_in(levels, seed):
+    found = random_candidates(200, 3, seed, low=0, high=200, levels=levels)
+    assert_same(suppress(found, 0.4, 10_000), plain_suppress(found, 0.4, 10_000))
+
+
+@pytest.mark.parametrize("most", [0, 1, 5, 300])
+def test_no_more_than_the_best_few_are_kept(most):
+    found = random_candidates(400, 4, seed=9)
+    got = suppress(found, 0.6, most)
+    assert_same(got, plain_suppress(found, 0.6, most))
+    assert len(got.scores) == min(most, len(plain_suppress(found, 0.6, 10_000).scores))
+
+
+def test_survivors_come_best_score_first_over_all_classes():
+    boxes = [[100 * i, 0, 100 * i + 10, 10] for i in range(5)]
+    got = suppress(candidates(boxes, [0.2, 0.9, 0.5, 0.7, 0.1], [1, 0, 1, 2, 0]), 0.5, 300)
+    np.testing.assert_allclose(got.scores, [0.9, 0.7, 0.5, 0.2, 0.1])
+    assert got.classes.tolist() == [0, 2, 1, 1, 0]
+    assert got.boxes[:, 0].tolist() == [100, 300, 200, 0, 400]
+
+
+def test_no_candidates_leave_none():
+    got = suppress(candidates([], [], []), 0.5, 300)
+    assert (got.boxes.shape, got.scores.shape, got.classes.shape) == ((0, 4), (0,), (0,))
+
+
+@pytest.mark.parametrize("shift", [-1000, -5, 0, 1000])
+def test_a_box_of_two_classes_is_kept_under_both(shift):
+    box = [shift, shift, shift + 20, shift + 20]
+    got = suppress(candidates([box, box, box], [0.4, 0.8, 0.7], [0, 3, 0]), 0.5, 300)
+    np.testing.assert_allclose(got.scores, [0.8, 0.7])
+    assert got.classes.tolist() == [3, 0]
+
+
+def test_boxes_of_one_class_that_overlap_less_than_the_limit_are_all_kept():
+    # Their overlap is 10 / 190.
+    boxes = [[0, 0, 10, 10], [9, 0, 19, 10]]
+    assert len(suppress(candidates(boxes, [0.9, 0.8], [0, 0]), 0.06, 300).scores) == 2
+    assert len(suppress(candidates(boxes, [0.9, 0.8], [0, 0]), 0.05, 300).scores) == 1
+
+
+def test_an_overlap_of_exactly_the_limit_is_kept():
+    boxes = [[0, 0, 8, 8], [0, 0, 4, 8]]
+    assert len(suppress(candidates(boxes, [0.9, 0.8], [0, 0]), 0.5, 300).scores) == 2
+
+
+def test_a_suppressed_box_suppresses_nothing():
+    # Each overlaps its neighbour by a half over one and a half: the middle one falls, the last one stays.
+    boxes = [[0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10]]
+    got = suppress(candidates(boxes, [0.9, 0.8, 0.7], [0, 0, 0]), 0.3, 300)
+    np.testing.assert_allclose(got.scores, [0.9, 0.7])
+
+
+def test_boxes_that_do_not_touch_are_all_kept_even_without_area():
+    boxes = [[5, 5, 5, 5], [50, 50, 50, 50], [90, 10, 90, 40]]
+    assert len(suppress(candidates(boxes, [0.9, 0.8, 0.7], [0, 0, 0]), 0.5, 300).scores) == 3
+
+
+def test_a_score_of_zero_is_kept_when_the_thresholds_let_it_through():
+    boxes = [[0, 0, 10, 10], [50, 50, 60, 60]]
+    assert len(suppress(candidates(boxes, [0.9, 0.0], [0, 0]), 0.5, 300).scores) == 2
+
+
+def test_of_too_many_candidates_the_best_are_looked_at():
+    count = MOST_CANDIDATES + 50
+    corners = np.stack(np.divmod(np.arange(count), 100), axis=1) * 10.0
+    scores = np.linspace(0.1, 0.9, count)
+    found = candidates(np.concatenate([corners, corners + 5], axis=1), scores, np.zeros(count))
+    got = suppress(found, 0.5, count)
+    np.testing.assert_array_equal(got.scores, found.scores[::-1][:MOST_CANDIDATES])
+
+
+def test_the_candidates_themselves_are_left_alone():
+    found, before = random_candidates(100, 2, seed=3), random_candidates(100, 2, seed=3)
+    suppress(found, 0.5, 300)
+    assert_same(found, before)

@@ -1,0 +1,190 @@
+import numpy as np
+import pytest
+from acne_runtime.manifest import InputSpec
+from acne_runtime.preprocess import Placement, preprocess
+
+SIZES = [
+    (1, 1),
+    (1, 7),
+    (7, 1),
+    (1, 5000),
+    (5000, 1),
+    (3, 4000),
+    (4000, 3),
+    (64, 48),
+    (48, 64),
+    (63, 47),
+    (65, 49),
+    (100, 100),
+    (333, 77),
+    (640, 480),
+    (1023, 767),
+]
+"""Width and height of photographs."""
+
+ALL_SIZES = pytest.mark.parametrize(("width", "height"), SIZES)
+BOTH_WAYS = pytest.mark.parametrize("resize", ["stretch", "letterbox"])
+
+
+def noise(width, height, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def spec(resize, width=64, height=48, **more):
+    return InputSpec("image", width, height, resize, **more)
+
+
+@ALL_SIZES
+@BOTH_WAYS
+def test_every_photograph_fills_the_models_input(width, height, resize):
+    tensor, placement = preprocess(noise(width, height), spec(resize))
+    assert tensor.shape == (1, 48, 64, 3)
+    assert tensor.dtype == np.uint8
+    assert (placement.width, placement.height) == (width, height)
+
+
+@ALL_SIZES
+def test_a_stretched_photograph_covers_the_whole_input(width, height):
+    photograph = np.full((height, width, 3), 200, np.uint8)
+    tensor, placement = preprocess(photograph, spec("stretch", pad_value=9))
+    assert (tensor == 200).all()
+    assert placement == Placement(64 / width, 48 / height, 0, 0, width, height)
+
+
+@pytest.mark.parametrize("pad_value", [0, 9, 114, 255])
+@ALL_SIZES
+def test_a_letterbox_is_padded_around_the_centred_photograph(width, height, pad_value):
+    photograph = np.full((height, width, 3), 200, np.uint8)
+    tensor, placement = preprocess(photograph, spec("letterbox", pad_value=pad_value))
+    gain = min(64 / width, 48 / height)
+    new_width = min(64, max(1, round(width * gain)))
+    new_height = min(48, max(1, round(height * gain)))
+    left, top = (64 - new_width) // 2, (48 - new_height) // 2
+    expected = np.full((48, 64, 3), pad_value, np.uint8)
+    expected[top : top + new_height, left : left + new_width] = 200
+    np.testing.assert_array_equal(tensor[0], expected)
+    assert placement == Placement(new_width / width, new_height / height, left, top, width, height)
+
+
+@pytest.mark.parametrize(("width", "height"), [(128, 96), (32, 24), (640, 480), (200, 100), (100, 200), (64, 48)])
+def test_a_letterbox_keeps_the_shape_of_lesions(width, height):
+    _, placement = preprocess(noise(width, height), spec("letterbox"))
+    assert placement.scale_x == pytest.approx(placement.scale_y, rel=0.02)
+
+
+def test_odd_padding_leaves_the_spare_pixel_on_the_right_and_at_the_bottom():
+    _, wide = preprocess(noise(8, 5), spec("letterbox", 8, 8))
+    _, tall = preprocess(noise(5, 8), spec("letterbox", 8, 8))
+    assert (wide.left, wide.top) == (0, 1)
+    assert (tall.left, tall.top) == (1, 0)
+
+
+@BOTH_WAYS
+def test_blue_green_red_becomes_red_green_blue(resize):
+    photograph = np.empty((10, 30, 3), np.uint8)
+    photograph[:] = (10, 20, 30)
+    tensor, _ = preprocess(photograph, spec(resize))
+    assert tensor[0, 24, 32].tolist() == [30, 20, 10]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1 / 255, 1 / 127.5])
+@ALL_SIZES
+@BOTH_WAYS
+def test_a_float_input_holds_the_scaled_pixels(width, height, resize, scale):
+    pixels, _ = preprocess(noise(width, height), spec(resize))
+    tensor, _ = preprocess(noise(width, height), spec(resize, dtype="float32", scale=scale))
+    assert tensor.dtype == np.float32
+    np.testing.assert_allclose(tensor, pixels.astype(np.float64) * scale, rtol=1e-6)
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(("width", "height"), [(64, 48), (1, 1), (1, 9), (9, 1), (416, 416)])
+def test_a_photograph_of_the_right_size_is_handed_over_pixel_for_pixel(resize, width, height):
+    photograph = noise(width, height)
+    tensor, placement = preprocess(photograph, spec(resize, width, height))
+    np.testing.assert_array_equal(tensor[0], photograph[:, :, ::-1])
+    assert placement == Placement(1.0, 1.0, 0, 0, width, height)
+
+
+@pytest.mark.parametrize(("width", "height", "left", "top"), [(64, 20, 0, 14), (30, 48, 17, 0)])
+def test_a_photograph_that_needs_padding_only_keeps_its_pixels(width, height, left, top):
+    photograph = noise(width, height)
+    tensor, _ = preprocess(photograph, spec("letterbox"))
+    np.testing.assert_array_equal(tensor[0, top : top + height, left : left + width], photograph[:, :, ::-1])
+
+
+@BOTH_WAYS
+def test_the_photograph_itself_is_left_alone(resize):
+    for size in ((64, 48), (100, 30)):
+        photograph = noise(*size)
+        preprocess(photograph, spec(resize))
+        np.testing.assert_array_equal(photograph, noise(*size))
+
+
+@BOTH_WAYS
+def test_a_photograph_cut_out_of_a_larger_one_is_read_right(resize):
+    large = noise(200, 100)
+    for view in (large[10:58, 20:84], large[::2, ::3], large[::-1, ::-1]):
+        got, _ = preprocess(view, spec(resize))
+        expected, _ = preprocess(np.ascontiguousarray(view), spec(resize))
+        np.testing.assert_array_equal(got, expected)
+
+
+@BOTH_WAYS
+def test_shrinking_by_two_averages_pixel_pairs(resize):
+    photograph = noise(128, 96)
+    tensor, _ = preprocess(photograph, spec(resize))
+    mean = photograph[:, :, ::-1].reshape(48, 2, 64, 2, 3).astype(np.float64).mean(axis=(1, 3))
+    assert np.abs(tensor[0] - mean).max() <= 1
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (333, 277), (200, 100), (90, 210), (32, 24)])
+def test_a_marked_lesion_lies_where_the_placement_says(width, height, resize):
+    box = np.array([[width * 0.3, height * 0.4, width * 0.6, height * 0.9]], np.float32).round()
+    x1, y1, x2, y2 = box[0].astype(int)
+    photograph = np.zeros((height, width, 3), np.uint8)
+    photograph[y1:y2, x1:x2] = 255
+    tensor, placement = preprocess(photograph, spec(resize, 320, 256, pad_value=0))
+    rows, columns = np.nonzero(tensor[0, :, :, 0] >= 128)
+    seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    np.testing.assert_allclose(placement.to_input(box)[0], seen, atol=0.51)
+
+
+@ALL_SIZES
+@BOTH_WAYS
+@pytest.mark.parametrize(("input_width", "input_height"), [(64, 48), (416, 416), (640, 640)])
+def test_boxes_return_from_the_models_pixels_unchanged(width, height, resize, input_width, input_height):
+    _, placement = preprocess(noise(width, height), spec(resize, input_width, input_height))
+    corners = np.random.default_rng(1).uniform(0, [[[width, height]] * 2] * 50)
+    boxes = np.sort(corners, axis=1).reshape(-1, 4).astype(np.float32)
+    # A few roundings of a float32 as large as the input's side, seen through the scale.
+    rounding = (
+        4 * np.finfo(np.float32).eps * np.array([input_width / placement.scale_x, input_height / placement.scale_y] * 2)
+    )
+    there = placement.to_input(boxes)
+    back = placement.to_photograph(there)
+    assert there.dtype == back.dtype == np.float32
+    assert (np.abs(back - boxes) <= rounding + 1e-6 * boxes).all()
+
+
+@ALL_SIZES
+@BOTH_WAYS
+def test_a_photographs_frame_stays_inside_the_input(width, height, resize):
+    _, placement = preprocess(noise(width, height), spec(resize))
+    frame = placement.to_input(np.array([[0, 0, width, height]], np.float32))[0]
+    assert (frame >= -1e-3).all()
+    assert (frame <= np.array([64, 48, 64, 48]) + 1e-3).all()
+
+
+def test_boxes_are_clipped_to_the_photograph():
+    placement = Placement(scale_x=0.5, scale_y=0.5, left=10, top=0, width=100, height=80)
+    boxes = np.array([[0, -5, 20, 50], [60, 30, 90, 41], [-9, -9, -1, -1], [10, 0, 60, 40]], np.float32)
+    expected = [[0, 0, 20, 80], [100, 60, 100, 80], [0, 0, 0, 0], [0, 0, 100, 80]]
+    np.testing.assert_array_equal(placement.to_photograph(boxes), np.array(expected, np.float32))
+
+
+def test_no_boxes_give_no_boxes():
+    placement = Placement(0.5, 0.5, 10, 0, 100, 80)
+    none = np.empty((0, 4), np.float32)
+    assert placement.to_photograph(none).shape == placement.to_input(none).shape == (0, 4)

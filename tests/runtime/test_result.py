@@ -1,0 +1,94 @@
+import json
+
+import pytest
+from acne_runtime.result import SCHEMA, Label, Lesion, Result, Timing
+
+CLASSES = ("comedones", "nodules", "papules", "pustules")
+LESIONS = (
+    Lesion("papules", 0.83456, (1.23456, 2.0, 30.9999, 40.5)),
+    Lesion("papules", 0.5, (5.0, 6.0, 7.0, 8.0)),
+    Lesion("comedones", 0.25, (0.0, 0.0, 2.0, 2.0)),
+)
+LABELS = tuple(Label(name, score, score >= 0.5) for name, score in zip(CLASSES, (0.1, 0.91239, 0.5, 0.0), strict=True))
+
+
+def result(lesions=None, labels=None):
+    return Result(
+        source="a/b.jpg",
+        frame=3,
+        time_s=1.23456,
+        width=640,
+        height=480,
+        model="acne-yolov8-xs",
+        classes=CLASSES,
+        lesions=lesions,
+        labels=labels,
+        timing=Timing(1.00049, 20.5, 0.25),
+    )
+
+
+def test_a_detection_has_exactly_the_promised_fields():
+    assert result(lesions=LESIONS).to_dict() == {
+        "schema": SCHEMA,
+        "source": "a/b.jpg",
+        "frame": 3,
+        "time_s": 1.235,
+        "width": 640,
+        "height": 480,
+        "model": "acne-yolov8-xs",
+        "lesions": [
+            {"class": "papules", "score": 0.8346, "box": [1.23, 2.0, 31.0, 40.5]},
+            {"class": "papules", "score": 0.5, "box": [5.0, 6.0, 7.0, 8.0]},
+            {"class": "comedones", "score": 0.25, "box": [0.0, 0.0, 2.0, 2.0]},
+        ],
+        "counts": {"comedones": 1, "nodules": 0, "papules": 2, "pustules": 0},
+        "timing_ms": {"preprocess": 1.0, "inference": 20.5, "postprocess": 0.25},
+    }
+
+
+def test_a_multilabel_answer_has_exactly_the_promised_fields():
+    assert result(labels=LABELS).to_dict() == {
+        "schema": SCHEMA,
+        "source": "a/b.jpg",
+        "frame": 3,
+        "time_s": 1.235,
+        "width": 640,
+        "height": 480,
+        "model": "acne-yolov8-xs",
+        "labels": [
+            {"class": "comedones", "score": 0.1, "present": False},
+            {"class": "nodules", "score": 0.9124, "present": True},
+            {"class": "papules", "score": 0.5, "present": True},
+            {"class": "pustules", "score": 0.0, "present": False},
+        ],
+        "counts": {"comedones": 0, "nodules": 1, "papules": 1, "pustules": 0},
+        "timing_ms": {"preprocess": 1.0, "inference": 20.5, "postprocess": 0.25},
+    }
+
+
+@pytest.mark.parametrize("one", [result(lesions=LESIONS), result(lesions=()), result(labels=LABELS)])
+def test_the_answer_survives_as_one_json_line(one):
+    line = json.dumps(one.to_dict(), allow_nan=False)
+    assert "\n" not in line
+    assert json.loads(line) == one.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("one", "middle"), [(result(lesions=LESIONS), "lesions"), (result(labels=LABELS), "labels")], ids=str
+)
+def test_the_fields_come_in_the_promised_order(one, middle):
+    first = ["schema", "source", "frame", "time_s", "width", "height", "model"]
+    assert list(one.to_dict()) == [*first, middle, "counts", "timing_ms"]
+
+
+def test_a_photograph_without_lesions_counts_zero_of_every_class():
+    answer = result(lesions=()).to_dict()
+    assert answer["lesions"] == []
+    assert answer["counts"] == dict.fromkeys(CLASSES, 0)
+    assert list(answer["counts"]) == list(CLASSES)
+
+
+@pytest.mark.parametrize(("lesions", "labels"), [(None, None), (LESIONS, LABELS), ((), LABELS), ((), ())])
+def test_both_kinds_of_answer_or_neither_is_refused(lesions, labels):
+    with pytest.raises(ValueError, match="either lesions or labels"):
+        result(lesions, labels)
