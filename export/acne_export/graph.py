@@ -31,9 +31,9 @@ def simplify(model: keras.Model) -> keras.Model:
         for tensor in keras.tree.flatten(op.input) if not isinstance(op, layers.InputLayer) else ():
             consumers[producer[id(tensor)].name].append(op)
 
-    input_scale = {}
-    dropped = set()
-    norms = {}
+    input_scale: dict[str, float] = {}
+    dropped: set[str] = set()
+    norms: dict[str, layers.BatchNormalization] = {}
     for op in model.operations:
         if isinstance(op, layers.Dropout):
             dropped.add(op.name)

@@ -45,7 +45,7 @@ def load_model(
 
     Args:
         model: The name of a shipped model, or a `.onnx` or `.tflite` file with a manifest.
-        backend: `onnx` or `litert`; None takes what fits the file, and for a name what is installed, ONNX Runtime first.
+        backend: `onnx` or `litert`; None takes what fits the file, for a name what is installed.
         device: `cpu`, `cuda` (ONNX Runtime), or `auto`.
         threads: Threads of one inference; 0 leaves it to the backend.
         score_threshold: One threshold for all classes, 0 to 1, instead of the manifest's own.
@@ -88,7 +88,7 @@ def _find(model: str | Path, backend: str | None) -> tuple[Path, str]:
         if file.is_file():
             return file, backend
     raise ModelError(
-        f"--model {model}: neither a .onnx or .tflite file nor a shipped model ({', '.join(shipped_models()) or 'none'})"
+        f"--model {model}: no .onnx or .tflite file and no shipped model ({', '.join(shipped_models()) or 'none'})"
     )
 
 

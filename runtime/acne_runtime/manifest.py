@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from acne_runtime.errors import ModelError
 
 SCHEMA = 1
 METADATA_KEY = "acne_edge_manifest"
 """The name under which the manifest lies in ONNX `metadata_props` and in TFLite's metadata."""
+
+LARGEST_SIDE = 8192
+"""Pixels; a manifest that asks for more is damaged, and would have the runtime fill the memory."""
 
 Task = Literal["multilabel", "detection"]
 
@@ -97,32 +101,50 @@ class Manifest:
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
-        """Raises `ModelError` where the parts contradict each other."""
+        """Raises `ModelError` where a value is not of its type or the parts contradict each other."""
+        _check_types(self)
+        _check_types(self.input)
+        for output in self.outputs:
+            _check_types(output)
         _check(self.schema == SCHEMA, f"schema {self.schema} is not the {SCHEMA} that this version reads")
-        _check(self.task in ("multilabel", "detection"), f"unknown task {self.task!r}")
-        _check(len(self.classes) > 0, "no classes")
+        _check(len(set(self.classes)) == len(self.classes) > 0, f"classes {self.classes}: none, or one twice")
         _check(
             len(self.thresholds) == len(self.classes),
             f"{len(self.thresholds)} thresholds for {len(self.classes)} classes",
         )
         _check(all(0.0 <= t <= 1.0 for t in self.thresholds), f"thresholds {self.thresholds} not within 0 to 1")
-        _check(self.input.width > 0 and self.input.height > 0, "the input has no size")
-        _check(self.input.resize in ("stretch", "letterbox"), f"unknown resize {self.input.resize!r}")
-        _check(self.input.dtype in ("uint8", "float32"), f"unknown input dtype {self.input.dtype!r}")
+        size = (self.input.width, self.input.height)
+        _check(all(0 < side <= LARGEST_SIDE for side in size), f"input size {size} not within 1 to {LARGEST_SIDE}")
+        _check(0 <= self.input.pad_value <= 255, f"pad_value {self.input.pad_value} not within 0 to 255")
         _check(0.0 < self.nms_iou <= 1.0, f"nms_iou {self.nms_iou} not within 0 to 1")
+        _check(self.max_detections > 0, f"max_detections {self.max_detections} is not positive")
+        names = [output.name for output in self.outputs]
+        _check(len(set(names)) == len(names), f"outputs {names}: one twice")
         if self.task == "multilabel":
-            _check(
-                [o.kind for o in self.outputs] == ["label"],
-                "a multilabel model has one output, of kind label",
-            )
+            _check([o.kind for o in self.outputs] == ["label"], "a multilabel model has one output, of kind label")
         else:
-            strides = [o.stride for o in self.outputs if o.kind == "box"]
-            _check(self.bins > 1, "a detection model needs bins > 1")
+            self._check_detection()
+
+    def _check_detection(self) -> None:
+        _check(self.bins > 1, f"bins {self.bins}: a detection model needs at least 2")
+        _check(all(o.kind != "label" for o in self.outputs), "a detection model has no output of kind label")
+        strides = {kind: sorted(o.stride for o in self.outputs if o.kind == kind) for kind in ("box", "score")}
+        _check(
+            bool(strides["box"]) and strides["box"] == strides["score"] == sorted(set(strides["box"])),
+            f"strides {strides}: a detection model has one box and one score output for each stride",
+        )
+        for stride in strides["box"]:
             _check(
-                bool(strides) and strides == [o.stride for o in self.outputs if o.kind == "score"],
-                "a detection model has one box and one score output for each stride",
+                stride > 0 and self.input.width % stride == 0 and self.input.height % stride == 0,
+                f"stride {stride} does not divide the input {self.input.width}x{self.input.height}",
             )
-            _check(all(s > 0 for s in strides), f"strides {strides} are not positive")
+
+    def output_shape(self, output: OutputSpec) -> tuple[int, ...]:
+        """Returns the shape that one of the outputs must have."""
+        if output.kind == "label":
+            return (1, len(self.classes))
+        channels = 4 * self.bins if output.kind == "box" else len(self.classes)
+        return (1, self.input.height // output.stride, self.input.width // output.stride, channels)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain JSON values."""
@@ -148,8 +170,8 @@ class Manifest:
             return cls(
                 **{
                     **raw,
-                    "classes": tuple(map(str, raw["classes"])),
-                    "thresholds": tuple(map(float, raw["thresholds"])),
+                    "classes": _list(raw["classes"]),
+                    "thresholds": _list(raw["thresholds"]),
                     "input": InputSpec(**raw["input"]),
                     "outputs": tuple(OutputSpec(**output) for output in raw["outputs"]),
                 }
@@ -158,13 +180,37 @@ class Manifest:
             raise ModelError(f"{origin}: the manifest is wrong: {error}") from None
         except KeyError as error:
             raise ModelError(f"{origin}: the manifest lacks {error}") from None
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise ModelError(f"{origin}: this is no Acne Edge manifest ({error})") from None
 
 
 def _check(holds: bool, sentence: str) -> None:
     if not holds:
         raise ModelError(sentence)
+
+
+def _list(value: object) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is not a list")
+    return tuple(value)
+
+
+def _check_types(part: Manifest | InputSpec | OutputSpec) -> None:
+    """Holds every field to its annotation: JSON brings whatever somebody wrote."""
+    for name, hint in get_type_hints(type(part)).items():
+        value = getattr(part, name)
+        _check(_fits(value, hint), f"{name} {value!r} is not {getattr(hint, '__name__', hint)}")
+
+
+def _fits(value: object, hint: Any) -> bool:
+    kind = get_origin(hint) or hint
+    if kind is Literal:
+        return value in get_args(hint)
+    if kind is float:
+        return type(value) in (int, float) and abs(value) < math.inf  # type: ignore[arg-type]
+    if kind is tuple:
+        return isinstance(value, tuple) and all(_fits(one, get_args(hint)[0]) for one in value)
+    return type(value) is kind  # a bool is no int here
 
 
 def manifest_beside(model_file: Path) -> Path:

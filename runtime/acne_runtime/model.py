@@ -71,19 +71,18 @@ class Model:
         Raises:
             ModelError: The file's outputs are not those that its manifest promises.
         """
-        try:
-            if self.manifest.task == "multilabel":
-                return None, self._labels(outputs[self.manifest.outputs[0].name])
-            return self._lesions(outputs, placement), None
-        except (KeyError, ValueError, IndexError) as error:
-            shapes = {name: tuple(output.shape) for name, output in outputs.items()}
-            raise ModelError(
-                f"{self.manifest.name}: the outputs {shapes} are not what the manifest promises ({error})"
-            ) from error
+        for spec in self.manifest.outputs:
+            expected, got = self.manifest.output_shape(spec), np.shape(outputs.get(spec.name, ()))
+            if got != expected:
+                raise ModelError(
+                    f"{self.manifest.name}: output {spec.name!r} has shape {got}, "
+                    f"not what the manifest promises: {expected}"
+                )
+        if self.manifest.task == "multilabel":
+            return None, self._labels(outputs[self.manifest.outputs[0].name])
+        return self._lesions(outputs, placement), None
 
     def _labels(self, output: NDArray[np.float32]) -> tuple[Label, ...]:
-        if output.shape != (1, len(self.manifest.classes)):
-            raise ValueError(f"expected shape (1, {len(self.manifest.classes)})")
         return tuple(
             Label(name, float(score), bool(score >= threshold))
             for name, score, threshold in zip(self.manifest.classes, output[0], self.thresholds, strict=True)

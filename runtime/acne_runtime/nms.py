@@ -29,6 +29,6 @@ def suppress(candidates: Candidates, iou: float, most: int) -> Candidates:
     # OpenCV tells classes apart by moving each to a place of its own, which holds for coordinates from 0 on only.
     corner = boxes[:, :2] - boxes[:, :2].min(axis=0)
     as_xywh = np.concatenate([corner, boxes[:, 2:] - boxes[:, :2]], axis=1)
-    kept = cv2.dnn.NMSBoxesBatched(as_xywh, scores, classes.astype(np.int32), 0.0, iou)  # type: ignore[arg-type]
+    kept = cv2.dnn.NMSBoxesBatched(as_xywh, scores, classes.astype(np.int32), -1.0, iou)  # type: ignore[arg-type]
     chosen = np.sort(np.asarray(kept, np.int64).ravel())[:most]
     return Candidates(boxes[chosen], scores[chosen], classes[chosen])

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from acne_runtime.decode import decode
 from acne_runtime.manifest import OutputSpec
 

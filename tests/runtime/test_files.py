@@ -1,6 +1,7 @@
 import stat
 
 import pytest
+
 from acne_runtime.files import write_atomically
 
 

@@ -2,6 +2,7 @@ import dataclasses
 import json
 
 import pytest
+
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec, manifest_beside
 

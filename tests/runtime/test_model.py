@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.model import Model

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from acne_runtime.decode import Candidates
 from acne_runtime.nms import MOST_CANDIDATES, suppress
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from acne_runtime.manifest import InputSpec
 from acne_runtime.preprocess import Placement, preprocess
 

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from acne_runtime.result import SCHEMA, Label, Lesion, Result, Timing
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")

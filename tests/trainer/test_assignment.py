@@ -4,6 +4,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 import tensorflow as tf
+
 from acne_trainer.assignment import ALPHA, BETA, TOP_K, assign
 from acne_trainer.boxes import anchor_points
 

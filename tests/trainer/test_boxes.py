@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 import tensorflow as tf
+
 from acne_trainer.boxes import anchor_points, complete_iou, iou
 
 

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import pytest
+
 from acne_runtime.manifest import InputSpec
 from acne_trainer.crops import View, random_crop, whole
 from acne_trainer.labels.dataset import Sample

@@ -4,6 +4,9 @@ import pytest
 pytest.importorskip("tensorflow")
 
 import tensorflow as tf
+
+from acne_trainer.assignment import assign
+from acne_trainer.boxes import complete_iou
 from acne_trainer.detection_loss import detection_loss, distribution_focal_loss
 
 STRIDES = (8, 16, 32)
@@ -99,6 +102,53 @@ def test_the_distribution_loss_is_least_for_the_two_bins_around_the_distance(dis
         logits.assign_sub(3 * tape.gradient(loss, logits))
     expected = tf.reduce_sum(tf.nn.softmax(logits) * np.arange(BINS))
     assert float(expected) == pytest.approx(distance, abs=0.15)
+
+
+def plain_parts(heads, true_boxes, true_classes):
+    """The loss of one photograph, cell by cell; what each cell is to learn comes from `assign`, which has its tests."""
+    centres, strides, boxes, shares, logits = [], [], [], [], []
+    for stride in STRIDES:
+        rows, columns = grid(stride)
+        for row in range(rows):
+            for column in range(columns):
+                centre = np.array([column + 0.5, row + 0.5]) * stride
+                sides = heads[f"box_{stride}"].numpy()[0, row, column].astype(float).reshape(4, BINS)
+                weights = np.exp(sides - sides.max(axis=1, keepdims=True))
+                reach = (weights * np.arange(BINS)).sum(axis=1) / weights.sum(axis=1) * stride
+                boxes.append(np.concatenate([centre - reach[:2], centre + reach[2:]]))
+                centres.append(centre)
+                strides.append(stride)
+                shares.append(sides)
+                logits.append(heads[f"score_{stride}"].numpy()[0, row, column].astype(float))
+    predicted, logits = np.float32(boxes)[None], np.array(logits)
+    scores = np.float32(1 / (1 + np.exp(-logits)))[None]
+    target = assign(scores, predicted, np.float32(centres), true_boxes, true_classes, float(STRIDES[0]))
+    wanted = target.scores.numpy()[0].astype(float)
+    total = max(1.0, wanted.sum())
+    box_loss = dfl_loss = 0.0
+    for cell in np.flatnonzero(wanted.sum(axis=1)):
+        true_box, strength = target.boxes.numpy()[0, cell], wanted[cell].sum()
+        box_loss += strength * (1 - float(complete_iou(predicted[0, cell], true_box)))
+        reach = np.concatenate([centres[cell] - true_box[:2], true_box[2:] - centres[cell]]) / strides[cell]
+        reach = np.clip(reach, 0, BINS - 1.01)
+        dfl_loss += strength * np.mean([plain_dfl(shares[cell][side], reach[side]) for side in range(4)])
+    class_loss = (np.log1p(np.exp(logits)) - wanted * logits).sum()
+    return {"box_loss": box_loss / total, "class_loss": class_loss / total, "dfl_loss": dfl_loss / total}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_loss_is_that_of_a_plain_loop_over_the_cells(seed):
+    heads = random_heads(seed)
+    if seed == 2:  # a good detector, so that the strengths add up to more than one
+        perfect = perfect_heads(LESIONS[0], KINDS[0])
+        heads = {name: 0.2 * perfect[name] + 0.1 * head for name, head in heads.items()}
+    got = detection_loss(heads, LESIONS, KINDS, STRIDES, BINS)
+    expected = plain_parts(heads, LESIONS, KINDS)
+    assert expected["box_loss"] > 0
+    for part, value in expected.items():
+        assert float(got[part]) == pytest.approx(value, rel=1e-3)
+    weighted = 7.5 * expected["box_loss"] + 0.5 * expected["class_loss"] + 1.5 * expected["dfl_loss"]
+    assert float(got["loss"]) == pytest.approx(weighted, rel=1e-3)
 
 
 def test_a_photograph_without_lesions_costs_its_scores_only():

@@ -3,6 +3,7 @@ import re
 import cv2
 import numpy as np
 import pytest
+
 from acne_runtime.errors import SourceError
 from acne_trainer.labels.keras_txt import read_keras_txt
 

@@ -40,4 +40,6 @@ def build_cnn(class_count: int, input_size: int = INPUT_SIZE) -> keras.Model:
     for block, units in enumerate((128, 64), start=1):
         x = layers.Dense(units, activation="relu", name=f"dense_{block}")(x)
         x = layers.Dropout(DENSE_DROPOUT, name=f"dense_drop_{block}")(x)
-    return keras.Model(image, layers.Dense(class_count, activation="sigmoid", name="label")(x), name="acne_cnn")
+    # The sigmoid stands apart so that int8 can give the logits a range of their own.
+    logits = layers.Dense(class_count, name="logits")(x)
+    return keras.Model(image, layers.Activation("sigmoid", name="label")(logits), name="acne_cnn")

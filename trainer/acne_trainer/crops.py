@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,7 +43,7 @@ class View:
 
 
 def random_crop(sample: Sample, size: int, rng: np.random.Generator) -> View:
-    """Cuts a square of `size` pixels out of the photograph: jittered in scale, flipped both ways, jittered in colour."""
+    """Cuts a square of `size` pixels out of the photograph: scale and colour jittered, flipped both ways."""
     photograph = sample.image()
     height, width = photograph.shape[:2]
     scale = float(np.exp(rng.uniform(*np.log(_SCALE))))
@@ -59,10 +60,13 @@ def random_crop(sample: Sample, size: int, rng: np.random.Generator) -> View:
     matrix = np.zeros((2, 3))
     matrix[:, :2] = np.diag(flip * scale)
     matrix[:, 2] = size / 2 - flip * scale * centre
-    image = cv2.warpAffine(photograph, matrix, (size, size), borderValue=(PAD_VALUE,) * 3)
+    # OpenCV counts from the middle of the first pixel, boxes from its edge: half a pixel before and after scaling.
+    warp = matrix.copy()
+    warp[:, 2] += 0.5 * (flip * scale - 1)
+    image = cv2.warpAffine(photograph, warp, (size, size), borderValue=(PAD_VALUE,) * 3)
     corners = sample.boxes.reshape(-1, 2, 2) * matrix[:, :2].diagonal() + matrix[:, 2]
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
-    boxes, classes = _clip(boxes, sample.classes, size)
+    boxes, classes = _clip(boxes, sample.classes, (size, size))
     return View(_jitter_colour(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), rng), boxes, classes)
 
 
@@ -73,20 +77,21 @@ def whole(sample: Sample, spec: InputSpec, rng: np.random.Generator) -> View:
     if rng.random() < 0.5:
         image = image[:, ::-1]
         boxes = np.stack([spec.width - boxes[:, 2], boxes[:, 1], spec.width - boxes[:, 0], boxes[:, 3]], axis=1)
-    return View(_jitter_colour(image, rng), boxes, sample.classes)
+    boxes, classes = _clip(boxes, sample.classes, (spec.width, spec.height))
+    return View(_jitter_colour(image, rng), boxes, classes)
 
 
 def _clip(
-    boxes: NDArray[np.float32], classes: NDArray[np.int32], size: int
+    boxes: NDArray[np.float32], classes: NDArray[np.int32], size: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    inside = np.clip(boxes, 0, size)
+    inside = np.clip(boxes, 0, np.array(size * 2, np.float32))
     sides, full_sides = inside[:, 2:] - inside[:, :2], boxes[:, 2:] - boxes[:, :2]
     visible = sides.prod(axis=1) >= _LEAST_VISIBLE * full_sides.prod(axis=1)
     kept = visible & (sides.min(axis=1, initial=np.inf) >= _LEAST_SIDE)
     return inside[kept], classes[kept]
 
 
-def _jitter_colour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def _jitter_colour(image: NDArray[Any], rng: np.random.Generator) -> NDArray[np.uint8]:
     levels = np.arange(256)
     hue = (levels + rng.uniform(-_HUE, _HUE)) % 180
     saturation = np.clip(levels * rng.uniform(1 - _SATURATION, 1 + _SATURATION), 0, 255)

@@ -12,14 +12,13 @@ from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.model import Model
 from acne_trainer.crops import PAD_VALUE, View, random_crop, whole
 from acne_trainer.detection_loss import detection_loss
-from acne_trainer.detection_metrics import average_precision
-from acne_trainer.detector import BINS, STRIDES, build_detector
+from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision
+from acne_trainer.detector import BINS, STRIDES, build_detector, replay
 from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.labels.dataset import Dataset
 from acne_trainer.loop import Work
 from acne_trainer.settings import Settings
-
-EVALUATION_THRESHOLD = 0.001
+from acne_trainer.thresholds import DEFAULT
 
 
 def input_spec(size: int) -> InputSpec:
@@ -33,13 +32,26 @@ def output_specs() -> tuple[OutputSpec, ...]:
     return (*boxes, *(OutputSpec(f"score_{stride}", "score", stride) for stride in STRIDES))
 
 
-def inference_form(network: keras.Model, size: int) -> keras.Model:
-    """Returns the plain model that is exported: static input, sigmoid scores, the network's own layers and weights."""
-    image = keras.Input((size, size, 3), name="image")
-    heads = network(image)
-    for stride in STRIDES:
-        heads[f"score_{stride}"] = keras.layers.Activation("sigmoid", name=f"score_{stride}")(heads[f"score_{stride}"])
+def inference_form(network: keras.Model, settings: Settings) -> keras.Model:
+    """Returns the plain model that is exported: static input, batch 1, sigmoid scores, the network's own weights."""
+    image = keras.Input(batch_shape=(1, settings.input_size, settings.input_size, 3), name="image")
+    heads = replay(network, image)
+    for name in [f"score_{stride}" for stride in STRIDES]:
+        heads[name] = keras.layers.Activation("sigmoid", name=name)(heads[name])
     return keras.Model(image, heads, name=network.name)
+
+
+def manifest(settings: Settings, classes: tuple[str, ...]) -> Manifest:
+    """Returns the manifest of a detector whose thresholds are still to be chosen."""
+    return Manifest(
+        name=f"acne-{settings.model}",
+        task="detection",
+        classes=classes,
+        input=input_spec(settings.input_size),
+        outputs=output_specs(),
+        thresholds=(DEFAULT,) * len(classes),
+        bins=BINS,
+    )
 
 
 def detection_work(settings: Settings, train: Dataset, valid: Dataset) -> Work:
@@ -75,38 +87,27 @@ def detection_work(settings: Settings, train: Dataset, valid: Dataset) -> Work:
             )
             return images, (boxes, classes)
 
-        return tf.data.Dataset.range(steps).map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
+        made: tf.data.Dataset = tf.data.Dataset.range(steps)
+        return made.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)  # type: ignore[no-any-return]
+
+    description = manifest(settings, train.classes)
 
     def validate(model: keras.Model) -> dict[str, float]:
-        scores = evaluate_boxes(inference_form(model, size), valid, size)
+        runner = Model(description, KerasBackend(inference_form(model, settings)), SCORE_THRESHOLD)
+        results = [runner(sample.image()) for sample in valid.samples]
+        scores = average_precision(valid.samples, results, valid.classes)
         return {"val_ap50": scores.ap50, "val_ap": scores.ap}
+
+    def loss(heads: dict[str, tf.Tensor], truth: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        boxes, classes = truth
+        return detection_loss(heads, boxes, classes, STRIDES, BINS)
 
     return Work(
         network=network,
         steps=steps,
         batches=batches,
-        loss=lambda heads, truth: detection_loss(heads, *truth, STRIDES, BINS),
+        loss=loss,
         validate=validate,
         monitor="val_ap50",
         higher_is_better=True,
     )
-
-
-def manifest_for(model_name: str, classes: tuple[str, ...], size: int, threshold: float = 0.25) -> Manifest:
-    """Returns a detection manifest with one threshold for all classes."""
-    return Manifest(
-        name=model_name,
-        task="detection",
-        classes=classes,
-        input=input_spec(size),
-        outputs=output_specs(),
-        thresholds=(threshold,) * len(classes),
-        bins=BINS,
-    )
-
-
-def evaluate_boxes(model: keras.Model, data: Dataset, size: int):
-    """Runs the runtime over a split and scores it; see `average_precision`."""
-    runtime_model = Model(manifest_for(model.name, data.classes, size), KerasBackend(model), EVALUATION_THRESHOLD)
-    results = [runtime_model(sample.image(), source=sample.path.name) for sample in data.samples]
-    return average_precision(data.samples, results, data.classes)

@@ -1,4 +1,4 @@
-"""Average precision of a detector, by the COCO evaluator, from the runtime's own results."""
+"""How good a detector is, from the runtime's own results: average precision by the COCO evaluator, and counts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from typing import Any
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
+from numpy.typing import NDArray
 
 from acne_runtime.result import Result
 from acne_trainer.labels.dataset import Sample
+from acne_trainer.thresholds import best_f1_threshold
 
-MAX_DETECTIONS = 300
+SCORE_THRESHOLD = 0.001
+"""Score from which boxes count for average precision; a higher one would cut the curve short."""
+_MAX_DETECTIONS = 300
+_RESAMPLES = 200
+_RECALL = np.linspace(0, 1, 101)
+"""The evaluator's recall points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +31,14 @@ class AveragePrecision:
         ap50: Mean over classes at IoU 0.50.
         ap75: The same at IoU 0.75.
         ap50_by_class: By class name.
+        thresholds: By class name, the score at which F1 (IoU 0.50) is highest.
     """
 
     ap: float
     ap50: float
     ap75: float
     ap50_by_class: dict[str, float]
+    thresholds: dict[str, float]
 
 
 def average_precision(
@@ -39,7 +48,7 @@ def average_precision(
 
     Args:
         samples: The photographs.
-        results: One for each photograph, in the same order, with a low score threshold.
+        results: One for each photograph, in the same order, with all boxes from `SCORE_THRESHOLD` on.
         classes: Class names in the order of the samples' indices.
         one_class: Whether to ask only if a box is a lesion, of whatever type.
     """
@@ -52,7 +61,10 @@ def average_precision(
             found = _annotation(image_id, 0 if one_class else classes.index(lesion.name), lesion.box)
             detections.append(found | {"score": lesion.score})
     if not detections:
-        return AveragePrecision(0.0, 0.0, 0.0, dict.fromkeys(names, 0.0))
+        zeros = dict.fromkeys(names, 0.0)
+        return AveragePrecision(
+            0.0, 0.0, 0.0, zeros, {name: best_f1_threshold(*[_RECALL * 0] * 3)[0] for name in names}
+        )
     truth = COCO(
         {
             "images": [{"id": number, "width": 1, "height": 1} for number in range(1, len(samples) + 1)],
@@ -61,18 +73,74 @@ def average_precision(
         }
     )
     evaluation = COCOeval_faster(truth, truth.loadRes(detections), "bbox", print_function=_silent)
-    evaluation.params.maxDets = [1, 10, MAX_DETECTIONS]
+    evaluation.params.maxDets = [1, 10, _MAX_DETECTIONS]
     evaluation.evaluate()
     evaluation.accumulate()
     # [IoU thresholds, recalls, classes, areas, detection limits], -1 where there is nothing to find.
-    precision = np.where(evaluation.eval["precision"] < 0, np.nan, evaluation.eval["precision"])[..., 0, -1]
-    by_class = {name: float(precision[0, :, index].mean()) for index, name in enumerate(names)}
+    precision = np.asarray(evaluation.eval["precision"])[..., 0, -1]
+    scores = np.asarray(evaluation.eval["scores"])[0, ..., 0, -1]
+    valued = np.where(precision < 0, np.nan, precision)
     return AveragePrecision(
-        ap=float(np.nanmean(precision)),
-        ap50=float(np.nanmean(precision[0])),
-        ap75=float(np.nanmean(precision[5])),
-        ap50_by_class=by_class,
+        ap=float(np.nanmean(valued)),
+        ap50=float(np.nanmean(valued[0])),
+        ap75=float(np.nanmean(valued[5])),
+        ap50_by_class={name: float(valued[0, :, index].mean()) for index, name in enumerate(names)},
+        thresholds={
+            name: best_f1_threshold(np.maximum(precision[0, :, index], 0), _RECALL, scores[:, index])[0]
+            for index, name in enumerate(names)
+        },
     )
+
+
+def detection_report(
+    samples: Sequence[Sample],
+    results: Sequence[Result],
+    classes: tuple[str, ...],
+    thresholds: Sequence[float],
+    usual_count: float,
+) -> dict[str, Any]:
+    """Returns all figures of a detector on one split, for `metrics.json`.
+
+    Args:
+        samples: The photographs.
+        results: As for `average_precision`.
+        classes: Class names.
+        thresholds: The decision threshold of each class, for the counts.
+        usual_count: The median number of lesions on a training photograph: what the constant predictor answers.
+    """
+    overall = average_precision(samples, results, classes)
+    one_class = average_precision(samples, results, classes, one_class=True)
+    several = [i for i, sample in enumerate(samples) if len(set(sample.classes.tolist())) > 1]
+    mixed = average_precision([samples[i] for i in several], [results[i] for i in several], classes)
+    limit = dict(zip(classes, thresholds, strict=True))
+    counted = np.array([sum(one.score >= limit[one.name] for one in result.lesions or ()) for result in results])
+    true = np.array([len(sample.boxes) for sample in samples])
+    resamples = np.random.default_rng(0).integers(len(samples), size=(_RESAMPLES, len(samples)))
+    return {
+        "photographs": len(samples),
+        "boxes": int(true.sum()),
+        "ap": overall.ap,
+        "ap50": overall.ap50,
+        "ap50_interval_95": _interval([_ap50(samples, results, classes, rows) for rows in resamples]),
+        "ap75": overall.ap75,
+        "ap50_by_class": overall.ap50_by_class,
+        "ap50_one_class": one_class.ap50,
+        "ap50_several_types": mixed.ap50,
+        "photographs_several_types": len(several),
+        "count_error": float(np.abs(counted - true).mean()),
+        "count_error_constant": float(np.abs(usual_count - true).mean()),
+    }
+
+
+def _ap50(
+    samples: Sequence[Sample], results: Sequence[Result], classes: tuple[str, ...], rows: NDArray[np.int64]
+) -> float:
+    return average_precision([samples[i] for i in rows], [results[i] for i in rows], classes).ap50
+
+
+def _interval(values: Sequence[float]) -> list[float]:
+    """Returns the 95 % percentile interval of a bootstrap over photographs."""
+    return [float(value) for value in np.percentile(values, [2.5, 97.5])]
 
 
 def _annotation(image_id: int, class_index: int, box: Sequence[float]) -> dict[str, Any]:

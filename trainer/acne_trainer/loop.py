@@ -109,7 +109,7 @@ class Loop:
             if (epoch + 1) % self.settings.validate_every == 0 or epoch + 1 == self.settings.epochs:
                 row |= self.work.validate(self.average)
             self.history.append(row)
-            self._checkpoint(best="best" in row or self._is_best(row))
+            self._checkpoint(best=self._is_best(row))
             left = (time.monotonic() - started) / (epoch + 1 - first) * (self.settings.epochs - epoch - 1)
             figures = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
             say(f"epoch {epoch + 1}/{self.settings.epochs}  {figures}  ({left / 60:.0f} min left)")

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from acne_runtime.manifest import InputSpec
+from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.preprocess import preprocess
 from acne_trainer.cnn import build_cnn
 from acne_trainer.labels.dataset import Dataset
 from acne_trainer.loop import Work
 from acne_trainer.settings import Settings
+from acne_trainer.thresholds import DEFAULT
 
 
 def input_spec(size: int) -> InputSpec:
@@ -31,7 +31,26 @@ def load_arrays(data: Dataset, size: int) -> tuple[NDArray[np.uint8], NDArray[np
         image at 416 pixels.
     """
     images = np.concatenate([preprocess(sample.image(), input_spec(size))[0] for sample in data.samples])
-    return images, np.stack([sample.presence(len(data.classes)) for sample in data.samples])  # type: ignore[return-value]
+    return images, np.stack([sample.presence(len(data.classes)) for sample in data.samples])
+
+
+def inference_form(network: keras.Model, settings: Settings) -> keras.Model:
+    """Returns the plain model that is exported: batch 1, one named output, the network's own weights."""
+    image = keras.Input(batch_shape=(1, settings.input_size, settings.input_size, 3), name="image")
+    label = keras.models.clone_model(network, input_tensors=image, clone_function=lambda layer: layer).output
+    return keras.Model(image, {"label": label}, name=network.name)
+
+
+def manifest(settings: Settings, classes: tuple[str, ...]) -> Manifest:
+    """Returns the manifest of a multi-label model whose thresholds are still to be chosen."""
+    return Manifest(
+        name=f"acne-{settings.model}",
+        task="multilabel",
+        classes=classes,
+        input=input_spec(settings.input_size),
+        outputs=(OutputSpec("label", "label"),),
+        thresholds=(DEFAULT,) * len(classes),
+    )
 
 
 def multilabel_work(settings: Settings, train: Dataset, valid: Dataset) -> Work:
@@ -70,8 +89,3 @@ def multilabel_work(settings: Settings, train: Dataset, valid: Dataset) -> Work:
         monitor="val_loss",
         higher_is_better=False,
     )
-
-
-def splits(folder: Path) -> tuple[Path, Path, Path]:
-    """Returns the folders of the training, validation and test photographs."""
-    return folder / "train", folder / "valid", folder / "test"

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import tomli_w
 
 from acne_runtime import files
+from acne_runtime.errors import SourceError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,20 @@ class Settings:
     def save(self, file: Path) -> None:
         """Writes TOML."""
         files.write_atomically(file, tomli_w.dumps(dataclasses.asdict(self)).encode())
+
+    @classmethod
+    def read(cls, file: Path) -> Settings:
+        """Reads what `save` wrote.
+
+        Raises:
+            SourceError: The file is missing, no TOML, or holds other settings.
+        """
+        try:
+            return cls(**tomllib.loads(file.read_text()))
+        except FileNotFoundError:
+            raise SourceError(f"{file}: not found; --resume takes a folder in which a training was begun") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+            raise SourceError(f"{file}: these are no settings of acne-train ({error})") from None
 
 
 CNN = Settings(

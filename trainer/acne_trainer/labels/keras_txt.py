@@ -6,6 +6,7 @@ line: `name x1,y1,x2,y2,class x1,y1,x2,y2,class ...`, pixels and class index). T
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from acne_runtime.errors import SourceError
 from acne_trainer.labels.dataset import Dataset, Sample
 
 _BOX = re.compile(r"-?\d+(?:\.\d+)?(?:,-?\d+(?:\.\d+)?){4}")
+_FIRST_BOX = re.compile(rf"[ \t]+{_BOX.pattern}(?= |$)")
 
 
 def read_keras_txt(folder: Path) -> Dataset:
@@ -40,7 +42,7 @@ def read_keras_txt(folder: Path) -> Dataset:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8").splitlines()
+        return file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise SourceError(
             f"{file}: not found; a Keras-TXT split has _annotations.txt and _classes.txt beside its photographs"
@@ -50,14 +52,15 @@ def _lines(file: Path) -> list[str]:
 
 
 def _parse(line: str, folder: Path, class_count: int, where: str) -> Sample:
-    words = line.split()
-    first_box = next((i for i, word in enumerate(words) if _BOX.fullmatch(word)), len(words))
-    name = " ".join(words[:first_box])
+    # The name is all before the first box, as it stands: it may hold any blanks itself.
+    first_box = _FIRST_BOX.search(line)
+    name = (line[: first_box.start()] if first_box else line).strip(" \t")
     path = folder / name
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  (Path.is_file raises for names that are too long)
+        name = name if len(name) <= 80 else f"{name[:80]}..."
         raise SourceError(f"{where}: {name!r} is no photograph in {folder} (expected: name x1,y1,x2,y2,class ...)")
     rows = []
-    for word in words[first_box:]:
+    for word in line[first_box.start() :].split() if first_box else ():
         if not _BOX.fullmatch(word):
             raise SourceError(f"{where}: {word!r} is not x1,y1,x2,y2,class")
         x1, y1, x2, y2, label = map(float, word.split(","))

@@ -1,0 +1,65 @@
+"""Scores a model on a labelled split, through the runtime: what is measured is what a device answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acne_runtime.errors import SourceError
+from acne_runtime.manifest import Manifest
+from acne_runtime.model import Model
+from acne_runtime.result import Result
+from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision, detection_report
+from acne_trainer.labels.dataset import Dataset
+from acne_trainer.multilabel_metrics import choose_thresholds, multilabel_report
+
+
+def with_chosen_thresholds(model: Model, valid: Dataset) -> Manifest:
+    """Returns the manifest with each class's threshold set where F1 is highest on the validation photographs."""
+    results = _results(model, valid)
+    if model.manifest.task == "detection":
+        chosen = average_precision(valid.samples, results, valid.classes).thresholds
+        thresholds = tuple(chosen[name] for name in model.manifest.classes)
+    else:
+        thresholds = choose_thresholds(_truth(valid), _scores(results))
+    return dataclasses.replace(model.manifest, thresholds=tuple(round(one, 4) for one in thresholds))
+
+
+def evaluate(model: Model, train: Dataset, data: Dataset) -> dict[str, Any]:
+    """Returns all figures of a model on one split.
+
+    Args:
+        model: The model, with its own thresholds.
+        train: What it was trained on, from which the constant predictor takes its answer.
+        data: The split to score.
+
+    Raises:
+        SourceError: The split has other classes than the model.
+    """
+    if data.classes != model.manifest.classes:
+        raise SourceError(
+            f"{data.path}: its classes {list(data.classes)} are not those of {model.manifest.name}, "
+            f"{list(model.manifest.classes)}"
+        )
+    results = _results(model, data)
+    if model.manifest.task == "detection":
+        usual_count = float(np.median([len(sample.boxes) for sample in train.samples]))
+        return detection_report(data.samples, results, data.classes, model.manifest.thresholds, usual_count)
+    prevalence: NDArray[np.float32] = _truth(train).mean(axis=0)
+    return multilabel_report(_truth(data), _scores(results), data.classes, model.manifest.thresholds, prevalence)
+
+
+def _results(model: Model, data: Dataset) -> list[Result]:
+    patient = Model(model.manifest, model.backend, score_threshold=SCORE_THRESHOLD)
+    return [patient(sample.image(), source=sample.path.name) for sample in data.samples]
+
+
+def _truth(data: Dataset) -> NDArray[np.float32]:
+    return np.stack([sample.presence(len(data.classes)) for sample in data.samples])
+
+
+def _scores(results: list[Result]) -> NDArray[np.float32]:
+    return np.array([[label.score for label in result.labels or ()] for result in results], np.float32)
