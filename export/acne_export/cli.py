@@ -12,6 +12,7 @@ from acne_runtime import __version__
 from acne_runtime.command import Command
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.load import DEFAULT_MODEL, model_folders
+from acne_runtime.quiet import native_logs_silenced
 
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -38,19 +39,22 @@ def main(form: str, precision: str | None, run: Path | None, out: Path | None, f
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # converting needs no GPU
     try:
         # Imported here: --help and wrong flags answer at once, TensorFlow takes seconds.
-        from acne_export.export import DEFAULT_PRECISION, Format, Precision, export, file_name
-        from acne_export.run_folder import read_run_folder
+        with native_logs_silenced():
+            from acne_export.export import DEFAULT_PRECISION, Format, Precision, export, file_name
+            from acne_export.run_folder import read_run_folder
     except ModuleNotFoundError as error:
         raise AcneEdgeError(f"{error.name} is not installed; run: pip install 'acne-edge[export]'") from error
     chosen = cast("Format", form)
     wanted = cast("Precision", precision) if precision else DEFAULT_PRECISION[chosen]
-    folder = read_run_folder(run)
+    with native_logs_silenced():
+        folder = read_run_folder(run)
     target = out or Path(file_name(folder.manifest.name, chosen, wanted))
     if target.suffix != f".{form}":
         raise click.UsageError(f"--out {target}: a {form} file's name ends in .{form}")
     if target.exists() and not force:
         raise AcneEdgeError(f"{target}: exists already; --force replaces it, --out names another file")
-    export(folder, chosen, wanted, target, click.echo)
+    with native_logs_silenced():
+        export(folder, chosen, wanted, target, click.echo)
 
 
 def _shipped_run() -> Path:

@@ -50,11 +50,6 @@ def with_ranges(model: keras.Model, ranges: Ranges) -> keras.Model:
         low, high = ranges[op.name]
         return FakeQuant(min(low, 0.0), max(high, 0.0), name=f"{op.name}_range")(output)
 
+    bound = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
     image = keras.Input(batch_shape=model.inputs[0].shape, name=model.inputs[0].name)
-    bound = keras.models.clone_model(
-        model,
-        input_tensors=keras.tree.map_structure(lambda _: FakeQuant(0.0, 255.0, name="image_range")(image), model.input),
-        clone_function=lambda layer: layer,
-        call_function=call,
-    )
-    return keras.Model(image, bound.output)
+    return keras.Model(image, bound(FakeQuant(0.0, 255.0, name="image_range")(image)))

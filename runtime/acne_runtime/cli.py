@@ -14,6 +14,7 @@ from acne_runtime import __version__
 from acne_runtime.command import Command
 from acne_runtime.errors import SourceError
 from acne_runtime.load import DEFAULT_MODEL, load_model
+from acne_runtime.quiet import native_logs_silenced
 from acne_runtime.sinks.jsonl import JsonLines
 from acne_runtime.sinks.saved import SavedPictures, SavedVideo
 from acne_runtime.sinks.sink import Sink
@@ -88,7 +89,8 @@ def main(
 
     live = camera_number is not None or (source is not None and source.suffix.lower() in video.SUFFIXES)
     frames = camera(camera_number) if source is None else _open(source, report)  # type: ignore[arg-type]
-    runner = load_model(model, backend=backend, device=device, threads=threads, score_threshold=score_threshold)
+    with native_logs_silenced():
+        runner = load_model(model, backend=backend, device=device, threads=threads, score_threshold=score_threshold)
 
     with ExitStack() as stack:
         sinks: list[Sink] = []
@@ -134,7 +136,7 @@ def _open(source: Path, report: object) -> Iterator[Frame]:
 def _silence_opencv() -> None:
     """Turns off the log lines of OpenCV and of its FFmpeg; what matters in them comes as our own errors."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.setLogLevel(0)  # type: ignore[attr-defined]
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 if __name__ == "__main__":

@@ -119,11 +119,6 @@ def test_a_suppressed_box_suppresses_nothing():
     np.testing.assert_allclose(got.scores, [0.9, 0.7])
 
 
-def test_boxes_that_do_not_touch_are_all_kept_even_without_area():
-    boxes = [[5, 5, 5, 5], [50, 50, 50, 50], [90, 10, 90, 40]]
-    assert len(suppress(candidates(boxes, [0.9, 0.8, 0.7], [0, 0, 0]), 0.5, 300).scores) == 3
-
-
 def test_a_score_of_zero_is_kept_when_the_thresholds_let_it_through():
     boxes = [[0, 0, 10, 10], [50, 50, 60, 60]]
     assert len(suppress(candidates(boxes, [0.9, 0.0], [0, 0]), 0.5, 300).scores) == 2

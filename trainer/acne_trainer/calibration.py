@@ -16,14 +16,16 @@ def activation_ranges(
     """Records the least and greatest value at the output of every operation of a Keras graph.
 
     Args:
-        model: The inference form.
+        model: The inference form, each of its layers called once, as loaded from a file.
         images: Input tensors `[1, height, width, 3]` uint8 RGB.
 
     Returns:
         By the operation's name.
     """
     operations = [
-        op for op in model.operations if isinstance(op.output, keras.KerasTensor) and op.output is not model.input
+        op
+        for op in model.operations
+        if not isinstance(op, keras.layers.InputLayer) and isinstance(op.output, keras.KerasTensor)
     ]
     probe = keras.Model(model.input, [op.output for op in operations])
 

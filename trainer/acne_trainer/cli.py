@@ -14,6 +14,7 @@ from acne_runtime import __version__, files
 from acne_runtime.command import Group
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.load import load_model
+from acne_runtime.quiet import native_logs_silenced
 
 _DATA = click.Path(file_okay=False, path_type=Path)
 
@@ -102,8 +103,9 @@ def evaluate(model: str, data: Path, split: str, backend: str | None, json_file:
 def _need_tensorflow() -> None:
     """Says how to install what training needs, before anything is begun."""
     try:
-        import faster_coco_eval  # noqa: F401
-        import tensorflow  # noqa: F401
+        with native_logs_silenced():
+            import faster_coco_eval  # noqa: F401
+            import tensorflow  # noqa: F401
     except ModuleNotFoundError as error:
         raise AcneEdgeError(f"{error.name} is not installed; run: pip install 'acne-edge[train]'") from error
 

@@ -49,7 +49,6 @@ def fit(settings: Settings, run: Path, say: Callable[[str], None]) -> None:
     train, valid, test = (read_keras_txt(folder / split) for split in ("train", "valid", "test"))
     (run / "checkpoints").mkdir(parents=True, exist_ok=True)
     settings.save(run / "config.toml")
-    experiment = multilabel if settings.model == "cnn" else detection
     prepare = multilabel.multilabel_work if settings.model == "cnn" else detection.detection_work
     say(f"training {settings.model} on {len(train.samples)} photographs, {len(valid.samples)} to validate, in {run}")
     loop = Loop(prepare(settings, train, valid), settings, run)
@@ -57,20 +56,28 @@ def fit(settings: Settings, run: Path, say: Callable[[str], None]) -> None:
     plot_history(loop.history, run / "history.png")
 
     say("choosing thresholds, scoring and recording activation ranges")
-    inference = experiment.inference_form(network, settings)
+    _finish(network, settings, (train, valid, test), run)
+    say(f"wrote {run}; its figures are in {run / 'metrics.json'}")
+
+
+def _finish(network: keras.Model, settings: Settings, splits: tuple[Dataset, Dataset, Dataset], run: Path) -> None:
+    """Writes what the exporter reads, the manifest last."""
+    train, valid, test = splits
+    experiment = multilabel if settings.model == "cnn" else detection
     network.save(run / "model.keras")
-    inference.save(run / "inference.keras")
+    experiment.inference_form(network, settings).save(run / "inference.keras")
+    # Read back: what is scored from here on is the file, and its layers belong to one graph only.
+    inference = keras.models.load_model(run / "inference.keras", compile=False)
     backend = KerasBackend(inference)
     manifest = with_chosen_thresholds(Model(experiment.manifest(settings, train.classes), backend), valid)
     model = Model(manifest, backend)
-    metrics = {split.path.name: evaluate(model, train, split) for split in (valid, test)}
+    metrics = {split.path.name: evaluate(model, train, split) for split in (valid, test)}  # test: this once
     _write_json(run / "metrics.json", metrics)
     _write_json(run / "calibration.json", _calibration(inference, manifest, train, settings.seed))
     manifest = dataclasses.replace(
         manifest, validation={"keras": _headline(metrics["test"])}, provenance=_provenance(settings, train)
     )
     files.write_atomically(run / "manifest.json", manifest.to_json().encode())
-    say(f"wrote {run}: {json.dumps(_headline(metrics['test']))} on {test.path}")
 
 
 def _calibration(inference: keras.Model, manifest: Manifest, train: Dataset, seed: int) -> dict[str, Any]:

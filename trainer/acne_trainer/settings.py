@@ -78,11 +78,11 @@ class Settings:
 CNN = Settings(
     model="cnn",
     data="",
-    epochs=30,
+    epochs=25,
     patience=6,
     validate_every=1,
     batch_size=32,
-    learning_rate=1e-3,
+    learning_rate=2e-4,
     warmup_steps=0,
     final_rate=1.0,
     average_decay=0.0,

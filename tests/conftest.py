@@ -1,0 +1,71 @@
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "shared_data: reads the labelled photographs that lie beside the repository")
+    config.addinivalue_line("markers", "slow: takes more than half a minute")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "shared_data" in getattr(item, "fixturenames", ()):
+            item.add_marker("shared_data")
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"{SHARED_DATA} does not exist: the photographs are no part of the repository")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The module that builds tiny models; TensorFlow, which it needs, costs seconds and is not on a device."""
+    pytest.importorskip("tensorflow")
+    import tiny_models
+
+    return tiny_models
+
+
+@pytest.fixture(scope="session")
+def networks(tiny):
+    return {task: build() for task, build in tiny.NETWORKS.items()}
+
+
+@pytest.fixture(scope="session")
+def runs(tiny, networks, tmp_path_factory):
+    """Run folders by task; tests that change one work on a copy."""
+    return {
+        task: tiny.write_run(tmp_path_factory.mktemp(f"run-{task}"), network, tiny.MANIFESTS[task])
+        for task, network in networks.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def exported(runs, tmp_path_factory):
+    """Gives the converted file of a task, format and precision; each is converted once."""
+    from acne_export.export import export, file_name
+    from acne_export.run_folder import read_run_folder
+
+    folder = tmp_path_factory.mktemp("exported")
+    made = {}
+
+    def convert(task, form="onnx", precision="float32"):
+        wanted = (task, form, precision)
+        if wanted not in made:
+            run = read_run_folder(runs[task])
+            target = folder / file_name(run.manifest.name, form, precision)
+            export(run, form, precision, target, lambda _: None)
+            made[wanted] = target
+        return made[wanted]
+
+    return convert

@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+import keras
+from keras import layers
+from pictures import picture
+
+from acne_export.graph import simplify
+
+TASKS = pytest.mark.parametrize("task", ["detection", "multilabel"])
+
+
+def photograph(size=64, seed=7):
+    return picture(size, size, seed)[None, ..., ::-1].astype(np.float32)
+
+
+def kinds(model):
+    return [type(layer).__name__ for layer in model.layers]
+
+
+def assert_same_answers(model, simple, image):
+    expected, got = model(image, training=False), simple(image, training=False)
+    assert set(got) == set(expected)
+    for name, output in expected.items():
+        error = np.abs(got[name] - output).max() / np.abs(output).max()
+        assert error < 1e-5, name
+
+
+@TASKS
+def test_a_simplified_model_gives_the_same_answers(networks, task):
+    simple = simplify(networks[task])
+    for seed in range(3):
+        assert_same_answers(networks[task], simple, photograph(seed=seed))
+
+
+@TASKS
+def test_nothing_is_left_that_training_alone_needs(networks, task):
+    before, after = kinds(networks[task]), kinds(simplify(networks[task]))
+    assert "BatchNormalization" in before
+    assert not {"BatchNormalization", "Dropout", "Rescaling"} & set(after)
+
+
+def test_norms_after_a_convolution_cost_nothing_and_others_one_operation(networks):
+    assert "DepthwiseConv2D" not in kinds(simplify(networks["detection"]))
+    assert kinds(simplify(networks["multilabel"])).count("DepthwiseConv2D") == 2
+
+
+@TASKS
+def test_every_operation_left_computes_what_the_one_of_its_name_did(networks, task):
+    model = networks[task]
+    simple = simplify(model)
+    source = {op.name: op.output for op in model.operations}
+    shared = [op for op in simple.operations if isinstance(op.output, keras.KerasTensor)]
+    assert {op.name for op in shared} <= set(source)
+    # Padding before the first convolution holds the pixels themselves: their scaling moved into the convolution.
+    shared = [op for op in shared if op.name not in ("image", "stem_pad")]
+    expected = keras.Model(model.input, [source[op.name] for op in shared])(photograph(), training=False)
+    got = keras.Model(simple.input, [op.output for op in shared])(photograph(), training=False)
+    for op, one, other in zip(shared, expected, got, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=2e-5, err_msg=op.name)
+
+
+@TASKS
+def test_outputs_and_input_keep_their_names_and_shapes(networks, task):
+    simple = simplify(networks[task])
+    assert list(simple.output) == list(networks[task].output)
+    assert (simple.inputs[0].name, tuple(simple.inputs[0].shape)) == ("image", (1, 64, 64, 3))
+
+
+@TASKS
+def test_the_model_itself_is_left_alone(networks, task):
+    before = [weight.copy() for weight in networks[task].get_weights()]
+    before_kinds = kinds(networks[task])
+    simplify(networks[task])
+    assert kinds(networks[task]) == before_kinds
+    for one, other in zip(networks[task].get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@TASKS
+def test_simplifying_twice_changes_nothing_more(networks, task):
+    once = simplify(networks[task])
+    twice = simplify(once)
+    assert kinds(twice) == kinds(once)
+    assert_same_answers(once, twice, photograph())
+
+
+def conv(name="conv", **kwargs):
+    return layers.Conv2D(3, 3, name=name, **kwargs)
+
+
+def norm(name="norm", **kwargs):
+    return layers.BatchNormalization(name=name, **kwargs)
+
+
+def scaled(image, scale=1 / 255, **kwargs):
+    return layers.Rescaling(scale, **kwargs)(image)
+
+
+def conv_twice_read(image):
+    x = conv()(image)
+    return {"norm": norm()(x), "sum": layers.Add()([x, layers.Activation("relu")(x)])}
+
+
+def conv_is_an_output_itself(image):
+    x = conv()(image)
+    return {"conv": x, "norm": norm()(x)}
+
+
+@pytest.mark.parametrize(
+    ("build", "left"),
+    [
+        (lambda image: {"y": norm()(conv()(image))}, ["Conv2D"]),
+        (lambda image: {"y": norm()(conv(use_bias=False)(image))}, ["Conv2D"]),
+        (lambda image: {"y": norm()(conv(padding="same", strides=2)(scaled(image)))}, ["Conv2D"]),
+        (lambda image: {"y": norm(epsilon=0.5)(conv(dilation_rate=2)(image))}, ["Conv2D"]),
+        (lambda image: {"y": norm(scale=False)(conv()(image))}, ["Conv2D"]),
+        (lambda image: {"y": norm(center=False)(conv()(image))}, ["Conv2D"]),
+        (lambda image: {"y": norm()(conv(activation="relu")(image))}, ["Conv2D", "DepthwiseConv2D"]),
+        (lambda image: {"y": norm("b")(norm("a")(conv()(image)))}, ["Conv2D", "DepthwiseConv2D"]),
+        (lambda image: {"y": conv()(norm()(image))}, ["DepthwiseConv2D", "Conv2D"]),
+        (lambda image: {"y": norm()(layers.Dense(5)(layers.Flatten()(image)))}, None),
+        (conv_twice_read, None),
+        (conv_is_an_output_itself, None),
+        (lambda image: {"y": conv()(layers.ZeroPadding2D(2)(scaled(image)))}, ["ZeroPadding2D", "Conv2D"]),
+        (lambda image: {"y": conv("b")(scaled(conv("a")(image)))}, ["Conv2D", "Conv2D"]),
+        (lambda image: {"y": conv()(scaled(image, 1 / 127, offset=-1))}, ["Rescaling", "Conv2D"]),
+        (lambda image: {"y": conv()(layers.MaxPooling2D(2)(scaled(image)))}, ["Rescaling", "MaxPooling2D", "Conv2D"]),
+        (lambda image: {"y": layers.DepthwiseConv2D(3)(scaled(image))}, ["Rescaling", "DepthwiseConv2D"]),
+        (lambda image: {"y": conv()(layers.Dropout(0.5)(scaled(image)))}, None),
+        (lambda image: {"x": conv("a")(scaled(image)), "y": conv("b")(scaled(image))}, ["Conv2D", "Conv2D"]),
+        (lambda image: {"y": conv()(scaled(image, [1 / 255, 1 / 200, 1 / 100]))}, None),
+    ],
+    ids=[
+        "norm",
+        "norm without bias",
+        "strided, scaled, padded",
+        "dilated",
+        "norm without gain",
+        "norm without offset",
+        "norm after relu",
+        "two norms",
+        "norm first",
+        "norm after dense",
+        "convolution read twice",
+        "convolution an output itself",
+        "scaled and padded",
+        "scaled between",
+        "scaled with offset",
+        "scaled and pooled",
+        "scaled and depthwise",
+        "scaled and dropped",
+        "scaled twice",
+        "scaled by channel",
+    ],
+)
+def test_the_answers_stay_whatever_stands_before_a_norm_or_after_a_scaling(build, left):
+    image = keras.Input(batch_shape=(1, 16, 16, 3), name="image")
+    model = keras.Model(image, build(image))
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        layer.set_weights([rng.uniform(0.1, 1.5, weight.shape) for weight in layer.get_weights()])
+    simple = simplify(model)
+    assert_same_answers(model, simple, photograph(16))
+    if left is not None:
+        assert kinds(simple) == ["InputLayer", *left]

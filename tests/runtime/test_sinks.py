@@ -1,0 +1,242 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+from pictures import picture, write_picture
+
+from acne_runtime.errors import AcneEdgeError
+from acne_runtime.result import NO_DIAGNOSIS, Label, Lesion, Result, Timing
+from acne_runtime.sinks.annotate import annotate
+from acne_runtime.sinks.jsonl import JsonLines
+from acne_runtime.sinks.saved import SavedPictures, SavedVideo
+from acne_runtime.sinks.summary import Summary, describe
+from acne_runtime.sinks.window import Window
+from acne_runtime.sources.frame import Frame
+from acne_runtime.sources.photos import SUFFIXES
+from acne_runtime.sources.video import frames_per_second, video
+
+CLASSES = ("comedones", "nodules", "papules", "pustules")
+LESIONS = (
+    Lesion("papules", 0.9, (10.0, 12.0, 40.0, 44.0)),
+    Lesion("comedones", 0.5, (0.0, 0.0, 8.5, 7.25)),
+    Lesion("papules", 0.4, (50.0, 60.0, 80.0, 90.0)),
+)
+LABELS = tuple(Label(name, score, score > 0.5) for name, score in zip(CLASSES, (0.9, 0.2, 0.7, 0.1), strict=True))
+
+
+def answer(source="a.jpg", index=0, *, lesions=LESIONS, labels=None, size=(120, 160)):
+    return Result(source, index, index / 10, *size[::-1], "tiny", CLASSES, lesions, labels, Timing(1.0, 2.0, 3.0))
+
+
+def labelled(**kwargs):
+    return answer(lesions=None, labels=LABELS, **kwargs)
+
+
+def frame(source="a.jpg", index=0, *, size=(120, 160)):
+    return Frame(picture(*size), str(source), index, index / 10)
+
+
+def test_json_lines_make_no_file_before_there_is_a_result(tmp_path):
+    sink = JsonLines(str(tmp_path / "out.jsonl"))
+    assert list(tmp_path.iterdir()) == []
+    sink.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_lines_hold_one_object_a_line(tmp_path):
+    file = tmp_path / "out.jsonl"
+    sink = JsonLines(str(file))
+    results = [answer("für später.jpg"), labelled(index=1), answer(index=2, lesions=())]
+    for index, result in enumerate(results, start=1):
+        sink.write(frame(), result)
+        assert len(file.read_text(encoding="utf-8").splitlines()) == index  # at once, for whoever follows the file
+    sink.close()
+    lines = file.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [result.to_dict() for result in results]
+    assert "für später" in lines[0]
+
+
+def test_json_lines_replace_those_of_an_earlier_run(tmp_path):
+    file = tmp_path / "out.jsonl"
+    file.write_text("old\n" * 9)
+    sink = JsonLines(str(file))
+    sink.write(frame(), answer())
+    sink.close()
+    assert json.loads(file.read_text()) == answer().to_dict()
+
+
+def test_json_lines_go_to_standard_output_and_leave_it_open(capsys):
+    sink = JsonLines("-")
+    sink.write(frame(), answer())
+    sink.close()
+    print("still open")
+    first, second = capsys.readouterr().out.splitlines()
+    assert json.loads(first) == answer().to_dict()
+    assert second == "still open"
+
+
+@pytest.mark.parametrize("suffix", sorted(SUFFIXES | {".JPG"}))
+def test_a_picture_is_saved_annotated_under_its_own_name(tmp_path, suffix):
+    source = write_picture(tmp_path / f"face{suffix}", 120, 160)
+    before = source.read_bytes()
+    sink = SavedPictures(tmp_path / "out" / "here")
+    sink.write(frame(source), answer(str(source)))
+    sink.close()
+    saved = cv2.imread(str(tmp_path / "out" / "here" / f"face{suffix}"))
+    assert saved.shape == (120, 160, 3)
+    assert np.abs(saved.astype(int) - annotate(frame().image, answer())).mean() < 8
+    assert source.read_bytes() == before
+    assert [path.name for path in (tmp_path / "out" / "here").iterdir()] == [f"face{suffix}"]
+
+
+@pytest.mark.parametrize("way", [".", "sub/..", "link"])
+def test_a_picture_never_overwrites_its_source(tmp_path, way):
+    source = write_picture(tmp_path / "face.png", 120, 160)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    before = source.read_bytes()
+    with pytest.raises(AcneEdgeError, match=r"--save .*would overwrite .*face\.png"):
+        SavedPictures(tmp_path / way).write(frame(source), answer(str(source)))
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["face.jfif", "face"])
+def test_a_picture_of_a_kind_that_cannot_be_written_is_refused(tmp_path, name):
+    with pytest.raises(AcneEdgeError, match=name):
+        SavedPictures(tmp_path / "out").write(frame(tmp_path / name), answer())
+
+
+def test_a_saved_video_plays_and_leaves_no_part_behind(tmp_path):
+    file = tmp_path / "out" / "clip.mp4"
+    sink = SavedVideo(file, 10.0)
+    for index in range(7):
+        sink.write(frame("clip.mov", index), answer("clip.mov", index))
+        assert not file.exists()  # a name stands for a whole file
+    sink.close()
+    assert [path.name for path in file.parent.iterdir()] == ["clip.mp4"]
+    frames = list(video(file))
+    assert len(frames) == 7
+    assert frames_per_second(file) == pytest.approx(10)
+    expected = annotate(frame().image, answer("clip.mov"))
+    assert all(np.abs(one.image.astype(int) - expected).mean() < 12 for one in frames)
+
+
+def test_frames_that_change_their_size_are_fitted_to_the_first(tmp_path):
+    sink = SavedVideo(tmp_path / "clip.mp4", 10.0)
+    for size in ((120, 160), (60, 80), (240, 320)):
+        sink.write(frame("camera:0", size=size), answer("camera:0", size=size))
+    sink.close()
+    assert [one.image.shape for one in video(tmp_path / "clip.mp4")] == [(120, 160, 3)] * 3
+
+
+def test_a_saved_video_without_frames_is_no_file(tmp_path):
+    SavedVideo(tmp_path / "out" / "clip.mp4", 10.0).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_saved_video_may_be_closed_twice(tmp_path):
+    sink = SavedVideo(tmp_path / "clip.mp4", 10.0)
+    sink.write(frame("camera:0"), answer("camera:0"))
+    sink.close()
+    sink.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_a_video_never_overwrites_its_source(tmp_path):
+    source = tmp_path / "clip.mp4"
+    source.write_bytes(b"the video")
+    sink = SavedVideo(source, 10.0)
+    with pytest.raises(AcneEdgeError, match=r"--save .*would overwrite .*clip\.mp4"):
+        sink.write(frame(source), answer(str(source)))
+    sink.close()
+    assert source.read_bytes() == b"the video"
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_a_video_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / ".part-clip.mp4").mkdir()
+    sink = SavedVideo(tmp_path / "clip.mp4", 10.0)
+    with pytest.raises(AcneEdgeError, match=r"clip\.mp4: the video cannot be written"):
+        sink.write(frame("camera:0"), answer("camera:0"))
+    sink.close()
+
+
+@pytest.mark.parametrize("size", [(120, 160), (48, 48), (900, 30), (30, 900), (1, 1), (1200, 1600)])
+@pytest.mark.parametrize(
+    "result",
+    [answer(), answer(lesions=()), labelled(), answer(lesions=(Lesion("nodules", 1.0, (-5.0, -9.0, 5000.0, 3.0)),))],
+    ids=["lesions", "no lesion", "labels", "a box outside"],
+)
+def test_annotating_gives_a_copy_of_the_same_shape_that_differs(result, size):
+    image = picture(*size)
+    before = image.copy()
+    drawn = annotate(image, result)
+    np.testing.assert_array_equal(image, before)
+    assert (drawn.shape, drawn.dtype) == (image.shape, np.uint8)
+    if min(size) > 1:
+        assert (drawn != image).any()
+
+
+def test_a_lesion_is_drawn_where_it_is():
+    blank = np.full((480, 640, 3), 128, np.uint8)
+    with_box = annotate(blank, answer(lesions=(Lesion("nodules", 0.9, (300.0, 200.0, 400.0, 300.0)),)))
+    changed = (with_box != blank).any(axis=-1)
+    assert changed[200, 310:390].all()
+    assert changed[210:290, 400].all()
+    assert not changed[210:290, 310:390].any()
+    assert not changed[350:440, 200:].any()
+
+
+def test_each_class_has_a_colour_of_its_own():
+    blank = np.full((480, 640, 3), 128, np.uint8)
+    colours = {
+        tuple(annotate(blank, answer(lesions=(Lesion(name, 0.9, (300.0, 200.0, 400.0, 300.0)),)))[250, 400].tolist())
+        for name in CLASSES
+    }
+    assert len(colours) == len(CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (answer(), "1 comedones, 2 papules"),
+        (answer(lesions=()), "no lesion found"),
+        (labelled(), "comedones 0.90, papules 0.70"),
+        (answer(lesions=None, labels=(Label("nodules", 0.1, False),)), "no type present"),
+    ],
+)
+def test_a_result_is_described_in_words(result, words):
+    assert describe(result) == words
+
+
+@pytest.mark.parametrize("to_stderr", [False, True])
+def test_the_summary_is_a_line_a_photograph_and_says_once_what_it_is_not(capsys, to_stderr):
+    sink = Summary(pause_s=0.0, to_stderr=to_stderr)
+    for name in ("a.jpg", "b.jpg"):
+        sink.write(frame(name), answer(name))
+    sink.close()
+    captured = capsys.readouterr()
+    said, silent = (captured.err, captured.out) if to_stderr else (captured.out, captured.err)
+    assert said.splitlines() == [
+        "a.jpg: 1 comedones, 2 papules (6 ms)",
+        "b.jpg: 1 comedones, 2 papules (6 ms)",
+        NO_DIAGNOSIS,
+    ]
+    assert silent == ""
+
+
+def test_the_summary_of_a_video_speaks_once_a_second(capsys):
+    sink = Summary(pause_s=3600.0, to_stderr=False)
+    for index in range(5):
+        sink.write(frame("clip.mp4", index), answer("clip.mp4", index))
+    sink.close()
+    assert capsys.readouterr().out.splitlines() == ["clip.mp4 at 0.0 s: 1 comedones, 2 papules (6 ms)", NO_DIAGNOSIS]
+
+
+def test_a_window_without_a_display_is_refused_with_the_way_out(monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(AcneEdgeError, match=r"--show: there is no display here; use --save DIR"):
+        Window(wait_ms=0)
