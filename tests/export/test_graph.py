@@ -48,17 +48,18 @@ def test_norms_after_a_convolution_cost_nothing_and_others_one_operation(network
 
 
 @TASKS
-def test_every_operation_left_computes_what_the_one_of_its_name_did(networks, task):
-    model = networks[task]
-    simple = simplify(model)
-    source = {op.name: op.output for op in model.operations}
-    shared = [op for op in simple.operations if isinstance(op.output, keras.KerasTensor)]
-    assert {op.name for op in shared} <= set(source)
+def test_every_operation_left_computes_what_the_one_of_its_name_did(networks, tmp_path, task):
+    simplify(networks[task]).save(tmp_path / "simple.keras")
+    simple = keras.models.load_model(tmp_path / "simple.keras")
+    source = {op.name: op.output for op in networks[task].operations}
+    assert {op.name for op in simple.operations} <= set(source)
     # Padding before the first convolution holds the pixels themselves: their scaling moved into the convolution.
-    shared = [op for op in shared if op.name not in ("image", "stem_pad")]
-    expected = keras.Model(model.input, [source[op.name] for op in shared])(photograph(), training=False)
-    got = keras.Model(simple.input, [op.output for op in shared])(photograph(), training=False)
-    for op, one, other in zip(shared, expected, got, strict=True):
+    left = [op for op in simple.operations if op.name not in ("image", "stem_pad")]
+    left = [op for op in left if isinstance(op.output, keras.KerasTensor)]
+    assert len(left) > 8
+    expected = keras.Model(networks[task].input, [source[op.name] for op in left])(photograph(), training=False)
+    got = keras.Model(simple.input, [op.output for op in left])(photograph(), training=False)
+    for op, one, other in zip(left, expected, got, strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=2e-5, err_msg=op.name)
 
 
@@ -77,14 +78,6 @@ def test_the_model_itself_is_left_alone(networks, task):
     assert kinds(networks[task]) == before_kinds
     for one, other in zip(networks[task].get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-@TASKS
-def test_simplifying_twice_changes_nothing_more(networks, task):
-    once = simplify(networks[task])
-    twice = simplify(once)
-    assert kinds(twice) == kinds(once)
-    assert_same_answers(once, twice, photograph())
 
 
 def conv(name="conv", **kwargs):

@@ -18,8 +18,9 @@ SCORE_THRESHOLD = 0.001
 """Score from which boxes count for average precision; a higher one would cut the curve short."""
 _MAX_DETECTIONS = 300
 _RESAMPLES = 200
+_IOU = np.linspace(0.5, 0.95, 10)
 _RECALL = np.linspace(0, 1, 101)
-"""The evaluator's recall points."""
+"""The evaluator's overlaps and recall points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,28 @@ def average_precision(
         one_class: Whether to ask only if a box is a lesion, of whatever type.
     """
     names = ("lesion",) if one_class else classes
+    precision, scores = _curves(samples, results, classes, one_class, _IOU)
+    return AveragePrecision(
+        ap=float(np.nanmean(precision)),
+        ap50=float(np.nanmean(precision[0])),
+        ap75=float(np.nanmean(precision[5])),
+        ap50_by_class={name: float(precision[0, :, index].mean()) for index, name in enumerate(names)},
+        thresholds={
+            name: best_f1_threshold(np.nan_to_num(precision[0, :, index]), _RECALL, scores[:, index])[0]
+            for index, name in enumerate(names)
+        },
+    )
+
+
+def _curves(
+    samples: Sequence[Sample],
+    results: Sequence[Result],
+    classes: tuple[str, ...],
+    one_class: bool,
+    overlaps: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns precision `[overlaps, 101, classes]`, nan where there is nothing to find, and scores `[101, classes]`."""
+    count = 1 if one_class else len(classes)
     truths, detections = [], []
     for image_id, (sample, result) in enumerate(zip(samples, results, strict=True), start=1):
         for box, one in zip(sample.boxes.tolist(), sample.classes.tolist(), strict=True):
@@ -61,35 +84,23 @@ def average_precision(
             found = _annotation(image_id, 0 if one_class else classes.index(lesion.name), lesion.box)
             detections.append(found | {"score": lesion.score})
     if not detections:
-        zeros = dict.fromkeys(names, 0.0)
-        return AveragePrecision(
-            0.0, 0.0, 0.0, zeros, {name: best_f1_threshold(*[_RECALL * 0] * 3)[0] for name in names}
-        )
+        return np.zeros((len(overlaps), len(_RECALL), count)), np.zeros((len(_RECALL), count))
     truth = COCO(
         {
             "images": [{"id": number, "width": 1, "height": 1} for number in range(1, len(samples) + 1)],
-            "categories": [{"id": number, "name": name} for number, name in enumerate(names, start=1)],
+            "categories": [{"id": number, "name": str(number)} for number in range(1, count + 1)],
             "annotations": [one | {"id": number} for number, one in enumerate(truths, start=1)],
         }
     )
     evaluation = COCOeval_faster(truth, truth.loadRes(detections), "bbox", print_function=_silent)
     evaluation.params.maxDets = [1, 10, _MAX_DETECTIONS]
+    evaluation.params.iouThrs = overlaps
+    evaluation.params.areaRng, evaluation.params.areaRngLbl = [evaluation.params.areaRng[0]], ["all"]
     evaluation.evaluate()
     evaluation.accumulate()
-    # [IoU thresholds, recalls, classes, areas, detection limits], -1 where there is nothing to find.
+    # [overlaps, recalls, classes, areas, detection limits], -1 where there is nothing to find.
     precision = np.asarray(evaluation.eval["precision"])[..., 0, -1]
-    scores = np.asarray(evaluation.eval["scores"])[0, ..., 0, -1]
-    valued = np.where(precision < 0, np.nan, precision)
-    return AveragePrecision(
-        ap=float(np.nanmean(valued)),
-        ap50=float(np.nanmean(valued[0])),
-        ap75=float(np.nanmean(valued[5])),
-        ap50_by_class={name: float(valued[0, :, index].mean()) for index, name in enumerate(names)},
-        thresholds={
-            name: best_f1_threshold(np.maximum(precision[0, :, index], 0), _RECALL, scores[:, index])[0]
-            for index, name in enumerate(names)
-        },
-    )
+    return np.where(precision < 0, np.nan, precision), np.asarray(evaluation.eval["scores"])[0, ..., 0, -1]
 
 
 def detection_report(
@@ -135,7 +146,8 @@ def detection_report(
 def _ap50(
     samples: Sequence[Sample], results: Sequence[Result], classes: tuple[str, ...], rows: NDArray[np.int64]
 ) -> float:
-    return average_precision([samples[i] for i in rows], [results[i] for i in rows], classes).ap50
+    chosen = [samples[i] for i in rows], [results[i] for i in rows]
+    return float(np.nanmean(_curves(*chosen, classes, one_class=False, overlaps=_IOU[:1])[0]))
 
 
 def _interval(values: Sequence[float]) -> list[float]:

@@ -18,8 +18,8 @@ _COLOURS = (
     (0, 159, 230),
     (233, 180, 86),
 )
+_DARK, _LIGHT = (32, 32, 32), (245, 245, 245)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 
 def annotate(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
@@ -31,38 +31,33 @@ def annotate(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
     """
     picture = image.copy()
     unit = max(image.shape[:2]) / 640  # strokes and letters grow with the picture
+    colour = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(result.classes)}
     for lesion in reversed(result.lesions or ()):  # the best ones last, on top
-        _draw_lesion(picture, lesion, _COLOURS[result.classes.index(lesion.name) % len(_COLOURS)], unit)
+        _draw_lesion(picture, lesion, colour[lesion.name], unit)
     if result.labels is not None:
-        lines = [f"{'+' if one.present else '-'} {one.name} {one.score:.2f}" for one in result.labels]
+        lines = [(f"{one.name} {one.score:.2f}", colour[one.name] if one.present else _DARK) for one in result.labels]
     else:
-        lines = [f"{count} {name}" for name, count in result.counts().items() if count] or ["no lesion found"]
-    colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(result.classes))]
-    named = [name for name, count in result.counts().items() if count or result.labels is not None]
-    for row, line in enumerate(lines):
-        colour = colours[result.classes.index(named[row])] if row < len(named) else _WHITE
-        _text(picture, line, (round(8 * unit), round((22 + 20 * row) * unit)), 0.5 * unit, colour)
-    _text(picture, NO_DIAGNOSIS, (round(8 * unit), picture.shape[0] - round(8 * unit)), 0.4 * unit, _WHITE)
+        lines = [(f"{count} {name}", colour[name]) for name, count in result.counts().items() if count]
+    for row, (line, background) in enumerate(lines or [("no lesion found", _DARK)]):
+        _text(picture, line, 0, round(20 * unit * (row + 1)), 0.5 * unit, background)
+    _text(picture, NO_DIAGNOSIS, 0, picture.shape[0], 0.38 * unit, _DARK)
     return picture
 
 
 def _draw_lesion(picture: NDArray[np.uint8], lesion: Lesion, colour: tuple[int, int, int], unit: float) -> None:
     x1, y1, x2, y2 = (round(value) for value in lesion.box)
     cv2.rectangle(picture, (x1, y1), (x2, y2), colour, max(1, round(1.5 * unit)), cv2.LINE_AA)
-    above = y1 - round(4 * unit)
-    _text(
-        picture,
-        f"{lesion.name} {lesion.score:.2f}",
-        (x1, above if above > 12 * unit else y2 + round(14 * unit)),
-        0.38 * unit,
-        colour,
-    )
+    bottom = y1 if y1 > 14 * unit else y2 + round(13 * unit)
+    _text(picture, f"{lesion.name} {lesion.score:.2f}", x1, bottom, 0.32 * unit, colour)
 
 
 def _text(
-    picture: NDArray[np.uint8], text: str, corner: tuple[int, int], scale: float, colour: tuple[int, int, int]
+    picture: NDArray[np.uint8], text: str, left: int, bottom: int, scale: float, background: tuple[int, int, int]
 ) -> None:
-    """Writes light letters on a dark rim, readable on any skin."""
-    thickness = max(1, round(2.2 * scale))
-    cv2.putText(picture, text, corner, _FONT, scale, _BLACK, thickness + 2, cv2.LINE_AA)
-    cv2.putText(picture, text, corner, _FONT, scale, colour, thickness, cv2.LINE_AA)
+    """Writes on a filled field, whose lower left corner is given, in whichever of dark and light reads better on it."""
+    (width, height), baseline = cv2.getTextSize(text, _FONT, scale, 1)
+    left = max(0, min(left, picture.shape[1] - width))
+    cv2.rectangle(picture, (left, bottom - height - baseline), (left + width, bottom), background, cv2.FILLED)
+    blue, green, red = background
+    ink = _DARK if 0.114 * blue + 0.587 * green + 0.299 * red > 128 else _LIGHT  # luma (ITU-R BT.601)
+    cv2.putText(picture, text, (left, bottom - baseline), _FONT, scale, ink, 1, cv2.LINE_AA)

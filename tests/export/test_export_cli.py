@@ -1,0 +1,157 @@
+import shutil
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("tensorflow")
+
+from acne_export import cli
+from acne_export.cli import main
+from acne_runtime import __version__
+from acne_runtime.load import load_model
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Each test has an empty folder of its own to stand in."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(one) for one in arguments])
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def assert_refused(done, exit_code, problem):
+    assert done.exit_code == exit_code
+    assert isinstance(done.exception, SystemExit)
+    assert done.stdout == ""
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("Error: ")
+    assert problem in line
+    if exit_code == 1:
+        assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [(["--format", "onnx"], "tiny-cnn.onnx"), (["--format", "tflite"], "tiny-cnn-int8.tflite")],
+    ids=["onnx", "tflite"],
+)
+def test_a_file_is_named_after_the_model_unless_told(runs, here, options, name):
+    done = run("--run", runs["multilabel"], *options)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert names(here) == [name, f"{name}.json"]
+    assert done.stdout.splitlines()[-1].startswith(f"wrote {name} (0.")
+    assert load_model(here / name).manifest.name == "tiny-cnn"
+
+
+def test_an_existing_file_is_not_replaced_unless_forced(runs, here):
+    (here / "tiny-cnn.onnx").write_bytes(b"mine")
+    done = run("--run", runs["multilabel"], "--format", "onnx")
+    assert_refused(done, 1, "tiny-cnn.onnx: exists already; --force replaces it, --out names another file")
+    assert (here / "tiny-cnn.onnx").read_bytes() == b"mine"
+    assert names(here) == ["tiny-cnn.onnx"]
+    assert run("--run", runs["multilabel"], "--format", "onnx", "--force").exit_code == 0
+    assert load_model(here / "tiny-cnn.onnx").manifest.name == "tiny-cnn"
+
+
+def test_out_names_the_file_and_its_folder_is_made(runs, here):
+    done = run("--run", runs["multilabel"], "--format", "onnx", "--out", "deep/er/model.onnx")
+    assert done.exit_code == 0
+    assert names(here / "deep" / "er") == ["model.onnx", "model.onnx.json"]
+
+
+@pytest.mark.parametrize(
+    ("form", "out"), [("onnx", "model.tflite"), ("tflite", "model.onnx"), ("onnx", "model"), ("onnx", "model.onnx.bak")]
+)
+def test_a_name_that_does_not_fit_the_format_is_wrong_usage(runs, here, form, out):
+    done = run("--run", runs["multilabel"], "--format", form, "--out", out)
+    assert_refused(done, 2, f"--out {out}: a {form} file's name ends in .{form}")
+    assert names(here) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ([], "--format"),
+        (["--format", "coreml"], "--format"),
+        (["--format", "onnx", "--precision", "int4"], "--precision"),
+        (["--format", "onnx", "--into", "m.onnx"], "--into"),
+        (["--format", "onnx", "m.onnx"], "m.onnx"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_with_2_and_names_the_option(options, problem):
+    assert_refused(run(*options), 2, problem)
+
+
+def test_a_wrong_name_is_reported_before_the_run_folder_is_even_read(here):
+    assert_refused(run("--run", "nowhere", "--format", "onnx", "--out", "model.pb"), 2, "--out model.pb")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (shutil.rmtree, "inference.keras: not found"),
+        (lambda folder: (folder / "inference.keras").write_bytes(b""), "inference.keras: Keras cannot load this model"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json: this is no Acne Edge manifest"),
+        (lambda folder: (folder / "calibration.json").write_text("{"), "calibration.json: these are no activation"),
+        (lambda folder: (folder / "calibration.json").unlink(), "calibration.json: not found; int8 needs it"),
+    ],
+    ids=["missing", "model", "manifest", "calibration", "no calibration"],
+)
+def test_a_bad_run_folder_ends_with_1_and_one_line(runs, here, tmp_path, spoil, problem):
+    folder = shutil.copytree(runs["multilabel"], tmp_path / "run")
+    spoil(folder)
+    assert_refused(run("--run", folder, "--format", "tflite"), 1, problem)
+    assert names(here) == []
+
+
+def test_an_unsupported_pair_ends_with_1_and_one_line(runs, here):
+    done = run("--run", runs["multilabel"], "--format", "onnx", "--precision", "int8")
+    assert_refused(done, 1, "--precision int8: ONNX files are float32 here; use --format tflite")
+    assert names(here) == []
+
+
+def test_without_a_run_folder_the_shipped_model_is_taken(runs, here, tmp_path, monkeypatch):
+    shutil.copytree(runs["multilabel"], tmp_path / "models" / cli.DEFAULT_MODEL)
+    monkeypatch.setattr(cli, "model_folders", lambda: [tmp_path / "models"])
+    assert run("--format", "onnx").exit_code == 0
+    assert names(here) == ["tiny-cnn.onnx", "tiny-cnn.onnx.json"]
+
+
+def test_without_a_run_folder_and_a_shipped_model_one_is_asked_for(here, monkeypatch):
+    monkeypatch.setattr(cli, "model_folders", list)
+    assert_refused(run("--format", "onnx"), 1, "name a run folder with --run")
+
+
+def test_without_tensorflow_the_pip_command_is_shown(runs, monkeypatch):
+    monkeypatch.delitem(sys.modules, "acne_export.export", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    done = run("--run", runs["multilabel"], "--format", "onnx")
+    assert_refused(done, 1, "tensorflow is not installed; run: pip install 'acne-edge[export]'")
+
+
+def test_no_library_writes_a_traceback_or_a_warning_between(runs, here):
+    done = subprocess.run(
+        [sys.executable, "-m", "acne_export.cli", "--run", str(runs["multilabel"]), "--format", "onnx"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["reading", "converting", "wrote"]
+    assert "Traceback" not in done.stderr
+
+
+def test_the_version_and_the_help_need_no_run_folder():
+    assert run("--version").stdout == f"acne-export, version {__version__}\n"
+    assert "calibration.json" in run("--help").stdout
