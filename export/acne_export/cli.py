@@ -43,7 +43,9 @@ def main(form: str, precision: str | None, run: Path | None, out: Path | None, f
             from acne_export.export import DEFAULT_PRECISION, Format, Precision, export, file_name
             from acne_export.run_folder import read_run_folder
     except ModuleNotFoundError as error:
-        raise AcneEdgeError(f"{error.name} is not installed; run: pip install 'acne-edge[export]'") from error
+        raise AcneEdgeError(
+            f"{error.name} is not installed; in a checkout of acne-edge run: pip install '.[export]'"
+        ) from error
     chosen = cast("Format", form)
     wanted = cast("Precision", precision) if precision else DEFAULT_PRECISION[chosen]
     with native_logs_silenced():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "acne-yolov8-xs"
 
 _MODULES = {"onnx": "onnxruntime", "litert": "ai_edge_litert"}
+_PACKAGES = {"onnx": "onnxruntime", "litert": "ai-edge-litert"}
 _BACKEND_OF_SUFFIX = {".onnx": "onnx", ".tflite": "litert"}
 _SHIPPED_FILE = {"onnx": "{name}.onnx", "litert": "{name}-int8.tflite"}
 
@@ -56,10 +57,7 @@ def load_model(
     """
     file, backend = _find(model, backend)
     if find_spec(_MODULES[backend]) is None:
-        raise BackendError(
-            f"the {backend} backend is not installed; run: pip install 'acne-edge[{backend}]' "
-            f"(which brings {_MODULES[backend].replace('_', '-')})"
-        )
+        raise BackendError(f"the {backend} backend is not installed; run: pip install {_PACKAGES[backend]}")
     opened = _open(file, backend, device, threads)
     if opened.manifest_text is not None:
         manifest = Manifest.from_json(opened.manifest_text, str(file))

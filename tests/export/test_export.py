@@ -65,7 +65,7 @@ def test_the_manifest_tells_what_was_done_and_keeps_what_the_trainer_wrote(expor
     if precision == "float32":
         assert 0 < figures["max_error"] <= 1e-5
     else:
-        assert 0.98 < figures["min_cosine"] <= 1
+        assert 0.98 < figures["min_box_cosine"] <= 1
         assert 0 < figures["mean_score_error"] < 0.02
 
 
@@ -120,21 +120,14 @@ def test_int8_weights_take_about_a_quarter(exported):
     assert 0.2 < sizes["int8"] / sizes["float32"] < 0.35
 
 
-@MATRIX
-def test_the_keras_model_gives_the_answer_of_the_file(exported, networks, task, form, precision):
-    if precision == "int8":
-        pytest.skip("int8 rounds; it is compared above")
-    model = load_model(exported(task, form, precision))
+@pytest.mark.parametrize("form", ["onnx", "tflite"])
+@pytest.mark.parametrize("task", ["detection", "multilabel"])
+def test_the_keras_model_gives_the_answer_of_the_float32_file(exported, networks, task, form):
+    model = load_model(exported(task, form))
     image = picture(64, 64, 9)[None, ..., ::-1]
     expected = networks[task](image.astype(np.float32), training=False)
     for name, output in model.backend.run(np.ascontiguousarray(image)).items():
         assert np.abs(output - expected[name]).max() <= 1e-5 * max(1, np.abs(expected[name]).max())
-
-
-def test_exporting_again_gives_the_same_bytes(exported, runs, tmp_path):
-    again = tmp_path / "again.onnx"
-    export(read_run_folder(runs["multilabel"]), "onnx", "float32", again, lambda _: None)
-    assert again.read_bytes() == exported("multilabel", "onnx").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -218,7 +211,7 @@ def test_a_conversion_that_went_wrong_is_caught(runs, tmp_path, monkeypatch):
 def test_ranges_far_too_narrow_are_caught(runs, tmp_path):
     run = read_run_folder(runs["multilabel"])
     narrow = {name: (low / 20, high / 20) for name, (low, high) in run.ranges.items()}
-    with pytest.raises(ProofError, match="label"):
+    with pytest.raises(ProofError, match="scores differ"):
         export(dataclasses.replace(run, ranges=narrow), "tflite", "int8", tmp_path / "m.tflite", lambda _: None)
     assert list(tmp_path.iterdir()) == []
 

@@ -34,11 +34,11 @@ def assert_refused(done, exit_code, problem):
     assert done.exit_code == exit_code
     assert isinstance(done.exception, SystemExit)
     assert done.stdout == ""
-    line = done.stderr.splitlines()[-1]
-    assert line.startswith("Error: ")
-    assert problem in line
+    usage, error = done.stderr.split("Error: ")
+    assert problem in error
     if exit_code == 1:
-        assert len(done.stderr.splitlines()) == 1
+        assert usage == ""
+        assert len(error.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_name_that_does_not_fit_the_format_is_wrong_usage(runs, here, form, ou
         (["--format", "onnx", "--into", "m.onnx"], "--into"),
         (["--format", "onnx", "m.onnx"], "m.onnx"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) or "nothing" if isinstance(value, list) else "",
 )
 def test_wrong_usage_ends_with_2_and_names_the_option(options, problem):
     assert_refused(run(*options), 2, problem)

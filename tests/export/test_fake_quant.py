@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
+import keras
 from pictures import picture
 
 from acne_export.fake_quant import FakeQuant, with_ranges
@@ -59,10 +60,17 @@ def test_rounding_to_256_levels_changes_the_answers_little(networks, ranges, tas
         assert 0 < error.mean() < 0.03 * np.ptp(output), name
 
 
+def fake_quants(model):
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from fake_quants(layer)
+        elif isinstance(layer, FakeQuant):
+            yield layer
+
+
 def test_every_computed_activation_is_bound_to_its_range(networks, ranges):
     simple = simplify(networks["detection"])
-    made = [layer for layer in with_ranges(simple, ranges["detection"]).layers if isinstance(layer, FakeQuant)]
-    bound = {layer.name: (layer.low, layer.high) for layer in made}
+    bound = {one.name: (one.low, one.high) for one in fake_quants(with_ranges(simple, ranges["detection"]))}
     assert bound["image_range"] == (0.0, 255.0)
     for name in ("stem", "add_8", "box_8_conv", "score_8_conv"):
         assert bound[f"{name}_range"] == (min(ranges["detection"][name][0], 0), max(ranges["detection"][name][1], 0))

@@ -48,7 +48,7 @@ def one_value(value):
 def test_the_source_itself_passes(source, int8, float32_bytes):
     assert prove_float32(source, source) == {"max_error": 0.0}
     figures = prove_int8(source, source, int8, float32_bytes)
-    assert figures["min_cosine"] == pytest.approx(1)
+    assert figures["min_box_cosine"] == pytest.approx(1)
     assert figures["mean_score_error"] == 0
 
 
@@ -115,33 +115,49 @@ def test_a_conversion_that_lost_an_output_is_refused(source, int8, float32_bytes
         (one_value(np.nan), "is not finite"),
         (lambda output: output * np.nan, "is not finite"),
         (lambda output: output[:, :1], "has shape"),
-        (lambda output: output * 0, ""),
-        (lambda output: -output, ""),
-        (lambda output: np.full_like(output, output.max()), ""),
-        (lambda output: output[..., ::-1], ""),
     ],
-    ids=["one nan", "all nan", "a row of cells", "all zero", "negated", "one level", "channels swapped"],
+    ids=["one nan", "all nan", "a row of cells"],
 )
-def test_an_int8_conversion_that_answers_otherwise_is_refused(source, int8, float32_bytes, output, change, problem):
-    with pytest.raises(ProofError, match=f"'{output}'.*{problem}"):
+def test_an_int8_conversion_that_broke_is_refused(source, int8, float32_bytes, output, change, problem):
+    with pytest.raises(ProofError, match=f"'{output}' {problem}"):
         prove_int8(source, changed(source, output, change), int8, float32_bytes)
 
 
-@pytest.mark.parametrize(
+WRONG = pytest.mark.parametrize(
     "change",
-    [lambda label: label * 0, lambda label: label[:, ::-1], lambda label: label * 0 + 1, lambda label: 1 - label],
-    ids=["all zero", "classes swapped", "all one", "negated"],
+    [
+        lambda output: output * 0,
+        lambda output: -output,
+        lambda output: np.full_like(output, output.max()),
+        lambda output: output[..., ::-1],
+    ],
+    ids=["all zero", "negated", "one level", "channels swapped"],
 )
-def test_an_int8_conversion_with_other_labels_is_refused(labels, exported, change):
+
+
+@WRONG
+def test_int8_boxes_that_are_others_are_refused(source, int8, float32_bytes, change):
+    with pytest.raises(ProofError, match="'box_8' has lost its source's shape"):
+        prove_int8(source, changed(source, "box_8", change), int8, float32_bytes)
+
+
+@WRONG
+def test_int8_scores_that_are_others_are_refused(source, int8, float32_bytes, change):
+    with pytest.raises(ProofError, match="scores differ by"):
+        prove_int8(source, changed(source, "score_16", change), int8, float32_bytes)
+
+
+@WRONG
+def test_int8_labels_that_are_others_are_refused(labels, exported, change):
     file = exported("multilabel", "tflite", "int8")
-    with pytest.raises(ProofError, match="'label'"):
+    with pytest.raises(ProofError, match="scores differ by"):
         prove_int8(labels, changed(labels, "label", change), file, exported("multilabel", "tflite").stat().st_size)
 
 
 def test_a_coarser_answer_passes_as_int8_and_its_error_is_reported(source, int8, float32_bytes):
     rounded = {name: np.round(output * 128) / 128 for name, output in source.items()}
     figures = prove_int8(source, rounded, int8, float32_bytes)
-    assert 0.999 < figures["min_cosine"] < 1
+    assert 0.999 < figures["min_box_cosine"] < 1
     assert 0 < figures["mean_score_error"] <= 1 / 256
 
 
@@ -164,7 +180,7 @@ def test_a_file_too_large_to_be_int8_is_refused(source, int8, share, passes):
 def test_the_real_int8_answer_passes(source, int8, float32_bytes, tiny):
     outputs = LiteRtBackend(int8, "cpu", 0).run(golden_input(tiny.DETECTION.input))
     figures = prove_int8(source, outputs, int8, float32_bytes)
-    assert figures["min_cosine"] > 0.99
+    assert figures["min_box_cosine"] > 0.99
     assert figures["mean_score_error"] < 0.02
 
 

@@ -107,7 +107,9 @@ def _need_tensorflow() -> None:
             import faster_coco_eval  # noqa: F401
             import tensorflow  # noqa: F401
     except ModuleNotFoundError as error:
-        raise AcneEdgeError(f"{error.name} is not installed; run: pip install 'acne-edge[train]'") from error
+        raise AcneEdgeError(
+            f"{error.name} is not installed; in a checkout of acne-edge run: pip install '.[train]'"
+        ) from error
 
 
 if __name__ == "__main__":

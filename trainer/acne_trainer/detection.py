@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.model import Model
@@ -19,6 +23,9 @@ from acne_trainer.labels.dataset import Dataset
 from acne_trainer.loop import Work
 from acne_trainer.settings import Settings
 from acne_trainer.thresholds import DEFAULT
+
+_LOADERS, _AHEAD = 2, 4
+"""Threads that make batches while the network trains, and how many batches they may be ahead."""
 
 
 def input_spec(size: int) -> InputSpec:
@@ -67,12 +74,12 @@ def detection_work(settings: Settings, train: Dataset, valid: Dataset) -> Work:
         rng = np.random.default_rng([settings.seed, epoch, step])
         if settings.whole_every and step % settings.whole_every == settings.whole_every - 1:
             return [whole(samples[i], spec, rng) for i in rng.integers(len(samples), size=photos_per_batch)]
-        # Every photograph comes equally often: consecutive parts of one shuffled order.
+        # Consecutive parts of one shuffled order, so that photographs come equally often.
         order = np.random.default_rng([settings.seed, epoch]).permutation(len(samples) * settings.crops_per_photo)
         chosen = order[step * settings.batch_size : (step + 1) * settings.batch_size] % len(samples)
         return [random_crop(samples[i], settings.crop_size, rng) for i in chosen]
 
-    def batch(epoch: int, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def batch(epoch: int, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
         made = views(epoch, step)
         boxes = np.zeros((len(made), max(1, *(len(view.boxes) for view in made)), 4), np.float32)
         classes = np.zeros(boxes.shape[:2], np.int32)
@@ -80,21 +87,23 @@ def detection_work(settings: Settings, train: Dataset, valid: Dataset) -> Work:
             boxes[row, : len(view.boxes)], classes[row, : len(view.boxes)] = view.boxes, view.classes
         return np.stack([view.image for view in made]).astype(np.float32), boxes, classes
 
-    def batches(epoch: int) -> Iterable[tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]]:
-        def load(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            images, boxes, classes = tf.numpy_function(
-                lambda step: batch(epoch, int(step)), [step], (tf.float32, tf.float32, tf.int32)
-            )
-            return images, (boxes, classes)
-
-        made: tf.data.Dataset = tf.data.Dataset.range(steps)
-        return made.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)  # type: ignore[no-any-return]
+    def batches(epoch: int) -> Iterator[tuple[NDArray[np.float32], tuple[NDArray[np.float32], NDArray[np.int32]]]]:
+        with ThreadPoolExecutor(_LOADERS) as pool:
+            made = deque(pool.submit(batch, epoch, step) for step in range(min(_AHEAD, steps)))
+            for step in range(steps):
+                images, boxes, classes = made.popleft().result()
+                if step + _AHEAD < steps:
+                    made.append(pool.submit(batch, epoch, step + _AHEAD))
+                yield images, (boxes, classes)
 
     description = manifest(settings, train.classes)
 
+    @cache  # the loop validates one network again and again: one graph of it is enough
+    def runner(model: keras.Model) -> Model:
+        return Model(description, KerasBackend(inference_form(model, settings)), SCORE_THRESHOLD)
+
     def validate(model: keras.Model) -> dict[str, float]:
-        runner = Model(description, KerasBackend(inference_form(model, settings)), SCORE_THRESHOLD)
-        results = [runner(sample.image()) for sample in valid.samples]
+        results = [runner(model)(sample.image()) for sample in valid.samples]
         scores = average_precision(valid.samples, results, valid.classes)
         return {"val_ap50": scores.ap50, "val_ap": scores.ap}
 

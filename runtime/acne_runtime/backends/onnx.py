@@ -39,8 +39,8 @@ class OnnxBackend:
             device = "cuda" if _PROVIDERS["cuda"] in installed else "cpu"
         if _PROVIDERS[device] not in installed:
             raise BackendError(
-                f"--device {device}: not in the installed ONNX Runtime; `pip uninstall onnxruntime` and then "
-                "`pip install 'acne-edge[onnx-gpu]'`, or use --device cpu"
+                f"--device {device}: not in the installed ONNX Runtime; run: pip uninstall onnxruntime && "
+                "pip install onnxruntime-gpu; or use --device cpu"
             )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads

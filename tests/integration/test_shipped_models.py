@@ -1,0 +1,128 @@
+"""What ships in models/: it answers, the files of one model agree, and the cards tell the truth."""
+
+import json
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from acne_runtime.load import load_model
+from acne_runtime.manifest import Manifest, manifest_beside
+from acne_runtime.model import Model
+from acne_runtime.sources.photos import list_photos, read_photo
+
+ROOT = Path(__file__).parents[2]
+MODELS = sorted(folder for folder in (ROOT / "models").iterdir() if folder.is_dir())
+FILES = sorted(file for folder in MODELS for file in folder.iterdir() if file.suffix in (".onnx", ".tflite"))
+PIXELS, SCORE = 0.5, 1e-3
+
+
+def lesions_missing_from(one, other, thresholds):
+    """Lesions of `one` without a counterpart in `other`, but for those at the very threshold."""
+    return [
+        lesion
+        for lesion in one.lesions
+        if lesion.score > thresholds[lesion.name] + SCORE
+        and not any(
+            lesion.name == twin.name
+            and abs(lesion.score - twin.score) <= SCORE
+            and np.abs(np.subtract(lesion.box, twin.box)).max() <= PIXELS
+            for twin in other.lesions
+        )
+    ]
+
+
+def assert_agree(first: Model, second: Model, photos):
+    thresholds = dict(zip(first.manifest.classes, first.thresholds.tolist(), strict=True))
+    seen = 0
+    for photo in photos:
+        image = read_photo(photo)
+        one, other = first(image), second(image)
+        if one.labels is not None:
+            scores = [[label.score for label in result.labels] for result in (one, other)]
+            np.testing.assert_allclose(*scores, atol=SCORE)
+            seen += 1
+        else:
+            assert lesions_missing_from(one, other, thresholds) == []
+            assert lesions_missing_from(other, one, thresholds) == []
+            seen += len(one.lesions)
+    assert seen > 0
+
+
+@pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)
+def test_a_model_comes_with_everything(folder):
+    names = {file.name for file in folder.iterdir()}
+    needed = {"README.md", "inference.keras", "manifest.json", "calibration.json", "metrics.json"}
+    needed |= {"metrics-onnx.json", "metrics-int8.json"}
+    needed |= {f"{folder.name}{end}" for end in (".onnx", ".onnx.json", "-int8.tflite", "-int8.tflite.json")}
+    assert needed <= names
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_the_manifest_inside_is_the_one_beside(file):
+    beside = Manifest.from_json(manifest_beside(file).read_bytes(), "beside")
+    assert load_model(file).manifest == beside
+    assert beside.name == file.parent.name
+
+
+@pytest.mark.parametrize("backend", ["onnx", "litert"])
+def test_the_default_model_finds_rendered_lesions_and_none_on_the_portrait(backend):
+    model = load_model(backend=backend)
+    found = model(read_photo(ROOT / "samples" / "rendered_skin.jpg"))
+    assert len(found.lesions) >= 5
+    assert model(read_photo(ROOT / "samples" / "astronaut.png")).lesions == ()
+
+
+@pytest.mark.parametrize("backend", ["onnx", "litert"])
+def test_the_cnn_answers_for_every_type(backend):
+    result = load_model("acne-cnn", backend=backend)(read_photo(ROOT / "samples" / "rendered_skin.jpg"))
+    assert [label.name for label in result.labels] == ["comedones", "nodules", "papules", "pustules"]
+    assert all(0 < label.score < 1 for label in result.labels)
+
+
+@pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)
+def test_the_card_states_the_measured_figures(folder):
+    card = (folder / "README.md").read_text()
+    of_file = [json.loads((folder / f"metrics-{form}.json").read_text()) for form in ("onnx", "int8")]
+    for test in [json.loads((folder / "metrics.json").read_text())["test"], *of_file]:
+        figures = [test["ap50"]] if "ap50" in test else [test["model"]["argmax_agreement"], test["model"]["macro_ap"]]
+        for figure in figures:
+            assert re.search(rf"\b{figure:.3f}\b", card), figure
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)
+def test_onnx_and_float_tflite_of_one_model_agree(folder, tmp_path, shared_data):
+    pytest.importorskip("tensorflow")
+    from acne_export.cli import main
+
+    target = tmp_path / "float.tflite"
+    arguments = ["--format", "tflite", "--precision", "float32", "--run", str(folder), "--out", str(target)]
+    outcome = CliRunner().invoke(main, arguments)
+    assert outcome.exit_code == 0, outcome.output
+    photos = list_photos(shared_data / "acne4" / "test")[::6]
+    assert_agree(load_model(folder / f"{folder.name}.onnx"), load_model(target), photos)
+
+
+@pytest.mark.slow
+def test_the_default_export_gives_the_shipped_int8_answers(tmp_path, monkeypatch):
+    pytest.importorskip("tensorflow")
+    from acne_export.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    outcome = CliRunner().invoke(main, ["--format", "tflite"])
+    assert outcome.exit_code == 0, outcome.output
+    again = load_model("acne-yolov8-xs-int8.tflite")
+    shipped = load_model(backend="litert")
+    image = cv2.imread(str(ROOT / "samples" / "rendered_skin.jpg"))
+    assert again(image).lesions == shipped(image).lesions
+
+
+def test_the_cnn_that_ships_has_the_papers_parameters():
+    keras = pytest.importorskip("keras")
+    model = keras.models.load_model(ROOT / "models" / "acne-cnn" / "inference.keras", compile=False)
+    trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    assert (model.count_params(), trainable) == (4_142_052, 4_141_700)

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+import keras
+from keras import layers, ops
+from pictures import picture
+
+from acne_trainer.calibration import activation_ranges
+
+KERNEL = np.array([[0.5, -1.0], [0.25, 0.5], [-0.75, 0.125]], np.float32)
+BIAS = np.array([-0.2, 0.3], np.float32)
+
+
+def images(count):
+    return [picture(8, 12, seed)[None, ..., ::-1] for seed in range(count)]
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A scaling, a 1x1 convolution, a ReLU, and operations that are no layers."""
+    image = keras.Input(batch_shape=(1, 8, 12, 3), name="image")
+    scaled = layers.Rescaling(1 / 255, name="scaled")(image)
+    mixed = layers.Conv2D(2, 1, name="mixed")(scaled)
+    positive = layers.Activation("relu", name="positive")(mixed)
+    dropped = layers.Dropout(0.5, name="dropped")(positive)
+    first, second = ops.split(dropped, 2, axis=-1)
+    outputs = {"label": layers.Activation("sigmoid", name="label")(first + second)}
+    made = keras.Model(image, outputs)
+    made.get_layer("mixed").set_weights([KERNEL.reshape(1, 1, 3, 2), BIAS])
+    return made
+
+
+def by_hand(pictures):
+    scaled = np.concatenate(pictures).astype(np.float64) / 255
+    mixed = scaled @ KERNEL + BIAS
+    positive = np.maximum(mixed, 0)
+    total = positive.sum(axis=-1)
+    values = {
+        "scaled": scaled,
+        "mixed": mixed,
+        "positive": positive,
+        "dropped": positive,  # at inference nothing is dropped
+        "sum": total,
+        "label": 1 / (1 + np.exp(-total)),
+    }
+    return {name: (value.min(), value.max()) for name, value in values.items()}
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_ranges_are_the_least_and_greatest_values_over_all_photographs(model, count):
+    got = activation_ranges(model, iter(images(count)))
+    (total,) = set(got) - set(by_hand(images(1)))  # Keras names the sum itself
+    got["sum"] = got.pop(total)
+    expected = by_hand(images(count))
+    assert set(got) == set(expected)
+    for name, pair in expected.items():
+        assert got[name] == pytest.approx(pair, abs=1e-5), name
+
+
+def test_float_pixels_give_the_ranges_of_whole_ones(model):
+    whole = activation_ranges(model, images(3))
+    assert activation_ranges(model, [one.astype(np.float32) for one in images(3)]) == whole
+
+
+def test_ranges_are_plain_numbers(model):
+    assert all(type(bound) is float for pair in activation_ranges(model, images(1)).values() for bound in pair)
+
+
+def test_the_model_is_left_as_it_was(model):
+    names = [op.name for op in model.operations]
+    image = images(1)[0].astype(np.float32)
+    before = model(image, training=False)["label"]
+    activation_ranges(model, images(2))
+    assert [op.name for op in model.operations] == names
+    np.testing.assert_array_equal(model(image, training=False)["label"], before)
+
+
+@pytest.mark.parametrize("task", ["detection", "multilabel"])
+def test_every_operation_that_gives_one_tensor_has_a_range(networks, task):
+    ranges = activation_ranges(networks[task], [picture(64, 64, 1)[None, ..., ::-1]])
+    single = [op.name for op in networks[task].operations if isinstance(op.output, keras.KerasTensor)]
+    assert set(ranges) == set(single) - {"image"}
+    assert all(low <= high for low, high in ranges.values())

@@ -1,0 +1,187 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("faster_coco_eval")
+
+from acne_runtime.result import Lesion, Result, Timing
+from acne_trainer.detection_metrics import average_precision, detection_report
+from acne_trainer.labels.dataset import Sample
+from acne_trainer.thresholds import DEFAULT
+
+CLASSES = ("comedones", "nodules", "papules")
+COMEDONES, NODULES, PAPULES = range(3)
+
+
+def sample(*lesions):
+    """A photograph with lesions: class index and box."""
+    boxes = np.array([box for _, box in lesions], np.float32).reshape(-1, 4)
+    return Sample(Path("a.jpg"), boxes, np.array([one for one, _ in lesions], np.int32))
+
+
+def answer(*lesions):
+    """What a model said: class index, score and box."""
+    found = sorted((Lesion(CLASSES[one], score, tuple(map(float, box))) for one, score, box in lesions), key=_falling)
+    return Result("a.jpg", 0, 0.0, 640, 640, "tiny", CLASSES, tuple(found), None, Timing(1, 1, 1))
+
+
+def _falling(lesion):
+    return -lesion.score
+
+
+def box(row, side=40, shift=0.0):
+    return (100.0 * (row % 6) + shift, 100.0 * (row // 6), 100.0 * (row % 6) + shift + side, 100.0 * (row // 6) + side)
+
+
+SAMPLES = [
+    sample((COMEDONES, box(0, 8)), (COMEDONES, box(1, 12)), (PAPULES, box(2))),
+    sample((PAPULES, box(3)), (NODULES, box(4, 90))),
+    sample((NODULES, box(5, 60))),
+]
+PERFECT = [
+    answer((COMEDONES, 0.9, box(0, 8)), (COMEDONES, 0.8, box(1, 12)), (PAPULES, 0.7, box(2))),
+    answer((PAPULES, 0.6, box(3)), (NODULES, 0.5, box(4, 90))),
+    answer((NODULES, 0.4, box(5, 60))),
+]
+NOTHING = [answer(), answer(), answer()]
+
+
+def shifted(share):
+    """The perfect answer with each box moved to the right by a share of its width."""
+
+    def move(lesion):
+        x1, y1, x2, y2 = lesion.box
+        return CLASSES.index(lesion.name), lesion.score, (x1 + share * (x2 - x1), y1, x2 + share * (x2 - x1), y2)
+
+    return [answer(*map(move, result.lesions)) for result in PERFECT]
+
+
+def test_perfect_detections_have_an_average_precision_of_one():
+    got = average_precision(SAMPLES, PERFECT, CLASSES)
+    assert (got.ap, got.ap50, got.ap75) == pytest.approx((1, 1, 1))
+    assert got.ap50_by_class == pytest.approx(dict.fromkeys(CLASSES, 1))
+    # The least score at which everything is found.
+    assert got.thresholds == pytest.approx({"comedones": 0.8, "nodules": 0.4, "papules": 0.6})
+
+
+@pytest.mark.parametrize("one_class", [False, True])
+def test_no_detection_has_an_average_precision_of_zero(one_class):
+    got = average_precision(SAMPLES, NOTHING, CLASSES, one_class)
+    assert (got.ap, got.ap50, got.ap75) == (0, 0, 0)
+    names = ("lesion",) if one_class else CLASSES
+    assert got.ap50_by_class == dict.fromkeys(names, 0)
+    assert got.thresholds == dict.fromkeys(names, DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("share", "ap50", "ap75", "ap"),
+    # Boxes moved by a share s of their width overlap by (1 - s) / (1 + s).
+    [(0.0, 1, 1, 1.0), (0.07, 1, 1, 0.8), (0.2, 1, 0, 0.4), (0.3, 1, 0, 0.1), (0.4, 0, 0, 0.0), (3, 0, 0, 0.0)],
+)
+def test_boxes_beside_the_lesion_count_up_to_the_overlap_asked_for(share, ap50, ap75, ap):
+    got = average_precision(SAMPLES, shifted(share), CLASSES)
+    assert (got.ap50, got.ap75, got.ap) == pytest.approx((ap50, ap75, ap))
+
+
+def test_right_boxes_of_the_wrong_type_count_for_one_class_only():
+    wrong = [
+        answer(*(((CLASSES.index(one.name) + 1) % 3, one.score, one.box) for one in result.lesions))
+        for result in PERFECT
+    ]
+    assert average_precision(SAMPLES, wrong, CLASSES).ap50 == 0
+    got = average_precision(SAMPLES, wrong, CLASSES, one_class=True)
+    assert (got.ap50, got.ap50_by_class) == (pytest.approx(1), {"lesion": pytest.approx(1)})
+
+
+@pytest.mark.parametrize(
+    ("found", "ap50"),
+    [
+        ([(PAPULES, 0.9, box(0)), (PAPULES, 0.8, box(9))], 1),  # the false one comes last
+        ([(PAPULES, 0.8, box(0)), (PAPULES, 0.9, box(9))], 0.5),  # the false one comes first
+        ([(PAPULES, 0.8, box(0)), (PAPULES, 0.9, box(8)), (PAPULES, 0.95, box(9))], 1 / 3),
+        ([(PAPULES, 0.9, box(0)), (PAPULES, 0.8, box(0))], 1),  # twice found
+        ([(PAPULES, 0.9, box(0)), (COMEDONES, 0.95, box(9))], 1),  # another type's false one
+    ],
+)
+def test_a_false_box_costs_by_the_place_it_takes(found, ap50):
+    assert average_precision([sample((PAPULES, box(0)))], [answer(*found)], CLASSES).ap50 == pytest.approx(ap50)
+
+
+def test_half_of_the_lesions_found_is_half_of_the_precision():
+    samples = [sample((PAPULES, box(0)), (PAPULES, box(1)))]
+    got = average_precision(samples, [answer((PAPULES, 0.9, box(0)))], CLASSES)
+    assert got.ap50 == pytest.approx(51 / 101)  # 51 of the 101 recall points lie up to 0.5
+    assert got.thresholds["papules"] == pytest.approx(0.9)
+
+
+def test_a_class_without_a_box_has_no_figure_and_does_not_count():
+    samples, results = [sample((PAPULES, box(0)))], [answer((PAPULES, 0.9, box(0)), (NODULES, 0.8, box(1)))]
+    got = average_precision(samples, results, CLASSES)
+    assert got.ap50 == pytest.approx(1)
+    assert got.ap50_by_class["papules"] == pytest.approx(1)
+    assert math.isnan(got.ap50_by_class["comedones"])
+    assert math.isnan(got.ap50_by_class["nodules"])
+    assert got.thresholds["comedones"] == got.thresholds["nodules"] == DEFAULT
+
+
+def test_a_class_without_a_box_has_no_figure_even_when_nothing_was_found():
+    got = average_precision([sample((PAPULES, box(0)))], [answer()], CLASSES)
+    assert got.ap50_by_class["papules"] == got.ap50 == 0
+    assert math.isnan(got.ap50_by_class["comedones"])
+
+
+def test_more_than_a_hundred_lesions_of_a_photograph_count():
+    grid = [(10.0 * x, 10.0 * y, 10.0 * x + 8, 10.0 * y + 8) for x in range(20) for y in range(14)]
+    samples = [sample(*((COMEDONES, one) for one in grid))]
+    results = [answer(*((COMEDONES, 0.2 + 0.001 * i, one) for i, one in enumerate(grid)))]
+    assert average_precision(samples, results, CLASSES).ap50 == pytest.approx(1)
+
+
+def test_a_photograph_is_scored_against_its_own_answer():
+    turned = PERFECT[1:] + PERFECT[:1]
+    assert average_precision(SAMPLES, turned, CLASSES).ap50 < 0.2
+    with pytest.raises(ValueError, match="zip"):
+        average_precision(SAMPLES, PERFECT[:2], CLASSES)
+
+
+def test_a_report_holds_the_figures_worked_out_by_hand():
+    results = [
+        # Comedones: one of two found. Papules: a false one below the threshold.
+        answer((COMEDONES, 0.9, box(0, 8)), (PAPULES, 0.7, box(2)), (PAPULES, 0.1, box(9))),
+        PERFECT[1],
+        answer(),
+    ]
+    got = detection_report(SAMPLES, results, CLASSES, (0.5, 0.5, 0.5), usual_count=3.0)
+    assert (got["photographs"], got["boxes"]) == (3, 6)
+    assert got["ap50_by_class"] == pytest.approx({"comedones": 51 / 101, "nodules": 51 / 101, "papules": 1})
+    assert got["ap50"] == pytest.approx((2 * 51 / 101 + 1) / 3)
+    # Four of six found before the false one: 67 of the 101 recall points lie up to 4/6.
+    assert got["ap50_one_class"] == pytest.approx(67 / 101)
+    # Nodules stand once on the first two photographs, and are found there.
+    assert got["photographs_several_types"] == 2
+    assert got["ap50_several_types"] == pytest.approx((51 / 101 + 1 + 1) / 3)
+    # Counted from 0.5 on: 2, 2, 0; marked: 3, 2, 1. The constant answer is 3.
+    assert got["count_error"] == pytest.approx((1 + 0 + 1) / 3)
+    assert got["count_error_constant"] == pytest.approx((0 + 1 + 2) / 3)
+    low, high = got["ap50_interval_95"]
+    assert 0 <= low <= got["ap50"] <= high <= 1
+    assert low < high
+
+
+def test_each_class_is_counted_from_its_own_threshold():
+    results = [answer((COMEDONES, 0.4, box(0)), (NODULES, 0.4, box(1)), (PAPULES, 0.4, box(2)))]
+    got = detection_report([sample()], results, CLASSES, (0.3, 0.4, 0.5), usual_count=0.0)
+    assert got["count_error"] == 2
+
+
+def test_the_same_results_give_the_same_report():
+    reports = [detection_report(SAMPLES, shifted(0.2), CLASSES, (0.5,) * 3, 2.0) for _ in range(2)]
+    assert reports[0] == reports[1]
+
+
+def test_perfect_detections_leave_no_doubt():
+    got = detection_report(SAMPLES, PERFECT, CLASSES, (0.3,) * 3, 2.0)
+    assert got["ap50_interval_95"] == pytest.approx([1, 1])
+    assert got["count_error"] == 0

@@ -1,0 +1,118 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from acne_trainer.multilabel_metrics import choose_thresholds, multilabel_report
+from acne_trainer.thresholds import DEFAULT
+
+CLASSES = ("comedones", "nodules", "papules")
+TRUTH = np.float32([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]])
+SCORES = np.float32([[0.9, 0.2, 0.1], [0.3, 0.8, 0.2], [0.6, 0.1, 0.4], [0.7, 0.4, 0.3]])
+THRESHOLDS = (0.5, 0.3, 0.35)
+PREVALENCE = np.float32([0.5, 0.25, 0.75])
+
+
+def report(truth=TRUTH, scores=SCORES, thresholds=THRESHOLDS, prevalence=PREVALENCE, classes=CLASSES):
+    return multilabel_report(truth, scores, classes, thresholds, prevalence)
+
+
+def test_figures_are_those_worked_out_by_hand():
+    got = report()
+    assert got["photographs"] == 4
+    model = got["model"]
+    # The truth's first marked classes are 0, 1, 2, 0; the highest scores stand at 0, 1, 0, 0.
+    assert model["argmax_agreement"] == 0.75
+    # Said: comedones on 1, 3, 4 (right on 1, 4); nodules on 2, 4 (both right); papules on 3 (right).
+    assert model["f1_by_class"] == pytest.approx({"comedones": 0.8, "nodules": 1.0, "papules": 1.0})
+    assert model["macro_f1"] == pytest.approx(2.8 / 3)
+    assert model["exact_match"] == 0.75  # all but the third
+    # Comedones by score: right, right, wrong, wrong: both found before the first error. The others likewise.
+    assert model["ap_by_class"] == pytest.approx({"comedones": 1.0, "nodules": 1.0, "papules": 1.0})
+    assert model["macro_ap"] == model["macro_auroc"] == pytest.approx(1)
+    said = np.where(TRUTH == 1, SCORES, 1 - SCORES).astype(float)
+    assert model["loss"] == pytest.approx(-np.log(said).mean(), rel=1e-5)
+
+
+def test_average_precision_and_auroc_count_what_stands_in_wrong_order():
+    scores = SCORES.copy()
+    scores[:, 0] = [0.9, 0.8, 0.2, 0.7]  # right, wrong, right, wrong
+    model = report(scores=scores)["model"]
+    assert model["ap_by_class"]["comedones"] == pytest.approx((1 + 2 / 3) / 2)
+    assert model["macro_auroc"] == pytest.approx((0.75 + 1 + 1) / 3)
+
+
+@pytest.mark.parametrize(
+    ("agreeing", "photographs", "low", "high"),
+    # Wilson's interval by its formula with z = 1.959964.
+    [(3, 4, 0.30064, 0.95441), (42, 51, 0.69749, 0.90426), (0, 10, 0.0, 0.27753), (10, 10, 0.72247, 1.0)],
+)
+def test_the_agreement_has_its_wilson_interval(agreeing, photographs, low, high):
+    truth = np.zeros((photographs, 2), np.float32)
+    truth[np.arange(photographs), np.arange(photographs) % 2] = 1
+    scores = np.where(np.arange(photographs)[:, None] < agreeing, truth, 1 - truth) * 0.8 + 0.1
+    model = report(truth, scores.astype(np.float32), (0.5, 0.5), np.float32([0.5, 0.5]), ("a", "b"))["model"]
+    assert model["argmax_agreement"] == pytest.approx(agreeing / photographs)
+    assert model["argmax_agreement_interval_95"] == pytest.approx([low, high], abs=1e-4)
+
+
+def test_the_constant_predictor_says_how_often_a_class_stands_on_training_photographs():
+    constant = report()["constant_predictor"]
+    assert constant["argmax_agreement"] == 0.25  # it always says papules, which one photograph shows first
+    # Every class on every photograph: its precision is the class's share of the four photographs.
+    assert constant["f1_by_class"] == pytest.approx({"comedones": 2 / 3, "nodules": 2 / 3, "papules": 0.4})
+    assert constant["ap_by_class"] == pytest.approx({"comedones": 0.5, "nodules": 0.5, "papules": 0.25})
+    assert constant["macro_auroc"] == 0.5
+    assert constant["exact_match"] == 0
+    share = np.array([0.5, 0.5, 0.25])
+    expected = -(share * np.log(PREVALENCE) + (1 - share) * np.log(1 - PREVALENCE)).mean()
+    assert constant["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_constant_predictor_does_not_depend_on_the_model():
+    other = np.random.default_rng(0).random(SCORES.shape).astype(np.float32)
+    assert report(scores=other)["constant_predictor"] == report()["constant_predictor"]
+
+
+def test_a_model_without_a_right_answer_has_zeros_and_no_warning(recwarn):
+    model = report(scores=1 - TRUTH, thresholds=(0.5,) * 3)["model"]
+    assert model["argmax_agreement"] == model["macro_f1"] == model["exact_match"] == model["macro_auroc"] == 0
+    assert math.isfinite(model["loss"])
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("value", [0, 1], ids=["on none", "on all"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_class_on_none_or_all_of_the_photographs_leaves_a_report_that_is_json(value):
+    truth = TRUTH.copy()
+    truth[:, 1] = value
+    text = json.dumps(report(truth=truth), allow_nan=False)
+    assert json.loads(text)["photographs"] == 4
+
+
+def test_a_score_on_the_threshold_counts():
+    model = report(thresholds=(0.7, 0.4, 0.4))["model"]
+    assert model["exact_match"] == 1
+
+
+def test_thresholds_are_chosen_where_f1_of_each_class_is_highest():
+    truth = np.float32([[1, 0, 1], [1, 0, 0], [0, 0, 1], [0, 0, 0]])
+    scores = np.float32([[0.9, 0.1, 0.3], [0.6, 0.2, 0.2], [0.4, 0.3, 0.1], [0.1, 0.4, 0.05]])
+    chosen = choose_thresholds(truth, scores)
+    # Comedones part cleanly at 0.6; nobody has nodules; papules: 1 of 1 gives 2/3, 2 of 3 gives 0.8.
+    assert chosen == pytest.approx((0.6, DEFAULT, 0.1))
+
+
+def test_thresholds_of_random_scores_are_the_best_of_all():
+    rng = np.random.default_rng(1)
+    truth, scores = (rng.random((60, 3)) < 0.4).astype(np.float32), rng.random((60, 3)).astype(np.float32)
+
+    def f1(one, threshold):
+        said = scores[:, one] >= np.float32(threshold)
+        return 2 * (said * truth[:, one]).sum() / (said.sum() + truth[:, one].sum())
+
+    for one, threshold in enumerate(choose_thresholds(truth, scores)):
+        assert f1(one, threshold) == pytest.approx(max(f1(one, other) for other in scores[:, one]))

@@ -1,0 +1,98 @@
+import dataclasses
+import re
+
+import pytest
+
+pytest.importorskip("tomli_w")
+
+from acne_runtime.errors import SourceError
+from acne_trainer.settings import CNN, DEFAULTS, YOLOV8_XS, Settings
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *DEFAULTS.values(),
+        dataclasses.replace(CNN, data="Daten/für später", epochs=1, learning_rate=3e-5, seed=-7),
+        dataclasses.replace(YOLOV8_XS, data=r'C:\data "new"', average_decay=0.9999, whole_every=0),
+    ],
+    ids=["cnn", "yolov8-xs", "changed", "quoted"],
+)
+def test_settings_come_back_from_their_file(tmp_path, settings):
+    settings.save(tmp_path / "run" / "config.toml")
+    assert Settings.read(tmp_path / "run" / "config.toml") == settings
+
+
+def test_the_file_names_every_setting(tmp_path):
+    CNN.save(tmp_path / "config.toml")
+    lines = (tmp_path / "config.toml").read_text().splitlines()
+    assert [line.split(" = ")[0] for line in lines] == [field.name for field in dataclasses.fields(Settings)]
+
+
+def test_the_defaults_are_known_by_their_models_names():
+    assert {name: settings.model for name, settings in DEFAULTS.items()} == {"cnn": "cnn", "yolov8-xs": "yolov8-xs"}
+
+
+def test_a_detectors_sizes_fit_its_grids():
+    assert YOLOV8_XS.input_size % 32 == YOLOV8_XS.crop_size % 32 == 0
+
+
+def refusal(file):
+    with pytest.raises(SourceError, match=f"^{re.escape(str(file))}: ") as refused:
+        Settings.read(file)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_missing_file_is_named_with_the_way_out(tmp_path):
+    assert "not found; --resume takes a folder in which a training was begun" in refusal(tmp_path / "config.toml")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda text: "", "missing"),
+        (lambda text: text.replace("epochs", "epoch"), "'epoch'"),
+        (lambda text: text + "optimizer = 'adam'\n", "'optimizer'"),
+        (lambda text: text.replace("seed = 0\n", ""), "'seed'"),
+        (lambda text: text.replace(" = ", " : "), "these are no settings"),
+        (lambda text: text + "epochs = 3\n", "these are no settings"),
+        (lambda text: text[: len(text) // 2] + '"', "these are no settings"),
+        (lambda text: "\0" + text, "these are no settings"),
+    ],
+    ids=["empty", "misspelt", "unknown", "one missing", "no TOML", "twice", "cut off", "binary"],
+)
+def test_what_is_no_settings_file_is_refused_by_name(tmp_path, change, problem):
+    file = tmp_path / "config.toml"
+    CNN.save(file)
+    file.write_text(change(file.read_text()))
+    assert problem in refusal(file)
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path):
+    (tmp_path / "config.toml").write_bytes(b'model = "\xff"')
+    assert "these are no settings" in refusal(tmp_path / "config.toml")
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("epochs = 25", 'epochs = "many"'),
+        ("batch_size = 32", "batch_size = 3.5"),
+        ('model = "cnn"', "model = 7"),
+        ("seed = 0", "seed = [0]"),
+    ],
+)
+def test_a_setting_of_another_type_is_refused_by_name(tmp_path, line, wrong):
+    file = tmp_path / "config.toml"
+    CNN.save(file)
+    assert line in file.read_text()
+    file.write_text(file.read_text().replace(line, wrong))
+    assert wrong.split(" = ")[0] in refusal(file)
+
+
+def test_a_whole_number_is_a_rate_too(tmp_path):
+    file = tmp_path / "config.toml"
+    CNN.save(file)
+    file.write_text(file.read_text().replace("final_rate = 1.0", "final_rate = 1"))
+    assert Settings.read(file).final_rate == 1
