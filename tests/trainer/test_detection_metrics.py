@@ -172,8 +172,9 @@ def test_a_report_holds_the_figures_worked_out_by_hand():
 
 def test_each_class_is_counted_from_its_own_threshold():
     results = [answer((COMEDONES, 0.4, box(0)), (NODULES, 0.4, box(1)), (PAPULES, 0.4, box(2)))]
-    got = detection_report([sample()], results, CLASSES, (0.3, 0.4, 0.5), usual_count=0.0)
-    assert got["count_error"] == 2
+    marked = [sample((PAPULES, box(0)), (PAPULES, box(1)))]
+    assert detection_report(marked, results, CLASSES, (0.3, 0.4, 0.5), usual_count=0.0)["count_error"] == 0
+    assert detection_report(marked, results, CLASSES, (0.3, 0.5, 0.5), usual_count=0.0)["count_error"] == 1
 
 
 def test_the_same_results_give_the_same_report():

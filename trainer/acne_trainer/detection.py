@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 import keras
 import numpy as np
@@ -17,7 +16,8 @@ from acne_runtime.model import Model
 from acne_trainer.crops import PAD_VALUE, View, random_crop, whole
 from acne_trainer.detection_loss import detection_loss
 from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision
-from acne_trainer.detector import BINS, STRIDES, build_detector, replay
+from acne_trainer.detector import BINS, STRIDES, build_detector
+from acne_trainer.inference import inference_copy
 from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.labels.dataset import Dataset
 from acne_trainer.loop import Work
@@ -42,7 +42,7 @@ def output_specs() -> tuple[OutputSpec, ...]:
 def inference_form(network: keras.Model, settings: Settings) -> keras.Model:
     """Returns the plain model that is exported: static input, batch 1, sigmoid scores, the network's own weights."""
     image = keras.Input(batch_shape=(1, settings.input_size, settings.input_size, 3), name="image")
-    heads = replay(network, image)
+    heads = inference_copy(network, image)
     for name in [f"score_{stride}" for stride in STRIDES]:
         heads[name] = keras.layers.Activation("sigmoid", name=name)(heads[name])
     return keras.Model(image, heads, name=network.name)
@@ -98,12 +98,12 @@ def detection_work(settings: Settings, train: Dataset, valid: Dataset) -> Work:
 
     description = manifest(settings, train.classes)
 
-    @cache  # the loop validates one network again and again: one graph of it is enough
-    def runner(model: keras.Model) -> Model:
-        return Model(description, KerasBackend(inference_form(model, settings)), SCORE_THRESHOLD)
+    inference = inference_form(network, settings)
+    runner = Model(description, KerasBackend(inference), SCORE_THRESHOLD)
 
     def validate(model: keras.Model) -> dict[str, float]:
-        results = [runner(model)(sample.image()) for sample in valid.samples]
+        inference.set_weights(model.get_weights())
+        results = [runner(sample.image()) for sample in valid.samples]
         scores = average_precision(valid.samples, results, valid.classes)
         return {"val_ap50": scores.ap50, "val_ap": scores.ap}
 

@@ -61,15 +61,15 @@ def build_detector(name: str, class_count: int, input_size: int) -> keras.Model:
         heads[f"box_{stride}"] = box_layer.output
         heads[f"score_{stride}"] = class_layer.output
     image = keras.Input((None, None, 3), name="image")
-    outputs = replay(keras.Model(detector.inputs, heads), image)
+    outputs = _replay(keras.Model(detector.inputs, heads), image)
     return keras.Model(image, outputs, name=name.replace("-", "_"))
 
 
-def replay(model: keras.Model, image: Any) -> Any:
+def _replay(model: keras.Model, image: Any) -> Any:
     """Calls the model's own layers on `image`, nested models dissolved, so that what is saved is one flat graph."""
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        return replay(layer, args[0]) if isinstance(layer, keras.Model) else layer(*args, **kwargs)
+        return _replay(layer, args[0]) if isinstance(layer, keras.Model) else layer(*args, **kwargs)
 
     return keras.models.clone_model(
         model,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.preprocess import preprocess
 from acne_trainer.cnn import build_cnn
+from acne_trainer.inference import inference_copy
 from acne_trainer.labels.dataset import Dataset
 from acne_trainer.loop import Work
 from acne_trainer.settings import Settings
@@ -37,7 +38,7 @@ def load_arrays(data: Dataset, size: int) -> tuple[NDArray[np.uint8], NDArray[np
 def inference_form(network: keras.Model, settings: Settings) -> keras.Model:
     """Returns the plain model that is exported: batch 1, one named output, the network's own weights."""
     image = keras.Input(batch_shape=(1, settings.input_size, settings.input_size, 3), name="image")
-    label = keras.models.clone_model(network, input_tensors=image, clone_function=lambda layer: layer).output
+    label = inference_copy(network, image)
     return keras.Model(image, {"label": label}, name=network.name)
 
 

@@ -1,0 +1,140 @@
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("keras_cv")
+
+from pictures import picture
+
+from acne_trainer.detection import detection_work
+from acne_trainer.labels.dataset import Dataset, Sample
+from acne_trainer.multilabel import load_arrays, multilabel_work
+from acne_trainer.settings import CNN, YOLOV8_XS
+
+CLASSES = ("comedones", "nodules", "papules", "pustules")
+MULTILABEL = dataclasses.replace(CNN, input_size=96, batch_size=4, seed=3)
+DETECTION = dataclasses.replace(
+    YOLOV8_XS, input_size=64, crop_size=32, crops_per_photo=2, batch_size=4, whole_every=3, seed=3
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Ten photographs; photograph n shows class n modulo 4, and every third one class 0 as well."""
+    folder = tmp_path_factory.mktemp("data")
+    samples = []
+    for n in range(10):
+        file = folder / f"{n}.png"
+        cv2.imwrite(str(file), picture(80, 100, n))
+        boxes, classes = [[10, 10, 30, 34], [50, 40, 60, 52]][: 1 + (n % 3 == 0)], [n % 4, 0][: 1 + (n % 3 == 0)]
+        samples.append(Sample(file, np.float32(boxes), np.int32(classes)))
+    return Dataset(folder, CLASSES, tuple(samples))
+
+
+@pytest.fixture(scope="module")
+def detection(data):
+    return detection_work(DETECTION, data, data)
+
+
+def arrays(batches):
+    return [
+        [np.asarray(one) for one in (images, *(targets if isinstance(targets, tuple) else [targets]))]
+        for images, targets in batches
+    ]
+
+
+def assert_same(one, other):
+    for a, b in zip(one, other, strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_an_epoch_of_labels_holds_each_photograph_at_most_once(data):
+    work = multilabel_work(MULTILABEL, data, data)
+    made = arrays(work.batches(0))
+    assert work.steps == len(made) == 2  # ten photographs, four a batch
+    assert [(images.shape, images.dtype, labels.shape) for images, labels in made] == [
+        ((4, 96, 96, 3), np.float32, (4, 4))
+    ] * 2
+    assert all(images.min() >= 0 and images.max() <= 255 for images, _ in made)
+
+
+def test_photographs_and_labels_stay_together(data):
+    images, labels = load_arrays(data, 96)
+    assert (images.shape, images.dtype) == ((10, 96, 96, 3), np.uint8)
+    for n, label in enumerate(labels):
+        assert label[n % 4] == 1
+        assert label.sum() == (2 if n % 3 == 0 and n % 4 else 1)
+
+
+def test_the_epochs_of_labels_differ(data):
+    work = multilabel_work(MULTILABEL, data, data)
+    first, second = arrays(work.batches(0)), arrays(work.batches(1))
+    assert not np.array_equal(first[0][0], second[0][0])
+
+
+@pytest.mark.parametrize("epoch", [1, 4])
+def test_an_epoch_of_labels_follows_from_the_seed_and_its_number_alone(data, epoch):
+    # A resumed training makes epoch n without having made those before it.
+    whole, resumed = multilabel_work(MULTILABEL, data, data), multilabel_work(MULTILABEL, data, data)
+    for before in range(epoch):
+        arrays(whole.batches(before))
+    assert_same(arrays(whole.batches(epoch)), arrays(resumed.batches(epoch)))
+
+
+@pytest.mark.parametrize("batch_size", [10, 11, 32])
+def test_a_set_smaller_than_a_batch_is_trained_nevertheless(data, batch_size):
+    work = multilabel_work(dataclasses.replace(MULTILABEL, batch_size=batch_size), data, data)
+    (batch,) = arrays(work.batches(0))
+    assert work.steps == 1
+    assert len(batch[0]) == 10
+
+
+def test_labels_are_validated_by_loss_and_agreement(data):
+    work = multilabel_work(MULTILABEL, data, data)
+    figures = work.validate(work.network)
+    assert set(figures) == {"val_loss", "val_argmax_agreement"}
+    assert work.monitor == "val_loss"
+    images, labels = load_arrays(data, 96)
+    said = np.asarray(work.network(images.astype(np.float32), training=False), np.float64)
+    expected = -(labels * np.log(said) + (1 - labels) * np.log(1 - said)).mean()
+    assert figures["val_loss"] == pytest.approx(expected, rel=1e-3)
+    assert figures["val_argmax_agreement"] == pytest.approx((said.argmax(1) == labels.argmax(1)).mean())
+
+
+def test_an_epoch_of_crops_has_whole_photographs_in_between(detection):
+    made = arrays(detection.batches(0))
+    assert detection.steps == len(made) == 5  # ten photographs, two crops each, four a batch
+    sizes = [images.shape[:3] for images, _, _ in made]
+    assert sizes == [(4, 32, 32), (4, 32, 32), (1, 64, 64), (4, 32, 32), (4, 32, 32)]
+    for images, boxes, classes in made:
+        assert boxes.shape[:2] == classes.shape
+        assert (images.dtype, boxes.dtype, classes.dtype) == (np.float32, np.float32, np.int32)
+        assert boxes.min() >= 0
+        assert boxes.max() <= images.shape[1]
+
+
+def test_an_epoch_of_crops_follows_from_the_seed_and_its_number_alone(data, detection):
+    alone = arrays(detection_work(DETECTION, data, data).batches(2))
+    assert_same(arrays(detection.batches(2)), alone)
+    assert not np.array_equal(arrays(detection.batches(0))[0][0], alone[0][0])
+    other = detection_work(dataclasses.replace(DETECTION, seed=4), data, data)
+    assert not np.array_equal(arrays(other.batches(2))[0][0], alone[0][0])
+
+
+def test_crops_alone_when_no_whole_photographs_are_asked_for(data):
+    work = detection_work(dataclasses.replace(DETECTION, whole_every=0), data, data)
+    assert {images.shape for images, _, _ in arrays(work.batches(0))} == {(4, 32, 32, 3)}
+
+
+def test_a_batch_without_lesions_still_has_a_row_of_padding(tmp_path, data):
+    bare = Dataset(
+        data.path,
+        CLASSES,
+        tuple(Sample(one.path, np.zeros((0, 4), np.float32), np.zeros(0, np.int32)) for one in data.samples),
+    )
+    for _, boxes, classes in arrays(detection_work(DETECTION, bare, bare).batches(0)):
+        assert (boxes.shape[1:], classes.shape[1:]) == ((1, 4), (1,))
+        assert not boxes.any()
