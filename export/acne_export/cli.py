@@ -34,6 +34,8 @@ def main(form: str, precision: str | None, run: Path | None, out: Path | None, f
 
     Needs no network and no photograph: int8 takes its ranges from the run folder's calibration.json.
     """
+    if out is not None and out.suffix != f".{form}":
+        raise click.UsageError(f"--out {out}: a {form} file's name ends in .{form}")
     run = run or _shipped_run()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # converting needs no GPU
@@ -51,8 +53,6 @@ def main(form: str, precision: str | None, run: Path | None, out: Path | None, f
     with native_logs_silenced():
         folder = read_run_folder(run)
     target = out or Path(file_name(folder.manifest.name, chosen, wanted))
-    if target.suffix != f".{form}":
-        raise click.UsageError(f"--out {target}: a {form} file's name ends in .{form}")
     if target.exists() and not force:
         raise AcneEdgeError(f"{target}: exists already; --force replaces it, --out names another file")
     with native_logs_silenced():

@@ -48,6 +48,8 @@ def with_ranges(model: keras.Model, ranges: Ranges) -> keras.Model:
         if op.name not in ranges:
             raise ModelError(f"calibration.json has no range for {op.name!r}: it belongs to another model")
         low, high = ranges[op.name]
+        if low == high == 0:  # units that never fired: any range will do, but it must have a width
+            high = 1.0
         return FakeQuant(min(low, 0.0), max(high, 0.0), name=f"{op.name}_range")(output)
 
     bound = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)

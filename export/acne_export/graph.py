@@ -31,20 +31,21 @@ def simplify(model: keras.Model) -> keras.Model:
         for tensor in keras.tree.flatten(op.input) if not isinstance(op, layers.InputLayer) else ():
             consumers[producer[id(tensor)].name].append(op)
 
+    answers = {id(tensor) for tensor in keras.tree.flatten(model.output)}
     input_scale: dict[str, float] = {}
     dropped: set[str] = set()
     norms: dict[str, layers.BatchNormalization] = {}
     for op in model.operations:
         if isinstance(op, layers.Dropout):
             dropped.add(op.name)
-        elif isinstance(op, layers.Rescaling) and op.offset == 0:
+        elif isinstance(op, layers.Rescaling) and np.isscalar(op.scale) and np.isscalar(op.offset) and op.offset == 0:
             first = list(_convolutions_after(op, consumers))
             if all(isinstance(one, layers.Conv2D) for one in first):
                 dropped.add(op.name)
                 input_scale |= {one.name: op.scale for one in first}
         elif isinstance(op, layers.BatchNormalization):
             before = producer[id(op.input)]
-            if _is_plain_convolution(before) and len(consumers[before.name]) == 1:
+            if _is_plain_convolution(before) and len(consumers[before.name]) == 1 and id(op.input) not in answers:
                 dropped.add(op.name)
                 norms[before.name] = op
 
@@ -93,7 +94,9 @@ def _is_plain_convolution(op: Any) -> bool:
 
 def _affine(norm: layers.BatchNormalization) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Returns a batch normalisation at inference as gain and offset, `[channels]` each (float64 arithmetic)."""
-    gamma, beta, mean, variance = (np.asarray(value, np.float64) for value in norm.get_weights())
+    mean, variance = np.asarray(norm.moving_mean, np.float64), np.asarray(norm.moving_variance, np.float64)
+    gamma = np.asarray(norm.gamma, np.float64) if norm.scale else np.ones_like(mean)
+    beta = np.asarray(norm.beta, np.float64) if norm.center else np.zeros_like(mean)
     gain = gamma / np.sqrt(variance + norm.epsilon)
     return gain.astype(np.float32), (beta - mean * gain).astype(np.float32)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +72,9 @@ def _read_ranges(file: Path) -> Ranges:
         ranges = {
             name: (float(low), float(high)) for name, (low, high) in json.loads(file.read_text())["ranges"].items()
         }
+        for name, (low, high) in ranges.items():
+            if not -math.inf < low <= high < math.inf:
+                raise ValueError(f"{name}: {low} to {high}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{file}: these are no activation ranges ({error}); train again to write them") from error
     return ranges

@@ -170,10 +170,10 @@ class Manifest:
             return cls(
                 **{
                     **raw,
-                    "classes": _list(raw["classes"]),
-                    "thresholds": _list(raw["thresholds"]),
+                    "classes": _list(raw, "classes"),
+                    "thresholds": _list(raw, "thresholds"),
                     "input": InputSpec(**raw["input"]),
-                    "outputs": tuple(OutputSpec(**output) for output in raw["outputs"]),
+                    "outputs": tuple(OutputSpec(**output) for output in _list(raw, "outputs")),
                 }
             )
         except ModelError as error:
@@ -189,9 +189,10 @@ def _check(holds: bool, sentence: str) -> None:
         raise ModelError(sentence)
 
 
-def _list(value: object) -> tuple[Any, ...]:
+def _list(raw: dict[str, Any], name: str) -> tuple[Any, ...]:
+    value = raw[name]
     if not isinstance(value, list):
-        raise TypeError(f"{value!r} is not a list")
+        raise TypeError(f"{name}: {value!r} is not a list")
     return tuple(value)
 
 
@@ -199,7 +200,7 @@ def _check_types(part: Manifest | InputSpec | OutputSpec) -> None:
     """Holds every field to its annotation: JSON brings whatever somebody wrote."""
     for name, hint in get_type_hints(type(part)).items():
         value = getattr(part, name)
-        _check(_fits(value, hint), f"{name} {value!r} is not {getattr(hint, '__name__', hint)}")
+        _check(_fits(value, hint), f"{name} {value!r} is not {hint if get_args(hint) else hint.__name__}")
 
 
 def _fits(value: object, hint: Any) -> bool:

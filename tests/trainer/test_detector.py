@@ -92,10 +92,6 @@ def test_the_graph_is_flat_and_of_stock_parts_only(network, inference):
         assert len({op.name for op in model.operations}) == len(model.operations)
 
 
-def test_it_has_the_size_of_the_architectures_smallest(network):
-    assert 3.0e6 < network.count_params() < 3.4e6
-
-
 def test_the_inference_form_has_static_shapes_and_probabilities(network, inference):
     assert [tuple(one.shape) for one in inference.inputs] == [(1, SIZE, SIZE, 3)]
     described = manifest(SETTINGS, CLASSES)
@@ -113,8 +109,11 @@ def test_the_inference_form_has_static_shapes_and_probabilities(network, inferen
         np.testing.assert_allclose(answers[f"box_{stride}"], logits[f"box_{stride}"], rtol=1e-4, atol=1e-4)
 
 
-def test_the_inference_form_shares_the_networks_weights(network, inference):
-    assert [id(weight) for weight in inference.weights] == [id(weight) for weight in network.weights]
+def test_the_inference_form_has_the_networks_weights_in_layers_of_its_own(network, inference):
+    for layer in network.layers:
+        for weight, expected in zip(inference.get_layer(layer.name).get_weights(), layer.get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, expected, err_msg=layer.name)
+    assert not {id(layer) for layer in network.layers} & {id(layer) for layer in inference.layers}
 
 
 def test_the_manifest_of_a_detector_holds_together():
@@ -162,6 +161,7 @@ def test_it_answers_as_kerascvs_detector_does_before_its_join(network, heads):
         input_shape=(SIZE, SIZE, 3),
     )
     detector = YOLOV8Detector(backbone=backbone, num_classes=4, bounding_box_format="xyxy", fpn_depth=1)
+    assert network.count_params() == detector.count_params()
     theirs = layers_by_name(detector)
     for layer in network.layers:
         if layer.weights:

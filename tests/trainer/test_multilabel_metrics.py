@@ -1,4 +1,3 @@
-import json
 import math
 
 import numpy as np
@@ -82,15 +81,6 @@ def test_a_model_without_a_right_answer_has_zeros_and_no_warning(recwarn):
     assert model["argmax_agreement"] == model["macro_f1"] == model["exact_match"] == model["macro_auroc"] == 0
     assert math.isfinite(model["loss"])
     assert not recwarn.list
-
-
-@pytest.mark.parametrize("value", [0, 1], ids=["on none", "on all"])
-@pytest.mark.filterwarnings("ignore")
-def test_a_class_on_none_or_all_of_the_photographs_leaves_a_report_that_is_json(value):
-    truth = TRUTH.copy()
-    truth[:, 1] = value
-    text = json.dumps(report(truth=truth), allow_nan=False)
-    assert json.loads(text)["photographs"] == 4
 
 
 def test_a_score_on_the_threshold_counts():

@@ -6,9 +6,13 @@ import pytest
 
 pytest.importorskip("keras_cv")
 
+import keras
 from pictures import picture
 
-from acne_trainer.detection import detection_work
+from acne_runtime.model import Model
+from acne_trainer.detection import detection_work, inference_form, manifest
+from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision
+from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.labels.dataset import Dataset, Sample
 from acne_trainer.multilabel import load_arrays, multilabel_work
 from acne_trainer.settings import CNN, YOLOV8_XS
@@ -122,6 +126,22 @@ def test_an_epoch_of_crops_follows_from_the_seed_and_its_number_alone(data, dete
     assert not np.array_equal(arrays(detection.batches(0))[0][0], alone[0][0])
     other = detection_work(dataclasses.replace(DETECTION, seed=4), data, data)
     assert not np.array_equal(arrays(other.batches(2))[0][0], alone[0][0])
+
+
+@pytest.mark.parametrize("stranger", [False, True], ids=["the network", "another"])
+def test_boxes_are_validated_by_the_network_that_is_given(data, detection, stranger):
+    network = keras.models.clone_model(detection.network) if stranger else detection.network
+    if stranger:
+        rng = np.random.default_rng(0)
+        network.set_weights([abs(rng.normal(0, 0.05, weight.shape)) + 0.01 for weight in network.get_weights()])
+    runner = Model(manifest(DETECTION, CLASSES), KerasBackend(inference_form(network, DETECTION)), SCORE_THRESHOLD)
+    results = [runner(sample.image()) for sample in data.samples]
+    assert any(result.lesions for result in results)
+    expected = average_precision(data.samples, results, CLASSES)
+    got = detection.validate(network)
+    assert got == pytest.approx({"val_ap50": expected.ap50, "val_ap": expected.ap}, abs=1e-6)
+    assert detection.monitor in got
+    assert detection.higher_is_better
 
 
 def test_crops_alone_when_no_whole_photographs_are_asked_for(data):

@@ -102,7 +102,8 @@ def detection_work(settings: Settings, train: Dataset, valid: Dataset) -> Work:
     runner = Model(description, KerasBackend(inference), SCORE_THRESHOLD)
 
     def validate(model: keras.Model) -> dict[str, float]:
-        inference.set_weights(model.get_weights())
+        for layer in model.layers:  # by name: the two graphs do not order their layers alike
+            inference.get_layer(layer.name).set_weights(layer.get_weights())
         results = [runner(sample.image()) for sample in valid.samples]
         scores = average_precision(valid.samples, results, valid.classes)
         return {"val_ap50": scores.ap50, "val_ap": scores.ap}

@@ -84,7 +84,9 @@ def _curves(
             found = _annotation(image_id, 0 if one_class else classes.index(lesion.name), lesion.box)
             detections.append(found | {"score": lesion.score})
     if not detections:
-        return np.zeros((len(overlaps), len(_RECALL), count)), np.zeros((len(_RECALL), count))
+        marked = {one["category_id"] - 1 for one in truths}
+        nothing = np.where([one in marked for one in range(count)], 0.0, np.nan)
+        return np.tile(nothing, (len(overlaps), len(_RECALL), 1)), np.zeros((len(_RECALL), count))
     truth = COCO(
         {
             "images": [{"id": number, "width": 1, "height": 1} for number in range(1, len(samples) + 1)],

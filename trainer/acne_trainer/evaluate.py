@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -47,9 +48,20 @@ def evaluate(model: Model, train: Dataset, data: Dataset) -> dict[str, Any]:
     results = _results(model, data)
     if model.manifest.task == "detection":
         usual_count = float(np.median([len(sample.boxes) for sample in train.samples]))
-        return detection_report(data.samples, results, data.classes, model.manifest.thresholds, usual_count)
-    prevalence: NDArray[np.float32] = _truth(train).mean(axis=0)
-    return multilabel_report(_truth(data), _scores(results), data.classes, model.manifest.thresholds, prevalence)
+        report = detection_report(data.samples, results, data.classes, model.manifest.thresholds, usual_count)
+    else:
+        prevalence: NDArray[np.float32] = _truth(train).mean(axis=0)
+        report = multilabel_report(_truth(data), _scores(results), data.classes, model.manifest.thresholds, prevalence)
+    return {name: _json(value) for name, value in report.items()}
+
+
+def _json(value: Any) -> Any:
+    """Returns the value with `None` for figures that cannot be computed: JSON knows no NaN."""
+    if isinstance(value, dict):
+        return {name: _json(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_json(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _results(model: Model, data: Dataset) -> list[Result]:

@@ -20,7 +20,7 @@ from acne_runtime.errors import AcneEdgeError
 from acne_trainer.settings import Settings
 
 CLIP_NORM = 10.0
-"""Largest global gradient norm, as in the YOLOv8 recipe; the CNN's gradients stay below it."""
+"""Largest global gradient norm, as in the YOLOv8 recipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,8 @@ class Loop:
 
     def _scores(self) -> list[float]:
         sign = 1 if self.work.higher_is_better else -1
-        return [sign * row[self.work.monitor] for row in self.history if self.work.monitor in row]
+        scores = [sign * row[self.work.monitor] for row in self.history if self.work.monitor in row]
+        return [score if math.isfinite(score) else -math.inf for score in scores]
 
     def _is_best(self, row: Mapping[str, float]) -> bool:
         scores = self._scores()
@@ -147,7 +148,11 @@ class Loop:
 
     @property
     def _state(self) -> tf.train.Checkpoint:
-        return tf.train.Checkpoint(network=self.network, average=self.average, optimizer=self.optimizer)
+        # Keras hides the counters of dropout from TensorFlow's checkpoints.
+        counters = [one.value for one in self.network.variables if not one.dtype.startswith("float")]
+        return tf.train.Checkpoint(
+            network=self.network, average=self.average, optimizer=self.optimizer, counters=counters
+        )
 
     def _checkpoint(self, best: bool) -> None:
         """Saves all that a resumed run needs; `history.json`, written last, names the checkpoint that is whole."""

@@ -54,23 +54,28 @@ def manifest(settings: Settings, classes: tuple[str, ...]) -> Manifest:
     )
 
 
+def _augmentation(seed: int) -> keras.Sequential:
+    return keras.Sequential(
+        [
+            keras.layers.RandomFlip("horizontal", seed=seed),
+            keras.layers.RandomShear(0.1, 0.1, fill_mode="reflect", data_format="channels_last", seed=seed),
+            keras.layers.RandomZoom((-0.15, 0.15), fill_mode="reflect", seed=seed),
+        ]
+    )
+
+
 def multilabel_work(settings: Settings, train: Dataset, valid: Dataset) -> Work:
     """Prepares the CNN, its batches, its loss and its validation."""
     images, targets = load_arrays(train, settings.input_size)
     valid_images, valid_targets = load_arrays(valid, settings.input_size)
-    augment = keras.Sequential(
-        [
-            keras.layers.RandomFlip("horizontal", seed=settings.seed),
-            keras.layers.RandomShear(0.1, 0.1, fill_mode="reflect", data_format="channels_last", seed=settings.seed),
-            keras.layers.RandomZoom((-0.15, 0.15), fill_mode="reflect", seed=settings.seed),
-        ]
-    )
-    steps = len(images) // settings.batch_size
+    steps = max(1, len(images) // settings.batch_size)
     crossentropy = keras.losses.BinaryCrossentropy()
 
     def batches(epoch: int) -> Iterable[tuple[tf.Tensor, tf.Tensor]]:
-        order = np.random.default_rng([settings.seed, epoch]).permutation(len(images))
-        for chosen in np.split(order[: steps * settings.batch_size], steps):
+        rng = np.random.default_rng([settings.seed, epoch])
+        order = rng.permutation(len(images))[: steps * settings.batch_size]
+        augment = _augmentation(int(rng.integers(2**31)))
+        for chosen in np.split(order, steps):
             yield augment(images[chosen].astype(np.float32), training=True), tf.constant(targets[chosen])
 
     def validate(network: keras.Model) -> dict[str, float]:

@@ -18,6 +18,9 @@ else:
     import tomli as tomllib
 
 
+_TYPES = {"str": (str,), "int": (int,), "float": (float, int)}
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of one training run.
@@ -68,7 +71,12 @@ class Settings:
             SourceError: The file is missing, no TOML, or holds other settings.
         """
         try:
-            return cls(**tomllib.loads(file.read_text()))
+            settings = cls(**tomllib.loads(file.read_text(encoding="utf-8")))
+            for field in dataclasses.fields(cls):
+                value = getattr(settings, field.name)
+                if type(value) not in _TYPES[str(field.type)]:
+                    raise TypeError(f"{field.name} = {value!r} is no {field.type}")
+            return settings
         except FileNotFoundError:
             raise SourceError(f"{file}: not found; --resume takes a folder in which a training was begun") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:

@@ -31,9 +31,10 @@ class SavedPictures:
         target = self._folder / source.name
         if target.resolve() == source.resolve():
             raise AcneEdgeError(f"--save {self._folder}: would overwrite {source}; name another folder")
-        encoded, data = cv2.imencode(source.suffix, annotate(frame.image, result))
-        if not encoded:
-            raise AcneEdgeError(f"{target}: OpenCV cannot write {source.suffix} pictures")
+        try:
+            _, data = cv2.imencode(source.suffix, annotate(frame.image, result))
+        except cv2.error as error:
+            raise AcneEdgeError(f"{target}: OpenCV cannot write {source.suffix or 'nameless'} pictures") from error
         files.write_atomically(target, data.tobytes())
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from acne_runtime.sources.frame import Frame
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
 
 
 def read_photo(file: Path) -> NDArray[np.uint8]:
@@ -30,7 +30,7 @@ def read_photo(file: Path) -> NDArray[np.uint8]:
     if not data:
         raise SourceError(f"{file}: the file is empty")
     # OpenCV fills what is missing of a cut-off JPEG with grey; that is no photograph to judge skin by.
-    if data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
+    if data.startswith(_JPEG_START) and _is_cut_off(data):
         raise SourceError(f"{file}: the JPEG is cut off; copy it again")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
@@ -39,6 +39,19 @@ def read_photo(file: Path) -> NDArray[np.uint8]:
     if image is None:
         raise SourceError(f"{file}: not a photograph, or a damaged one")
     return image  # type: ignore[return-value]
+
+
+def _is_cut_off(jpeg: bytes) -> bool:
+    """Returns whether a JPEG's own pixels lack their end; thumbnails before and videos behind them have their own."""
+    place = len(_JPEG_START)
+    while jpeg[place : place + 1] == b"\xff" and place + 4 <= len(jpeg):
+        if jpeg[place + 1] == _JPEG_SCAN:
+            return jpeg.find(_JPEG_END, place) < 0
+        if jpeg[place + 1] == 0xFF:  # a fill byte
+            place += 1
+            continue
+        place += 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")  # on to the next segment
+    return place >= len(jpeg)
 
 
 def list_photos(folder: Path) -> list[Path]:

@@ -17,7 +17,8 @@ def frames_per_second(file: Path) -> float:
     """Returns the rate a video file states, 25 where it states none."""
     capture = cv2.VideoCapture(str(file))
     try:
-        return float(capture.get(cv2.CAP_PROP_FPS)) or 25.0
+        rate = float(capture.get(cv2.CAP_PROP_FPS))
+        return rate if rate > 0 else 25.0
     finally:
         capture.release()
 

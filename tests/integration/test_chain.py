@@ -1,0 +1,233 @@
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("keras_cv")
+
+from pictures import picture, write_picture
+
+from acne_export.cli import main as acne_export
+from acne_runtime.cli import main as acne_run
+from acne_runtime.load import load_model
+from acne_runtime.manifest import Manifest
+from acne_trainer.cli import main as acne_train
+from acne_trainer.settings import DEFAULTS, Settings
+
+CLASSES = ("comedones", "nodules", "papules", "pustules")
+FILES = {
+    "model.keras",
+    "inference.keras",
+    "manifest.json",
+    "metrics.json",
+    "history.csv",
+    "history.png",
+    "config.toml",
+    "calibration.json",
+}
+
+
+def invoke(command, *arguments):
+    return CliRunner().invoke(command, [str(one) for one in arguments])
+
+
+def strict(file):
+    return json.loads(file.read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Twelve photographs a split, with discs of four colours on them for the four classes."""
+    folder = tmp_path_factory.mktemp("data")
+    for split, seed in (("train", 100), ("valid", 200), ("test", 300)):
+        (folder / split).mkdir()
+        (folder / split / "_classes.txt").write_text("\n".join(CLASSES))
+        lines = []
+        for n in range(12):
+            name = f"photo {n}.jpg"
+            write_picture(folder / split / name, 96, 120, seed + n)
+            shown = [n % 4, (n + 1 + n // 4) % 4][: 1 + n % 2]
+            boxes = [f"{12 + 40 * i},{20 + n},{40 + 40 * i},{46 + n},{one}" for i, one in enumerate(shown)]
+            lines.append(" ".join([name, *boxes]))
+        (folder / split / "_annotations.txt").write_text("\n".join(lines))
+    return folder
+
+
+def trained(folder, data, model, *options):
+    run = folder / "run"
+    done = invoke(acne_train, "fit", model, "--data", data, "--run", run, "--epochs", 1, "--batch-size", 4, *options)
+    assert done.exit_code == 0, done.output
+    return run, done
+
+
+def converted(folder, run, *wanted):
+    files = {}
+    for form, precision in wanted:
+        files[precision if form == "tflite" else form] = file = folder / f"{precision}.{form}"
+        done = invoke(acne_export, "--run", run, "--format", form, "--precision", precision, "--out", file)
+        assert done.exit_code == 0, done.output
+    return files
+
+
+def answers(file, photograph, *options):
+    done = invoke(acne_run, "--source", photograph, "--model", file, "--json", "-", "--quiet", *options)
+    assert done.exit_code == 0, done.output
+    (line,) = done.stdout.splitlines()
+    return json.loads(line)
+
+
+def assert_whole(run, model, data):
+    """The run folder holds all that the exporter reads and a person wants to know."""
+    assert {path.name for path in run.iterdir()} >= FILES
+    settings = Settings.read(run / "config.toml")
+    assert (settings.model, settings.epochs, settings.batch_size) == (model, 1, 4)
+    manifest = Manifest.from_json((run / "manifest.json").read_bytes(), "manifest.json")
+    assert manifest.classes == CLASSES
+    assert manifest.name == f"acne-{model}"
+    assert manifest.provenance["train_photographs"] == 12
+    assert manifest.provenance["data"] == data.name
+    assert "/" not in json.dumps(manifest.provenance)  # no path of the trainer's machine
+    assert manifest.validation["keras"]["photographs"] == 12
+    metrics = strict(run / "metrics.json")
+    assert set(metrics) == {"valid", "test"}
+    with (run / "history.csv").open() as stream:
+        (row,) = csv.DictReader(stream)
+    assert float(row["loss"]) > 0
+    calibration = strict(run / "calibration.json")
+    inference = keras.models.load_model(run / "inference.keras", compile=False)
+    computed = {op.name for op in inference.operations if isinstance(op.output, keras.KerasTensor)}
+    assert calibration["photographs"] == 12
+    assert set(calibration["ranges"]) == computed - {"image"}
+    return manifest
+
+
+def assert_close(files, size):
+    """Raw outputs of all files on one picture: float32 files agree, int8 stays near."""
+    image = np.ascontiguousarray(picture(size, size, 7)[None, ..., ::-1])
+    outputs = {name: load_model(file).backend.run(image) for name, file in files.items()}
+    for name, expected in outputs["onnx"].items():
+        scale = max(1, np.abs(expected).max())
+        assert np.abs(outputs["int8"][name] - expected).mean() < 0.03 * scale, name
+        if "float32" in outputs:
+            assert np.abs(outputs["float32"][name] - expected).max() < 1e-4 * scale, name
+
+
+@pytest.fixture(scope="module")
+def cnn(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("cnn")
+    run, done = trained(folder, data, "cnn", "--input-size", 96)
+    return run, done, converted(folder, run, ("onnx", "float32"), ("tflite", "float32"), ("tflite", "int8"))
+
+
+def test_the_cnn_leaves_a_whole_run_folder(cnn, data):
+    run, done, _ = cnn
+    manifest = assert_whole(run, "cnn", data)
+    assert (manifest.task, manifest.input.resize, manifest.input.width) == ("multilabel", "stretch", 96)
+    assert manifest.validation["keras"]["constant_predictor"]["argmax_agreement"] >= 0
+    assert "epoch 1/1" in done.stdout
+
+
+def test_the_cnn_gives_the_same_labels_on_every_backend(cnn, data):
+    _, _, files = cnn
+    assert_close(files, 96)
+    photograph = data / "test" / "photo 0.jpg"
+    found = {name: answers(file, photograph) for name, file in files.items()}
+    for name, limit in (("float32", 1e-3), ("int8", 0.05)):
+        for one, other in zip(found["onnx"]["labels"], found[name]["labels"], strict=True):
+            assert one["class"] == other["class"]
+            assert one["score"] == pytest.approx(other["score"], abs=limit)
+
+
+def test_the_cnn_in_a_file_scores_as_in_training(cnn, data):
+    run, _, files = cnn
+    done = invoke(acne_train, "evaluate", "--model", files["onnx"], "--data", data)
+    assert done.exit_code == 0, done.output
+    expected = strict(run / "metrics.json")["test"]
+    assert json.loads(done.stdout)["model"]["loss"] == pytest.approx(expected["model"]["loss"], abs=1e-4)
+    assert json.loads(done.stdout)["constant_predictor"] == expected["constant_predictor"]
+
+
+def test_a_finished_training_is_not_begun_anew_over_itself(cnn, data):
+    run, _, _ = cnn
+    before = (run / "manifest.json").read_bytes()
+    done = invoke(acne_train, "fit", "cnn", "--data", data, "--run", run, "--epochs", 1)
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert "not empty; --resume goes on with it" in line
+    assert (run / "manifest.json").read_bytes() == before
+
+
+def test_a_training_goes_on_with_resume_and_its_own_settings(cnn, data):
+    run, _, _ = cnn
+    done = invoke(acne_train, "fit", "cnn", "--run", run, "--resume", "--epochs", 2)
+    assert done.exit_code == 0, done.output
+    assert "resumed after epoch 1" in done.stdout
+    assert "epoch 2/2" in done.stdout
+    assert Settings.read(run / "config.toml").input_size == 96
+    with (run / "history.csv").open() as stream:
+        assert [float(row["epoch"]) for row in csv.DictReader(stream)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "problem"),
+    [
+        (["cnn", "--run", "RUN"], 2, "--data DIR is needed"),
+        (["cnn", "--data", "DATA"], 2, "--run"),
+        (["yolov9", "--data", "DATA", "--run", "RUN"], 2, "yolov9"),
+        (["cnn", "--data", "DATA", "--run", "RUN", "--epochs", "0"], 2, "--epochs"),
+        (["yolov8-xs", "--data", "DATA", "--run", "RUN", "--input-size", "100"], 2, "multiple of 32"),
+        (["cnn", "--data", "missing", "--run", "RUN"], 1, "missing/train/_classes.txt: not found"),
+        (["cnn", "--run", "RUN", "--resume"], 1, "config.toml: not found; --resume takes"),
+        (["cnn", "--run", "OTHER", "--resume"], 1, "this is a training of yolov8-xs, not of cnn"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_call_names_what_is_wrong(data, tmp_path, arguments, exit_code, problem):
+    DEFAULTS["yolov8-xs"].save(tmp_path / "other" / "config.toml")
+    values = {"DATA": data, "RUN": tmp_path / "run", "OTHER": tmp_path / "other"}
+    done = invoke(acne_train, "fit", *(values.get(one, one) for one in arguments))
+    assert (done.exit_code, type(done.exception)) == (exit_code, SystemExit)
+    assert problem in done.stderr
+    if exit_code == 1:
+        assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("detector")
+    run, done = trained(folder, data, "yolov8-xs", "--input-size", 64)
+    return run, done, converted(folder, run, ("onnx", "float32"), ("tflite", "int8"))
+
+
+@pytest.mark.slow
+def test_the_detector_leaves_a_whole_run_folder(detector, data):
+    run, done, _ = detector
+    manifest = assert_whole(run, "yolov8-xs", data)
+    assert (manifest.task, manifest.input.resize, manifest.input.width) == ("detection", "letterbox", 64)
+    assert "epoch 1/1" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_detector_answers_alike_on_both_backends(detector, data):
+    _, _, files = detector
+    assert_close(files, 64)
+    photograph = data / "test" / "photo 0.jpg"
+    for name in files:
+        answer = answers(files[name], photograph, "--score-threshold", 0.001)
+        assert (answer["width"], answer["height"]) == (120, 96)
+        assert sum(answer["counts"].values()) == len(answer["lesions"]) > 0
+
+
+@pytest.mark.slow
+def test_the_detector_in_a_file_scores_as_in_training(detector, data):
+    run, _, files = detector
+    done = invoke(acne_train, "evaluate", "--model", files["onnx"], "--data", data)
+    assert done.exit_code == 0, done.output
+    scored, expected = json.loads(done.stdout), strict(run / "metrics.json")["test"]
+    assert scored["boxes"] == expected["boxes"]
+    assert scored["ap50"] == pytest.approx(expected["ap50"], abs=0.02)
+    assert scored["ap50_one_class"] == pytest.approx(expected["ap50_one_class"], abs=0.02)

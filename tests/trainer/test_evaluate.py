@@ -1,0 +1,127 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("tensorflow")
+
+from pictures import write_picture
+
+from acne_runtime.errors import SourceError
+from acne_runtime.load import load_model
+from acne_trainer.cli import main
+from acne_trainer.evaluate import evaluate, with_chosen_thresholds
+from acne_trainer.labels.keras_txt import read_keras_txt
+
+CLASSES = ("comedones", "nodules", "papules", "pustules")
+
+
+def write_split(folder, marks, classes=CLASSES):
+    """Writes a split whose photographs show these classes, one box each."""
+    folder.mkdir(parents=True)
+    (folder / "_classes.txt").write_text("\n".join(classes))
+    lines = []
+    for n, shown in enumerate(marks):
+        write_picture(folder / f"{n}.jpg", 80, 100, seed=n)
+        lines.append(
+            " ".join([f"{n}.jpg", *(f"{10 + 20 * i},10,{25 + 20 * i},30,{one}" for i, one in enumerate(shown))])
+        )
+    (folder / "_annotations.txt").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_split(folder / "train", [[0, 1], [1], [2, 3, 3], [0]])
+    write_split(folder / "valid", [[0], [1, 2], [3], [2, 2]])
+    write_split(folder / "test", [[0, 1], [1, 2], [3], [2]])
+    return folder
+
+
+def splits(data):
+    return [read_keras_txt(data / name) for name in ("train", "valid", "test")]
+
+
+def strict(text):
+    """Reads JSON as the standard has it, without NaN and Infinity."""
+    return json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+@pytest.mark.parametrize("task", ["detection", "multilabel"])
+def test_a_report_is_that_of_the_runtimes_own_results(exported, data, task):
+    model = load_model(exported(task))
+    train, _, test = splits(data)
+    got = evaluate(model, train, test)
+    assert got["photographs"] == 4
+    assert evaluate(model, train, test) == got
+    if task == "multilabel":
+        said = [[label.score for label in model(sample.image()).labels] for sample in test.samples]
+        truth = [sample.presence(4) for sample in test.samples]
+        assert got["model"]["argmax_agreement"] == np.mean(np.argmax(said, 1) == np.argmax(truth, 1))
+        # On the training photographs comedones and nodules stand equally often, and come first.
+        assert got["constant_predictor"]["argmax_agreement"] == 0.25
+    else:
+        counted = [len(model(sample.image()).lesions) for sample in test.samples]
+        marked = np.array([2, 2, 1, 1])
+        assert got["count_error"] == pytest.approx(np.abs(counted - marked).mean())
+        assert got["count_error_constant"] == pytest.approx(np.abs(1.5 - marked).mean())
+
+
+@pytest.mark.parametrize("task", ["detection", "multilabel"])
+def test_chosen_thresholds_are_probabilities_and_all_that_changes(exported, data, task):
+    model = load_model(exported(task))
+    _, valid, _ = splits(data)
+    chosen = with_chosen_thresholds(model, valid)
+    assert all(0 <= threshold <= 1 for threshold in chosen.thresholds)
+    assert chosen.to_dict() | {"thresholds": 0} == model.manifest.to_dict() | {"thresholds": 0}
+    assert with_chosen_thresholds(load_model(exported(task), score_threshold=0.9), valid) == chosen
+
+
+@pytest.mark.parametrize("form", ["onnx", "tflite"])
+def test_a_file_is_scored_by_the_command_and_written_where_asked(exported, data, tmp_path, form):
+    arguments = ["evaluate", "--model", str(exported("multilabel", form)), "--data", str(data), "--split", "valid"]
+    done = CliRunner().invoke(main, [*arguments, "--json", str(tmp_path / "out" / "figures.json")])
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert strict(done.stdout) == strict((tmp_path / "out" / "figures.json").read_text())
+    assert strict(done.stdout)["photographs"] == 4
+
+
+@pytest.mark.parametrize("task", ["detection", "multilabel"])
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("marks", [[[0], [1], [2]], [[0, 3], [1, 3], [2, 3]]], ids=["on none", "on all"])
+def test_a_class_on_none_or_all_of_the_photographs_leaves_figures_that_are_json(exported, data, tmp_path, task, marks):
+    shutil.copytree(data / "train", tmp_path / "train")
+    write_split(tmp_path / "test", marks)
+    done = CliRunner().invoke(main, ["evaluate", "--model", str(exported(task)), "--data", str(tmp_path)])
+    assert done.exit_code == 0
+    assert strict(done.stdout)["photographs"] == 3
+
+
+def test_a_split_of_other_classes_is_refused(exported, data, tmp_path):
+    shutil.copytree(data / "train", tmp_path / "train")
+    write_split(tmp_path / "test", [[0], [1]], classes=("papules", "pustules"))
+    train, other = read_keras_txt(tmp_path / "train"), read_keras_txt(tmp_path / "test")
+    with pytest.raises(SourceError, match=r"\['papules', 'pustules'\] are not those of tiny-cnn, \['comedones'"):
+        evaluate(load_model(exported("multilabel")), train, other)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "problem"),
+    [
+        (["--data", "DATA"], 2, "--model"),
+        (["--model", "MODEL"], 2, "--data"),
+        (["--model", "MODEL", "--data", "DATA", "--split", "train"], 2, "--split"),
+        (["--model", "missing.onnx", "--data", "DATA"], 1, "missing.onnx: no such model file"),
+        (["--model", "MODEL", "--data", "missing"], 1, "_classes.txt: not found"),
+    ],
+)
+def test_a_wrong_call_names_what_is_wrong(exported, data, arguments, exit_code, problem):
+    values = {"DATA": str(data), "MODEL": str(exported("multilabel"))}
+    done = CliRunner().invoke(main, ["evaluate", *(values.get(one, one) for one in arguments)])
+    assert (done.exit_code, type(done.exception)) == (exit_code, SystemExit)
+    assert problem in done.stderr
+    if exit_code == 1:
+        assert len(done.stderr.splitlines()) == 1
