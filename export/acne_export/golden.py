@@ -11,16 +11,42 @@ from numpy.typing import NDArray
 from acne_runtime.manifest import InputSpec
 
 _SEED = 20240607
-_BLOCK = 16
+_SKIN = (200, 152, 128)
+_BLOTCHES = ((160, 40), (40, 20), (10, 8))
+"""Size in pixels and strength in levels of the uneven colour, coarse to fine."""
+_SPOTS, _RADIUS, _CONTRAST = 40, (4, 20), 60
+_NOISE = 4
 
 
 def golden_input(spec: InputSpec) -> NDArray[np.uint8]:
-    """Returns `[1, height, width, 3]` uint8: blocks of random colour under fine noise, always the same."""
+    """Returns `[1, height, width, 3]` uint8: uneven skin colour with spots under fine noise, always the same.
+
+    Like the photographs in colour and contrast, since an int8 model answers rightly only within the ranges that it was
+    calibrated for. Integers throughout, so that every machine makes the same bytes.
+    """
     rng = np.random.default_rng(_SEED)
-    rows, columns = -(-spec.height // _BLOCK), -(-spec.width // _BLOCK)
-    blocks = rng.integers(32, 224, (rows, columns, 3), np.int64)
-    picture = blocks.repeat(_BLOCK, axis=0).repeat(_BLOCK, axis=1)[: spec.height, : spec.width]
-    return (picture + rng.integers(-16, 17, picture.shape))[None].astype(np.uint8)
+    picture = np.full((spec.height, spec.width, 3), _SKIN, np.int64)
+    for side, strength in _BLOTCHES:
+        rows, columns = -(-spec.height // side) + 1, -(-spec.width // side) + 1
+        light = rng.integers(-strength, strength + 1, (rows, columns, 1))
+        tint = rng.integers(-strength // 4, strength // 4 + 1, (rows, columns, 3))
+        blocks = (light + tint).repeat(side, axis=0).repeat(side, axis=1)
+        picture += _box_mean(_box_mean(blocks, side, 0), side, 1)[: spec.height, : spec.width]
+    y, x = np.mgrid[: spec.height, : spec.width]
+    for _ in range(_SPOTS):
+        centre_x, centre_y, radius = rng.integers(spec.width), rng.integers(spec.height), rng.integers(*_RADIUS)
+        inside = (x - centre_x) ** 2 + (y - centre_y) ** 2 < radius**2
+        picture[inside] += rng.integers(-_CONTRAST, _CONTRAST // 2) + rng.integers(-_CONTRAST // 4, _CONTRAST // 4, 3)
+    picture += rng.integers(-_NOISE, _NOISE + 1, picture.shape)
+    return picture.clip(0, 255)[None].astype(np.uint8)
+
+
+def _box_mean(values: NDArray[np.int64], width: int, axis: int) -> NDArray[np.int64]:
+    """Returns the running mean over `width` values, `width` - 1 fewer along the axis."""
+    total = np.insert(np.cumsum(values, axis=axis), 0, 0, axis=axis)
+    length = total.shape[axis]
+    upper, lower = np.arange(width, length), np.arange(length - width)
+    return (total.take(upper, axis) - total.take(lower, axis)) // width
 
 
 def sha256(arrays: Mapping[str, NDArray[np.generic]]) -> str:

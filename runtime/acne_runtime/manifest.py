@@ -92,7 +92,7 @@ class Manifest:
     outputs: tuple[OutputSpec, ...]
     thresholds: tuple[float, ...]
     bins: int = 0
-    nms_iou: float = 0.6
+    nms_iou: float = 0.5
     max_detections: int = 300
     precision: str = "float32"
     validation: dict[str, Any] = field(default_factory=dict)

@@ -56,9 +56,9 @@ def average_precision(
     names = ("lesion",) if one_class else classes
     precision, scores = _curves(samples, results, classes, one_class, _IOU)
     return AveragePrecision(
-        ap=float(np.nanmean(precision)),
-        ap50=float(np.nanmean(precision[0])),
-        ap75=float(np.nanmean(precision[5])),
+        ap=_mean(precision),
+        ap50=_mean(precision[0]),
+        ap75=_mean(precision[5]),
         ap50_by_class={name: float(precision[0, :, index].mean()) for index, name in enumerate(names)},
         thresholds={
             name: best_f1_threshold(np.nan_to_num(precision[0, :, index]), _RECALL, scores[:, index])[0]
@@ -149,12 +149,17 @@ def _ap50(
     samples: Sequence[Sample], results: Sequence[Result], classes: tuple[str, ...], rows: NDArray[np.int64]
 ) -> float:
     chosen = [samples[i] for i in rows], [results[i] for i in rows]
-    return float(np.nanmean(_curves(*chosen, classes, one_class=False, overlaps=_IOU[:1])[0]))
+    return _mean(_curves(*chosen, classes, one_class=False, overlaps=_IOU[:1])[0])
+
+
+def _mean(precision: NDArray[np.float64]) -> float:
+    """Returns the mean over the classes that can be found; `nan` where there is none."""
+    return float("nan") if np.isnan(precision).all() else float(np.nanmean(precision))
 
 
 def _interval(values: Sequence[float]) -> list[float]:
     """Returns the 95 % percentile interval of a bootstrap over photographs."""
-    return [float(value) for value in np.percentile(values, [2.5, 97.5])]
+    return [float(value) for value in np.nanpercentile(values, [2.5, 97.5])]
 
 
 def _annotation(image_id: int, class_index: int, box: Sequence[float]) -> dict[str, Any]:
