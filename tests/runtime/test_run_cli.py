@@ -204,7 +204,7 @@ def test_wrong_usage_ends_with_2_and_names_the_option(options, problem):
         (["--source", "face.png", "--device", "cuda"], "--device cuda: "),
         (["--source", "face.png", "--show"], "--show: "),
         (["--source", "face.png", "--json", "empty"], "empty: "),
-        (["--source", "face.png", "--json", "missing/out.jsonl"], "missing/out.jsonl: "),
+        (["--source", "face.png", "--json", "text.jpg/out.jsonl"], "text.jpg: "),
         (["--source", "face.png", "--save", "text.jpg/out"], "text.jpg"),
         (["--camera", "97"], "--camera 97: no camera opens there"),
     ],

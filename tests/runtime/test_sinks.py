@@ -45,7 +45,7 @@ def test_json_lines_make_no_file_before_there_is_a_result(tmp_path):
 
 
 def test_json_lines_hold_one_object_a_line(tmp_path):
-    file = tmp_path / "out.jsonl"
+    file = tmp_path / "new" / "folder" / "out.jsonl"
     sink = JsonLines(str(file))
     results = [answer("für später.jpg"), labelled(index=1), answer(index=2, lesions=())]
     for index, result in enumerate(results, start=1):

@@ -26,10 +26,15 @@ class JsonLines:
     def write(self, frame: Frame, result: Result) -> None:
         """Writes one line and hands it on at once, so that whoever follows the file sees it."""
         if self._stream is None:
-            self._stream = sys.stdout if self._file == "-" else Path(self._file).open("w", encoding="utf-8")  # noqa: SIM115
+            self._stream = sys.stdout if self._file == "-" else _open(Path(self._file))
         print(json.dumps(result.to_dict(), ensure_ascii=False), file=self._stream, flush=True)
 
     def close(self) -> None:
         """Closes the file."""
         if self._stream is not None and self._stream is not sys.stdout:
             self._stream.close()
+
+
+def _open(file: Path) -> TextIO:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file.open("w", encoding="utf-8")
