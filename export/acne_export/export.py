@@ -91,7 +91,7 @@ def export(run: RunFolder, form: Format, precision: Precision, target: Path, say
     seal = onnx_with_manifest if form == "onnx" else tflite_with_manifest
     files.write_atomically(target, seal(converted, manifest))
     files.write_atomically(manifest_beside(target), manifest.to_json().encode())
-    figures = ", ".join(f"{name.replace('_', ' ')} {value:.2g}" for name, value in proof.items())
+    figures = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in proof.items())
     say(f"wrote {target} ({target.stat().st_size / 1e6:.1f} MB; against the Keras model: {figures})")
 
 

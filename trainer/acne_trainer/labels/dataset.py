@@ -20,17 +20,20 @@ class Sample:
     Attributes:
         path: The photograph.
         boxes: `[n, 4]` float32, `xyxy`, pixels of the photograph.
-        classes: `[n]` int32, indices into the data set's class names.
+        classes: `[n]` int32, the class of each box, an index into the data set's class names.
+        types: `[m]` int32, the classes that the photograph shows, from a table without boxes; `None` where the boxes
+            tell.
     """
 
     path: Path
     boxes: NDArray[np.float32]
     classes: NDArray[np.int32]
+    types: NDArray[np.int32] | None = None
 
     def presence(self, class_count: int) -> NDArray[np.float32]:
-        """Returns `[class_count]` float32: 1 where the photograph has at least one box of the class."""
+        """Returns `[class_count]` float32: 1 for a class that the photograph shows, by its boxes or by the table."""
         present = np.zeros(class_count, np.float32)
-        present[self.classes] = 1
+        present[self.classes if self.types is None else self.types] = 1
         return present
 
     def image(self) -> NDArray[np.uint8]:
@@ -59,11 +62,16 @@ class Dataset:
     classes: tuple[str, ...]
     samples: tuple[Sample, ...]
 
+    @property
+    def has_boxes(self) -> bool:
+        """Whether lesions are marked one by one, as a detector needs them."""
+        return all(sample.types is None for sample in self.samples)
+
     def fingerprint(self) -> str:
         """Returns a SHA-256 over class names, file names, boxes and classes (not over pixels)."""
         digest = hashlib.sha256("\n".join(self.classes).encode())
         for sample in self.samples:
             digest.update(sample.path.name.encode())
             digest.update(sample.boxes.tobytes())
-            digest.update(sample.classes.tobytes())
+            digest.update((sample.classes if sample.types is None else sample.types).tobytes())
         return digest.hexdigest()
