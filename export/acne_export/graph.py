@@ -16,6 +16,7 @@ def simplify(model: keras.Model) -> keras.Model:
 
     - Batch normalisation moves into the convolution before it; where there is none, it becomes a 1x1 depthwise
       convolution, one operation instead of a multiplication and an addition.
+    - Normalisation by fixed means and variances becomes such a convolution too.
     - The input's scaling by 1/255 moves into the first convolution (padding with zeros stays padding with zeros).
     - Dropout goes.
 
@@ -63,6 +64,12 @@ def simplify(model: keras.Model) -> keras.Model:
             gain, offset = _affine(layer)
             new = layers.DepthwiseConv2D(1, name=layer.name)
             made.append((new, [gain.reshape(1, 1, -1, 1), offset]))
+            return new
+        if isinstance(layer, layers.Normalization) and not layer.invert and len(layer.output.shape) == 4:
+            gain = 1 / np.maximum(np.sqrt(np.asarray(layer.variance).ravel()), keras.backend.epsilon())
+            gain = np.broadcast_to(gain, layer.output.shape[-1])
+            new = layers.DepthwiseConv2D(1, name=layer.name)
+            made.append((new, [gain.reshape(1, 1, -1, 1), -gain * np.asarray(layer.mean).ravel()]))
             return new
         return layer
 

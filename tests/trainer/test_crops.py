@@ -28,7 +28,9 @@ def paint(file, width, height, boxes) -> Sample:
     photograph = np.full((height, width, 3), SKIN, np.uint8)
     for (x1, y1, x2, y2), hue in zip(boxes, HUES, strict=False):
         colour = cv2.cvtColor(np.array([[[hue, 255, 255]]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0]
-        photograph[y1:y2, x1:x2] = colour
+        y, x = np.mgrid[:height, :width] + 0.5
+        inside = ((2 * x - x1 - x2) / (x2 - x1)) ** 2 + ((2 * y - y1 - y2) / (y2 - y1)) ** 2 <= 1
+        photograph[inside] = colour
     assert cv2.imwrite(str(file), photograph)
     return Sample(file, np.array(boxes, np.float32).reshape(-1, 4), np.arange(len(boxes), dtype=np.int32))
 
@@ -58,8 +60,14 @@ def frame(mask):
     return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
 
 
+def own_size(sample):
+    """A model's input in which the photograph keeps its own scale."""
+    height, width = sample.image().shape[:2]
+    return InputSpec("image", width, height, "letterbox")
+
+
 def crops(sample, count=60):
-    return [random_crop(sample, CROP, np.random.default_rng(seed)) for seed in range(count)]
+    return [random_crop(sample, CROP, own_size(sample), np.random.default_rng(seed)) for seed in range(count)]
 
 
 def wholes(sample, spec, count=20):
@@ -85,9 +93,10 @@ def test_a_crops_boxes_frame_the_painted_lesions(sample):
     for view in crops(sample):
         seen = dict(painted(view.image))
         for box, one in zip(view.boxes, view.classes.tolist(), strict=True):
-            np.testing.assert_allclose(box, frame(seen[one]), atol=EDGE)
-            framed += 1
-    assert framed >= 30
+            if not touches_the_edge(box):  # what is left of a round lesion may be narrower than what is left of its box
+                np.testing.assert_allclose(box, frame(seen[one]), atol=EDGE)
+                framed += 1
+    assert framed >= 15
 
 
 def test_a_crops_boxes_are_off_to_no_side(sample):
@@ -143,7 +152,7 @@ def test_crops_are_mirrored_both_ways_and_scaled_both_ways(tmp_path):
 
 
 def test_a_crop_shows_no_padding_where_the_photograph_is_large_enough(bare_skin):
-    for view in [random_crop(bare_skin, 64, np.random.default_rng(seed)) for seed in range(30)]:
+    for view in [random_crop(bare_skin, 64, own_size(bare_skin), np.random.default_rng(seed)) for seed in range(30)]:
         # Without the rim, where resampling may mix in half a pixel from outside.
         np.testing.assert_array_equal(view.image[1:-1, 1:-1], view.image[32, 32, 0])
 
@@ -181,7 +190,7 @@ def test_a_whole_photograph_is_mirrored_left_to_right_half_the_time(sample):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_same_seed_gives_the_same_view(sample, seed):
     spec = InputSpec("image", 160, 160, "letterbox")
-    for make in (lambda rng: random_crop(sample, CROP, rng), lambda rng: whole(sample, spec, rng)):
+    for make in (lambda rng: random_crop(sample, CROP, spec, rng), lambda rng: whole(sample, spec, rng)):
         one, same, other = (make(np.random.default_rng(s)) for s in (seed, seed, seed + 100))
         np.testing.assert_array_equal(one.image, same.image)
         np.testing.assert_array_equal(one.boxes, same.boxes)

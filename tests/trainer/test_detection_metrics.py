@@ -6,19 +6,28 @@ import pytest
 
 pytest.importorskip("faster_coco_eval")
 
+from acne_runtime.manifest import InputSpec
 from acne_runtime.result import Lesion, Result, Timing
+from acne_trainer.constant_detector import ConstantDetector
 from acne_trainer.detection_metrics import average_precision, detection_report
 from acne_trainer.labels.dataset import Sample
 from acne_trainer.thresholds import DEFAULT
 
 CLASSES = ("comedones", "nodules", "papules")
 COMEDONES, NODULES, PAPULES = range(3)
+INPUT = InputSpec("image", 640, 640, "letterbox")
 
 
-def sample(*lesions):
+def sample(*lesions, name="a.jpg"):
     """A photograph with lesions: class index and box."""
     boxes = np.array([box for _, box in lesions], np.float32).reshape(-1, 4)
-    return Sample(Path("a.jpg"), boxes, np.array([one for one, _ in lesions], np.int32))
+    return Sample(Path(name), boxes, np.array([one for one, _ in lesions], np.int32))
+
+
+def constant(usual_count=0.0, usual_counts=(0.0, 0.0, 0.0), boxes=()):
+    """What answers without looking; boxes are class index and box in the photograph's pixels."""
+    places = np.array([box for _, box in boxes], np.float64).reshape(-1, 4) / 640
+    return ConstantDetector(places, np.array([one for one, _ in boxes], np.int64), usual_count, np.array(usual_counts))
 
 
 def answer(*lesions):
@@ -36,9 +45,9 @@ def box(row, side=40, shift=0.0):
 
 
 SAMPLES = [
-    sample((COMEDONES, box(0, 8)), (COMEDONES, box(1, 12)), (PAPULES, box(2))),
-    sample((PAPULES, box(3)), (NODULES, box(4, 90))),
-    sample((NODULES, box(5, 60))),
+    sample((COMEDONES, box(0, 8)), (COMEDONES, box(1, 12)), (PAPULES, box(2)), name="a.jpg"),
+    sample((PAPULES, box(3)), (NODULES, box(4, 90)), name="b.jpg"),
+    sample((NODULES, box(5, 60)), name="c.jpg"),
 ]
 PERFECT = [
     answer((COMEDONES, 0.9, box(0, 8)), (COMEDONES, 0.8, box(1, 12)), (PAPULES, 0.7, box(2))),
@@ -153,7 +162,7 @@ def test_a_report_holds_the_figures_worked_out_by_hand():
         PERFECT[1],
         answer(),
     ]
-    got = detection_report(SAMPLES, results, CLASSES, (0.5, 0.5, 0.5), usual_count=3.0)
+    got = detection_report(SAMPLES, results, CLASSES, (0.5, 0.5, 0.5), INPUT, constant(3.0, (1.0, 2.0, 0.0)))
     assert (got["photographs"], got["boxes"]) == (3, 6)
     assert got["ap50_by_class"] == pytest.approx({"comedones": 51 / 101, "nodules": 51 / 101, "papules": 1})
     assert got["ap50"] == pytest.approx((2 * 51 / 101 + 1) / 3)
@@ -164,7 +173,16 @@ def test_a_report_holds_the_figures_worked_out_by_hand():
     assert got["ap50_several_types"] == pytest.approx((51 / 101 + 1 + 1) / 3)
     # Counted from 0.5 on: 2, 2, 0; marked: 3, 2, 1. The constant answer is 3.
     assert got["count_error"] == pytest.approx((1 + 0 + 1) / 3)
-    assert got["count_error_constant"] == pytest.approx((0 + 1 + 2) / 3)
+    assert got["count_error_constant"] == got["constant_predictor"]["count_error"] == pytest.approx((0 + 1 + 2) / 3)
+    # Marked by class: 2 0 1, 0 1 1, 0 1 0; said: 1 0 1, 0 1 1, 0 0 0; the constant answer: 1 2 0.
+    assert got["count_error_by_class"] == pytest.approx({"comedones": 1 / 3, "nodules": 1 / 3, "papules": 0})
+    assert got["count_error_constant_by_class"] == pytest.approx({"comedones": 1, "nodules": 4 / 3, "papules": 2 / 3})
+    # At 0.5: one comedone, one nodule and two papules, all right, of two each.
+    assert (got["precision"], got["recall"], got["f1"]) == pytest.approx((1, 4 / 6, 0.8))
+    assert got["recall_by_class"] == pytest.approx({"comedones": 0.5, "nodules": 0.5, "papules": 1})
+    # The same on the first two photographs: two of three and two of two.
+    assert got["several_types"]["recall"] == pytest.approx(4 / 5)
+    assert got["several_types"]["count_error"] == pytest.approx(1 / 2)
     low, high = got["ap50_interval_95"]
     assert 0 <= low <= got["ap50"] <= high <= 1
     assert low < high
@@ -173,16 +191,82 @@ def test_a_report_holds_the_figures_worked_out_by_hand():
 def test_each_class_is_counted_from_its_own_threshold():
     results = [answer((COMEDONES, 0.4, box(0)), (NODULES, 0.4, box(1)), (PAPULES, 0.4, box(2)))]
     marked = [sample((PAPULES, box(0)), (PAPULES, box(1)))]
-    assert detection_report(marked, results, CLASSES, (0.3, 0.4, 0.5), usual_count=0.0)["count_error"] == 0
-    assert detection_report(marked, results, CLASSES, (0.3, 0.5, 0.5), usual_count=0.0)["count_error"] == 1
+    both, one = (
+        detection_report(marked, results, CLASSES, thresholds, INPUT, constant())
+        for thresholds in ((0.3, 0.4, 0.5), (0.3, 0.5, 0.5))
+    )
+    assert (both["count_error"], one["count_error"]) == (0, 1)
+    assert both["count_error_by_class"] == {"comedones": 1, "nodules": 1, "papules": 2}
 
 
 def test_the_same_results_give_the_same_report():
-    reports = [detection_report(SAMPLES, shifted(0.2), CLASSES, (0.5,) * 3, 2.0) for _ in range(2)]
+    reports = [detection_report(SAMPLES, shifted(0.2), CLASSES, (0.5,) * 3, INPUT, constant()) for _ in range(2)]
     assert reports[0] == reports[1]
 
 
 def test_perfect_detections_leave_no_doubt():
-    got = detection_report(SAMPLES, PERFECT, CLASSES, (0.3,) * 3, 2.0)
+    got = detection_report(SAMPLES, PERFECT, CLASSES, (0.3,) * 3, INPUT, constant())
     assert got["ap50_interval_95"] == pytest.approx([1, 1])
     assert got["count_error"] == 0
+
+
+def test_lesions_are_scored_by_their_side_in_the_models_pixels():
+    results = [answer((COMEDONES, 0.9, box(0, 8))), answer((PAPULES, 0.9, box(3))), answer()]
+    got = detection_report(SAMPLES, results, CLASSES, (0.5,) * 3, INPUT, constant())
+    # Sides: 8 and 12, 40 and 40, 90 and 60. A side on the border counts on both sides of it.
+    assert got["lesions_by_size"] == {"under 12 px": 2, "12 to 32 px": 1, "over 32 px": 4}
+    # Small: one of two comedones. Middle: none of one. Large: one of two papules, none of two nodules.
+    expected = {"under 12 px": 51 / 101, "12 to 32 px": 0, "over 32 px": 51 / 101 / 2}
+    assert got["ap50_by_size"] == pytest.approx(expected)
+    # Photographs of 640 px under an input of 160: sides of 2 and 3, 10 and 10, 22 and 15.
+    small = detection_report(
+        SAMPLES, results, CLASSES, (0.5,) * 3, InputSpec("image", 160, 200, "letterbox"), constant()
+    )
+    assert small["lesions_by_size"] == {"under 12 px": 4, "12 to 32 px": 2, "over 32 px": 0}
+    assert math.isnan(small["ap50_by_size"]["over 32 px"])
+    assert {name: small[name] for name in ("ap", "ap50", "recall")} == pytest.approx(
+        {name: got[name] for name in ("ap", "ap50", "recall")}
+    )
+
+
+def test_the_constant_detector_is_scored_as_any_other():
+    # Its first box is a comedone of the first photograph, its second one is nowhere; it says its first.
+    blind = constant(1.0, boxes=[(COMEDONES, box(0, 8)), (NODULES, box(20, 30))])
+    got = detection_report(SAMPLES, NOTHING, CLASSES, (0.5,) * 3, INPUT, blind)["constant_predictor"]
+    # Three equal scores, one of them right: at best first, COCO keeps the photographs' order.
+    assert got["ap50_by_class"] == pytest.approx({"comedones": 51 / 101, "nodules": 0, "papules": 0})
+    assert (got["precision"], got["recall"]) == pytest.approx((1 / 3, 1 / 6))
+    assert got["several_types"]["precision"] == pytest.approx(1 / 2)
+
+
+def test_every_figure_has_its_interval():
+    got = detection_report(SAMPLES, shifted(0.2), CLASSES, (0.5,) * 3, INPUT, constant(boxes=[(PAPULES, box(2))]))
+    counts = {"photographs", "boxes", "photographs_several_types", "lesions_by_size"}
+
+    def check(figures):
+        for name, value in figures.items():
+            if name in ("constant_predictor", "several_types"):
+                check(value)
+            elif name not in counts and not name.endswith("_interval_95"):
+                interval = figures[f"{name}_interval_95"]
+                by_key = value if isinstance(value, dict) else {"": value}
+                for key, figure in by_key.items():
+                    low, high = interval[key] if isinstance(value, dict) else interval
+                    assert math.isnan(figure) or low <= high, (name, key)
+
+    check(got)
+
+
+def test_versions_of_one_photograph_are_drawn_together():
+    marked = [sample((PAPULES, box(0)), name=f"face_jpg.rf.{version}.jpg") for version in ("0a", "1b", "2c")]
+    results = [answer((PAPULES, 0.9, box(0))), answer(), answer()]
+    got = detection_report(marked, results, CLASSES, (0.5,) * 3, INPUT, constant())
+    assert got["recall"] == pytest.approx(1 / 3)
+    assert got["recall_interval_95"] == pytest.approx([1 / 3, 1 / 3])  # there is one photograph only to draw
+
+
+def test_photographs_of_one_type_only_leave_no_figure_for_several():
+    got = detection_report(SAMPLES[2:], PERFECT[2:], CLASSES, (0.3,) * 3, INPUT, constant())
+    assert got["photographs_several_types"] == 0
+    assert math.isnan(got["ap50_several_types"])
+    assert math.isnan(got["several_types"]["count_error"])

@@ -12,7 +12,9 @@ from pictures import write_picture
 from acne_runtime.errors import SourceError
 from acne_runtime.load import load_model
 from acne_trainer.cli import main
-from acne_trainer.evaluate import evaluate, with_chosen_thresholds
+from acne_trainer.detection_metrics import SCORE_THRESHOLD
+from acne_trainer.evaluate import evaluate, results_of, with_chosen_thresholds
+from acne_trainer.labels.dataset import Dataset, Sample
 from acne_trainer.labels.keras_txt import read_keras_txt
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
@@ -80,6 +82,49 @@ def test_chosen_thresholds_are_probabilities_and_all_that_changes(exported, data
     assert with_chosen_thresholds(load_model(exported(task), score_threshold=0.9), valid) == chosen
 
 
+def test_a_detectors_results_hold_all_boxes_that_average_precision_asks_for(exported, data):
+    test = splits(data)[2]
+    model = load_model(exported("detection"))
+    results = results_of(model, test)
+    assert [result.source for result in results] == [sample.path.name for sample in test.samples]
+    patient = load_model(exported("detection"), score_threshold=SCORE_THRESHOLD)
+    assert [result.lesions for result in results] == [patient(sample.image()).lesions for sample in test.samples]
+
+
+def test_a_multilabel_models_results_are_decided_by_its_own_thresholds(exported, data):
+    test = splits(data)[2]
+    results = results_of(load_model(exported("multilabel"), score_threshold=1.0), test)
+    own = load_model(exported("multilabel"))
+    assert [result.labels for result in results] == [own(sample.image()).labels for sample in test.samples]
+
+
+@pytest.mark.parametrize("task", ["detection", "multilabel"])
+def test_results_at_hand_are_not_made_again(exported, data, task):
+    model = load_model(exported(task))
+    train, _, test = splits(data)
+    results = results_of(model, test)
+    blind = Dataset(
+        test.path,
+        test.classes,
+        tuple(Sample(one.path.with_name("gone"), one.boxes, one.classes) for one in test.samples),
+    )
+    with pytest.raises(SourceError, match="gone"):
+        evaluate(model, train, blind)
+    assert evaluate(model, train, blind, results)["photographs"] == 4
+
+
+def test_a_detector_is_not_scored_on_a_table_without_boxes(exported, data):
+    train, _, test = splits(data)
+    table = Dataset(
+        test.path,
+        test.classes,
+        tuple(Sample(one.path, one.boxes[:0], one.classes[:0], one.classes) for one in test.samples),
+    )
+    with pytest.raises(SourceError, match="test: its labels have no boxes"):
+        evaluate(load_model(exported("detection")), train, table)
+    evaluate(load_model(exported("multilabel")), table, table)
+
+
 @pytest.mark.parametrize("form", ["onnx", "tflite"])
 def test_a_file_is_scored_by_the_command_and_written_where_asked(exported, data, tmp_path, form):
     arguments = ["evaluate", "--model", str(exported("multilabel", form)), "--data", str(data), "--split", "valid"]
@@ -115,7 +160,7 @@ def test_a_split_of_other_classes_is_refused(exported, data, tmp_path):
         (["--model", "MODEL"], 2, "--data"),
         (["--model", "MODEL", "--data", "DATA", "--split", "train"], 2, "--split"),
         (["--model", "missing.onnx", "--data", "DATA"], 1, "missing.onnx: no such model file"),
-        (["--model", "MODEL", "--data", "missing"], 1, "_classes.txt: not found"),
+        (["--model", "MODEL", "--data", "missing"], 1, "missing: no such folder"),
     ],
 )
 def test_a_wrong_call_names_what_is_wrong(exported, data, arguments, exit_code, problem):

@@ -62,8 +62,8 @@ def batch(epoch, step):
     return vectors, vectors @ WEIGHTS
 
 
-def batches(epoch):
-    return [batch(epoch, step) for step in range(STEPS)]
+def batches(epoch, first=0):
+    return [batch(epoch, step) for step in range(first, STEPS)]
 
 
 def mean_squared(outputs, targets):
@@ -110,7 +110,9 @@ def assert_same_training(one, other):
 
 
 def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """Returns what lies there, TensorBoard's logs (named by time and host) by their folder."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted({"tensorboard" if path.parts[0] == "tensorboard" else str(path) for path in found})
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +136,11 @@ def test_training_lowers_the_loss_and_leaves_its_files(tmp_path):
     assert model is done.average
     assert files(tmp_path) == [
         "best.weights.h5",
-        "checkpoints/epoch-4.data-00000-of-00001",
-        "checkpoints/epoch-4.index",
+        "checkpoints/epoch-4-0.data-00000-of-00001",
+        "checkpoints/epoch-4-0.index",
         "checkpoints/history.json",
         "history.csv",
+        "tensorboard",
     ]
 
 
@@ -194,7 +197,7 @@ def test_dropout_goes_on_with_the_numbers_it_would_have_drawn(tmp_path, uninterr
 @NETWORKS
 @pytest.mark.parametrize("epoch", [0, 2])
 def test_stopped_within_an_epoch_and_resumed_is_as_never_stopped(tmp_path, uninterrupted, network, epoch):
-    def until(now):
+    def until(now, first=0):
         yield batch(now, 0)
         if now == epoch:
             raise StoppedError
@@ -203,6 +206,48 @@ def test_stopped_within_an_epoch_and_resumed_is_as_never_stopped(tmp_path, unint
     with pytest.raises(StoppedError):
         train(tmp_path, network=network, batches=until)
     assert_same_training(train(tmp_path, network=network)[0], uninterrupted(network))
+
+
+@pytest.mark.parametrize("network", [linear, with_statistics, with_dropout])
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 8])
+def test_asked_to_stop_and_resumed_is_as_never_asked(tmp_path, uninterrupted, network, steps):
+    asked = iter(range(1, 99))
+    loop = Loop(work(network), SETTINGS, prepared(tmp_path))
+    with pytest.raises(module.StoppedError, match=r"stopped in epoch \d after step \d of 3"):
+        loop.fit(lambda _: None, stopped=lambda: next(asked) >= steps)
+    said = []
+    resumed, _ = train(tmp_path, network=network, say=said.append)
+    assert said[0].startswith("resumed after epoch ")
+    assert_same_training(resumed, uninterrupted(network))
+
+
+def test_progress_tells_the_step_and_the_time_left(tmp_path):
+    shown = []
+    Loop(work(), SETTINGS, prepared(tmp_path)).fit(lambda _: None, progress=shown.append)
+    assert len(shown) == 4 * STEPS
+    assert shown[4].startswith("epoch 2/4  step 2/3  loss ")
+    assert all("min left" in line for line in shown)
+
+
+def test_without_averaging_the_network_itself_is_the_model(tmp_path):
+    done, model = train(tmp_path, settings=dataclasses.replace(SETTINGS, average_decay=0.0))
+    assert model is done.network
+
+
+@pytest.mark.parametrize(
+    "kind", [OSError(28, "No space left on device"), tf.errors.ResourceExhaustedError(None, None, "full")]
+)
+def test_a_full_disk_is_told_and_resumed_after(tmp_path, monkeypatch, uninterrupted, kind):
+    def full(self, path, *rest):
+        raise kind
+
+    with pytest.raises(StoppedError):
+        train(tmp_path, say=plug(2))
+    with monkeypatch.context() as patched:
+        patched.setattr(tf.train.Checkpoint, "write", full)
+        with pytest.raises(AcneEdgeError, match=rf"^{tmp_path}: cannot be saved \(.*\); make room"):
+            train(tmp_path)
+    assert_same_training(train(tmp_path)[0], uninterrupted(linear))
 
 
 def stop_writing(name):
@@ -242,7 +287,7 @@ def stop_in_the_checkpoint(monkeypatch):
 
     def write(self, path, *rest):
         saved = really(self, path, *rest)
-        if path.endswith("epoch-2"):
+        if path.endswith("epoch-2-0"):
             Path(f"{path}.index").write_bytes(b"half")
             raise StoppedError
         return saved
@@ -278,7 +323,7 @@ def test_killed_while_writing_its_files_and_resumed_is_as_never_killed(
 def test_a_finished_training_resumes_to_the_same_model_without_another_epoch(tmp_path):
     _, model = train(tmp_path)
     said = []
-    again, same = train(tmp_path, say=said.append, batches=lambda epoch: pytest.fail("trained again"))
+    again, same = train(tmp_path, say=said.append, batches=lambda *_: pytest.fail("trained again"))
     assert said == ["resumed after epoch 4"]
     assert len(again.history) == 4
     for weight, expected in zip(same.get_weights(), model.get_weights(), strict=True):
@@ -294,8 +339,8 @@ def test_more_epochs_than_before_go_on_from_the_last(tmp_path):
 def losing(value, epoch, step):
     """Batches whose loss stops being a number at one step."""
 
-    def spoilt(now):
-        made = batches(now)
+    def spoilt(now, first=0):
+        made = batches(now, first)
         if now == epoch:
             made[step] = (made[step][0], np.full_like(made[step][1], value))
         return made

@@ -5,7 +5,10 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from sklearn import metrics
+
 from acne_trainer.multilabel_metrics import choose_thresholds, multilabel_report
+from acne_trainer.reliability import reliability
 from acne_trainer.thresholds import DEFAULT
 
 CLASSES = ("comedones", "nodules", "papules")
@@ -15,8 +18,9 @@ THRESHOLDS = (0.5, 0.3, 0.35)
 PREVALENCE = np.float32([0.5, 0.25, 0.75])
 
 
-def report(truth=TRUTH, scores=SCORES, thresholds=THRESHOLDS, prevalence=PREVALENCE, classes=CLASSES):
-    return multilabel_report(truth, scores, classes, thresholds, prevalence)
+def report(truth=TRUTH, scores=SCORES, thresholds=THRESHOLDS, prevalence=PREVALENCE, classes=CLASSES, names=None):
+    names = names or [f"{number}.jpg" for number in range(len(truth))]
+    return multilabel_report(names, truth, scores, classes, thresholds, prevalence)
 
 
 def test_figures_are_those_worked_out_by_hand():
@@ -32,6 +36,12 @@ def test_figures_are_those_worked_out_by_hand():
     # Comedones by score: right, right, wrong, wrong: both found before the first error. The others likewise.
     assert model["ap_by_class"] == pytest.approx({"comedones": 1.0, "nodules": 1.0, "papules": 1.0})
     assert model["macro_ap"] == model["macro_auroc"] == pytest.approx(1)
+    # Said: six in all, five of them right, of five.
+    assert model["precision_by_class"] == pytest.approx({"comedones": 2 / 3, "nodules": 1, "papules": 1})
+    assert model["recall_by_class"] == pytest.approx({"comedones": 1, "nodules": 1, "papules": 1})
+    assert (model["macro_precision"], model["macro_recall"]) == pytest.approx((8 / 9, 1))
+    assert (model["micro_precision"], model["micro_recall"], model["micro_f1"]) == pytest.approx((5 / 6, 1, 10 / 11))
+    assert model["thresholds"] == pytest.approx({"comedones": 0.5, "nodules": 0.3, "papules": 0.35})
     said = np.where(TRUTH == 1, SCORES, 1 - SCORES).astype(float)
     assert model["loss"] == pytest.approx(-np.log(said).mean(), rel=1e-5)
 
@@ -66,6 +76,11 @@ def test_the_constant_predictor_says_how_often_a_class_stands_on_training_photog
     assert constant["ap_by_class"] == pytest.approx({"comedones": 0.5, "nodules": 0.5, "papules": 0.25})
     assert constant["macro_auroc"] == 0.5
     assert constant["exact_match"] == 0
+    assert (constant["macro_precision"], constant["macro_recall"]) == pytest.approx((5 / 12, 1))
+    # Papules in a bin: 0.75 said, 0.25 true; nodules: 0.25 and 0.5; comedones: 0.5 and 0.5.
+    errors = {"comedones": 0, "nodules": 0.25, "papules": 0.5}
+    assert constant["calibration_error_by_class"] == pytest.approx(errors)
+    assert constant["calibration_error"] == pytest.approx(0.25)
     share = np.array([0.5, 0.5, 0.25])
     expected = -(share * np.log(PREVALENCE) + (1 - share) * np.log(1 - PREVALENCE)).mean()
     assert constant["loss"] == pytest.approx(expected, rel=1e-5)
@@ -106,3 +121,82 @@ def test_thresholds_of_random_scores_are_the_best_of_all():
 
     for one, threshold in enumerate(choose_thresholds(truth, scores)):
         assert f1(one, threshold) == pytest.approx(max(f1(one, other) for other in scores[:, one]))
+
+
+def test_figures_of_random_scores_are_scikit_learns():
+    rng = np.random.default_rng(3)
+    truth, scores = (rng.random((50, 3)) < 0.3).astype(np.float32), rng.random((50, 3)).astype(np.float32)
+    model = report(truth, scores, (0.4, 0.5, 0.6))["model"]
+    said = scores >= np.float32([0.4, 0.5, 0.6])
+    for average in ("macro", "micro"):
+        assert model[f"{average}_ap"] == pytest.approx(metrics.average_precision_score(truth, scores, average=average))
+        assert model[f"{average}_auroc"] == pytest.approx(metrics.roc_auc_score(truth, scores, average=average))
+        expected = metrics.precision_recall_fscore_support(truth, said, average=average)[:3]
+        got = [model[f"{average}_{name}"] for name in ("precision", "recall", "f1")]
+        assert got == pytest.approx(expected)
+    loss = np.mean([metrics.log_loss(truth[:, one], scores[:, one].astype(float)) for one in range(3)])
+    assert model["loss"] == pytest.approx(loss)
+
+
+def test_the_calibration_error_is_that_of_its_definition():
+    rng = np.random.default_rng(5)
+    truth, scores = (rng.random((70, 2)) < 0.5).astype(np.float32), rng.random((70, 2)).astype(np.float32)
+    scores[0] = [1, 0]  # the ends belong to the last and the first bin
+    got = report(truth, scores, (0.5, 0.5), np.float32([0.5, 0.5]), ("a", "b"))
+    assert got["calibration_bins"] == 10
+
+    def error(truth, scores):
+        bins = np.minimum(np.floor(scores * 10), 9)
+        gaps = [abs((scores - truth)[bins == one].mean()) * (bins == one).mean() for one in np.unique(bins)]
+        return sum(gaps)
+
+    by_class = {name: error(truth[:, one], scores[:, one]) for one, name in enumerate("ab")}
+    assert got["model"]["calibration_error_by_class"] == pytest.approx(by_class)
+    assert got["model"]["calibration_error"] == pytest.approx(error(truth.ravel(), scores.ravel()))
+
+
+def test_bins_tell_mean_score_share_and_number():
+    got = reliability(np.float32([0, 1, 1, 0]), np.float32([0.12, 0.18, 0.95, 1.0]))
+    assert got == [pytest.approx((0.15, 0.5, 2)), pytest.approx((0.975, 0.5, 2))]
+
+
+def test_every_figure_has_its_interval():
+    rng = np.random.default_rng(6)
+    truth, scores = (rng.random((60, 3)) < 0.4).astype(np.float32), rng.random((60, 3)).astype(np.float32)
+    for figures in (report(truth, scores)[who] for who in ("model", "constant_predictor")):
+        for name in set(figures) - {"thresholds"}:
+            if name.endswith("_interval_95"):
+                continue
+            value, interval = figures[name], figures[f"{name}_interval_95"]
+            pairs = [(value[one], interval[one]) for one in CLASSES] if isinstance(value, dict) else [(value, interval)]
+            for figure, (low, high) in pairs:
+                assert low <= high
+                if "calibration" not in name:  # which leans upwards in a resample
+                    assert low - 1e-9 <= figure <= high + 1e-9, name
+
+
+def test_the_interval_of_a_class_is_wilsons():
+    model = report()["model"]
+    # Comedones: two of three said are right, two of two found.
+    assert model["precision_by_class_interval_95"]["comedones"] == pytest.approx([0.20765, 0.93851], abs=1e-4)
+    assert model["recall_by_class_interval_95"]["comedones"] == pytest.approx([0.34238, 1], abs=1e-4)
+    assert model["exact_match_interval_95"] == pytest.approx([0.30064, 0.95441], abs=1e-4)
+
+
+def test_versions_of_one_photograph_are_drawn_together():
+    names = [f"face_jpg.rf.{version}.jpg" for version in range(4)]
+    model = report(names=names)["model"]
+    assert model["loss_interval_95"] == pytest.approx([model["loss"]] * 2)
+    assert model["macro_ap_interval_95"] == pytest.approx([model["macro_ap"]] * 2)
+    apart = report()["model"]
+    assert apart["loss_interval_95"][0] < model["loss"] < apart["loss_interval_95"][1]
+
+
+def test_a_class_that_no_photograph_shows_has_no_figure_and_does_not_count(recwarn):
+    truth = TRUTH * np.float32([1, 1, 0])
+    model = report(truth)["model"]
+    for name in ("recall", "f1", "ap", "auroc"):
+        assert math.isnan(model[f"{name}_by_class"]["papules"])
+        known = [model[f"{name}_by_class"][one] for one in CLASSES[:2]]
+        assert model[f"macro_{name}"] == pytest.approx(np.mean(known))
+    assert not recwarn.list

@@ -10,11 +10,12 @@ import keras
 from pictures import picture
 
 from acne_runtime.model import Model
+from acne_trainer.cnn import build_cnn
 from acne_trainer.detection import detection_work, inference_form, manifest
 from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision
 from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.labels.dataset import Dataset, Sample
-from acne_trainer.multilabel import load_arrays, multilabel_work
+from acne_trainer.multilabel import LabelledPhotographs, load_arrays, multilabel_work
 from acne_trainer.settings import CNN, YOLOV8_XS
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
@@ -42,11 +43,13 @@ def detection(data):
     return detection_work(DETECTION, data, data)
 
 
+def labels_work(settings, data):
+    photographs = LabelledPhotographs(data, settings)
+    return multilabel_work(settings, photographs, photographs, build_cnn(4, settings.input_size))
+
+
 def arrays(batches):
-    return [
-        [np.asarray(one) for one in (images, *(targets if isinstance(targets, tuple) else [targets]))]
-        for images, targets in batches
-    ]
+    return [[np.asarray(one) for one in (images, *targets)] for images, targets in batches]
 
 
 def assert_same(one, other):
@@ -56,7 +59,7 @@ def assert_same(one, other):
 
 
 def test_an_epoch_of_labels_holds_each_photograph_at_most_once(data):
-    work = multilabel_work(MULTILABEL, data, data)
+    work = labels_work(MULTILABEL, data)
     made = arrays(work.batches(0))
     assert work.steps == len(made) == 2  # ten photographs, four a batch
     assert [(images.shape, images.dtype, labels.shape) for images, labels in made] == [
@@ -74,7 +77,7 @@ def test_photographs_and_labels_stay_together(data):
 
 
 def test_the_epochs_of_labels_differ(data):
-    work = multilabel_work(MULTILABEL, data, data)
+    work = labels_work(MULTILABEL, data)
     first, second = arrays(work.batches(0)), arrays(work.batches(1))
     assert not np.array_equal(first[0][0], second[0][0])
 
@@ -82,7 +85,7 @@ def test_the_epochs_of_labels_differ(data):
 @pytest.mark.parametrize("epoch", [1, 4])
 def test_an_epoch_of_labels_follows_from_the_seed_and_its_number_alone(data, epoch):
     # A resumed training makes epoch n without having made those before it.
-    whole, resumed = multilabel_work(MULTILABEL, data, data), multilabel_work(MULTILABEL, data, data)
+    whole, resumed = labels_work(MULTILABEL, data), labels_work(MULTILABEL, data)
     for before in range(epoch):
         arrays(whole.batches(before))
     assert_same(arrays(whole.batches(epoch)), arrays(resumed.batches(epoch)))
@@ -90,14 +93,14 @@ def test_an_epoch_of_labels_follows_from_the_seed_and_its_number_alone(data, epo
 
 @pytest.mark.parametrize("batch_size", [10, 11, 32])
 def test_a_set_smaller_than_a_batch_is_trained_nevertheless(data, batch_size):
-    work = multilabel_work(dataclasses.replace(MULTILABEL, batch_size=batch_size), data, data)
+    work = labels_work(dataclasses.replace(MULTILABEL, batch_size=batch_size), data)
     (batch,) = arrays(work.batches(0))
     assert work.steps == 1
     assert len(batch[0]) == 10
 
 
 def test_labels_are_validated_by_loss_and_agreement(data):
-    work = multilabel_work(MULTILABEL, data, data)
+    work = labels_work(MULTILABEL, data)
     figures = work.validate(work.network)
     assert set(figures) == {"val_loss", "val_argmax_agreement"}
     assert work.monitor == "val_loss"
@@ -156,5 +159,5 @@ def test_a_batch_without_lesions_still_has_a_row_of_padding(tmp_path, data):
         tuple(Sample(one.path, np.zeros((0, 4), np.float32), np.zeros(0, np.int32)) for one in data.samples),
     )
     for _, boxes, classes in arrays(detection_work(DETECTION, bare, bare).batches(0)):
-        assert (boxes.shape[1:], classes.shape[1:]) == ((1, 4), (1,))
+        assert (boxes.shape[1:], classes.shape[1:]) == ((16, 4), (16,))
         assert not boxes.any()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from acne_runtime.command import Group
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.load import load_model
 from acne_runtime.quiet import native_logs_silenced
+from acne_trainer.data_cli import data
+from acne_trainer.report_cli import compare, report
 
 _DATA = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -26,57 +30,99 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+MODELS = ["cnn", "resnet50", "vgg19", "efficientnetb3", "yolov8-xs", "yolov8-s", "yolov8-m", "yolov8-l", "yolov8-xl"]
+"""What `acne_trainer.settings.DEFAULTS` has; written out since importing that needs the training packages."""
+
+
 @main.command()
-@click.argument("model", type=click.Choice(["cnn", "yolov8-xs"]))
-@click.option("--data", type=_DATA, metavar="DIR", help="Holds train, valid and test in Roboflow's Keras TXT form.")
+@click.argument("model", type=click.Choice(MODELS))
+@click.option("--data", type=_DATA, metavar="DIR", help="Holds the splits train, valid and test, in any known form.")
 @click.option("--run", type=_DATA, required=True, metavar="DIR", help="The run folder to write.")
 @click.option("--resume", is_flag=True, help="Go on with the training in --run, with its own settings.")
+@click.option("--config", type=_FILE, metavar="FILE", help="Settings in TOML; flags go before it.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Most passes over the photographs.")
-@click.option("--batch-size", type=click.IntRange(min=1))
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Adam's peak rate.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Of all devices together.")
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Peak rate.")
 @click.option("--input-size", type=click.IntRange(min=32), metavar="PX", help="Side of the model's square input.")
-@click.option("--seed", type=int)
+@click.option("--seed", type=int, help="Repeats a run.")
+@click.option("--weights", metavar="NAME|FILE", help="none, imagenet (backbones), coco (detectors), or a .keras file.")
+@click.option("--input-scaling", type=click.Choice(["own", "paper"]), help="Backbones; paper: 0 to 1 for all.")
+@click.option("--focal", type=click.FloatRange(min=0), metavar="POWER", help="Plays down what is easy; 2 is usual.")
+@click.option("--label-smoothing", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE")
+@click.option(
+    "--absent-unknown",
+    multiple=True,
+    metavar="GLOB=CLASS,CLASS",
+    help="Photographs on which these classes were not looked for. May be repeated.",
+)
+@click.option("--fine-tune-epochs", type=click.IntRange(min=0), help="Backbones: a second stage that trains their top.")
+@click.option("--fine-tune-layers", type=click.IntRange(min=1), help="How many layers of it.")
+@click.option("--fine-tune-rate", type=click.FloatRange(min=0, min_open=True), help="Learning rate of that stage.")
+@click.option("--precision", type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]))
+@click.option("--jit/--no-jit", default=None, help="Compile the training step with XLA.")
+@click.option("--devices", default="auto", show_default=True, help="auto, cpu, gpu or gpu:0,1.")
 def fit(
-    model: str,
-    data: Path | None,
-    run: Path,
-    resume: bool,
-    epochs: int | None,
-    batch_size: int | None,
-    learning_rate: float | None,
-    input_size: int | None,
-    seed: int | None,
+    model: str, data: Path | None, run: Path, resume: bool, config: Path | None, devices: str, **flags: Any
 ) -> None:
-    """Trains MODEL: the paper's multi-label cnn (Experiment I), or the detector yolov8-xs (Experiment II).
+    """Trains MODEL and writes a run folder.
 
-    Stopped at any moment, it goes on from its last whole epoch with --resume.
+    Experiment I, which types are there: the paper's cnn, and resnet50, vgg19 and efficientnetb3 with a new head.
+    Experiment II, where each lesion is: yolov8-xs, -s, -m, -l and -xl.
+
+    Ctrl-C saves and stops; --resume goes on.
     """
     _need_tensorflow()
+    from acne_trainer.devices import choose_devices
+    from acne_trainer.fit import Watch
     from acne_trainer.fit import fit as train
+    from acne_trainer.interrupts import stop_requests
+    from acne_trainer.loop import StoppedError
     from acne_trainer.settings import DEFAULTS, Settings
 
     if resume:
         settings = Settings.read(run / "config.toml")
         if settings.model != model:
             raise AcneEdgeError(f"{run / 'config.toml'}: this is a training of {settings.model}, not of {model}")
-    elif data is None:
-        raise click.UsageError("--data DIR is needed to begin a training")
-    elif run.exists() and any(run.iterdir()):
+    elif run.exists() and any(one.name != "config.toml" for one in run.iterdir()):  # all that a failed start leaves
         raise AcneEdgeError(f"{run}: not empty; --resume goes on with it, another --run begins anew")
     else:
         settings = DEFAULTS[model]
-    given: dict[str, Any] = {
-        "data": None if data is None else str(data),
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "input_size": input_size,
-        "seed": seed,
-    }
-    settings = dataclasses.replace(settings, **{name: value for name, value in given.items() if value is not None})
-    if model != "cnn" and settings.input_size % 32:
+    if config:
+        settings = settings.changed_by(config)
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    settings = dataclasses.replace(settings, **given | ({"data": str(data)} if data else {}))
+    _check(settings, model)
+    strategy = choose_devices(devices)
+    with stop_requests() as request:
+        try:
+            train(settings, run, strategy, Watch(click.echo, _progress, request))
+        except StoppedError as stopped:
+            click.echo(f"{stopped}; to go on: acne-train fit {model} --run {run} --resume", err=True)
+            raise SystemExit(128 + (request.signal or 0)) from None
+
+
+def _check(settings: Any, model: str) -> None:
+    """Refuses settings that cannot work together."""
+    if not settings.data:
+        raise click.UsageError("--data DIR is needed to begin a training")
+    if settings.model != model:
+        raise click.UsageError(f"--config: these are settings of {settings.model}, not of {model}")
+    if settings.is_detector and settings.input_size % 32:
         raise click.UsageError(f"--input-size {settings.input_size}: the detector's grids need a multiple of 32")
-    train(settings, run, click.echo)
+    if settings.weights == "imagenet" and not settings.is_backbone:
+        raise click.UsageError(f"--weights imagenet: {model} has none; give none or a .keras file")
+    if settings.weights == "coco" and not settings.is_detector:
+        raise click.UsageError(f"--weights coco: {model} has none; give none or a .keras file")
+    if settings.fine_tune_epochs and not settings.is_backbone:
+        raise click.UsageError(f"--fine-tune-epochs: {model} is trained as a whole from the start")
+    if settings.input_scaling != "own" and not settings.is_backbone:
+        raise click.UsageError(f"--input-scaling {settings.input_scaling}: {model} has one scaling only")
+
+
+def _progress(line: str) -> None:
+    """Shows a line over the one before, where somebody looks at it."""
+    if sys.stderr.isatty():
+        click.echo(f"\r\x1b[K{line}", nl=False, err=True)
 
 
 @main.command()
@@ -91,13 +137,18 @@ def evaluate(model: str, data: Path, split: str, backend: str | None, json_file:
     """Scores an exported model on a labelled split, with the constant predictor beside it."""
     _need_tensorflow()
     from acne_trainer.evaluate import evaluate as score
-    from acne_trainer.labels.keras_txt import read_keras_txt
+    from acne_trainer.labels.read import read_split
 
     runner = load_model(model, backend=backend)
-    text = json.dumps(score(runner, read_keras_txt(data / "train"), read_keras_txt(data / split)), indent=2) + "\n"
+    text = json.dumps(score(runner, read_split(data, "train"), read_split(data, split)), indent=2) + "\n"
     if json_file:
         files.write_atomically(json_file, text.encode())
     click.echo(text, nl=False)
+
+
+main.add_command(data)
+main.add_command(report)
+main.add_command(compare)
 
 
 def _need_tensorflow() -> None:

@@ -41,5 +41,5 @@ def build_cnn(class_count: int, input_size: int = INPUT_SIZE) -> keras.Model:
         x = layers.Dense(units, activation="relu", name=f"dense_{block}")(x)
         x = layers.Dropout(DENSE_DROPOUT, name=f"dense_drop_{block}")(x)
     # The sigmoid stands apart so that int8 can give the logits a range of their own.
-    logits = layers.Dense(class_count, name="logits")(x)
-    return keras.Model(image, layers.Activation("sigmoid", name="label")(logits), name="acne_cnn")
+    logits = layers.Dense(class_count, name="logits", dtype="float32")(x)
+    return keras.Model(image, layers.Activation("sigmoid", name="label", dtype="float32")(logits), name="acne_cnn")

@@ -1,4 +1,4 @@
-"""What the detector sees in training: crops at the photographs' own resolution, and whole photographs."""
+"""What the detector sees in training: crops at the scale at which the device will see them, and whole photographs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _CENTRED_SHARE = 0.75
 """Share of crops placed around a lesion; the rest lie anywhere, so that the detector sees bare skin too."""
 _SCALE = (0.6, 1.7)
 """Range of the scale jitter, log-uniform."""
+_SHEAR = 0.1
+"""Largest shear, pixels sideways a pixel down."""
 _LEAST_VISIBLE = 0.3
 """A lesion cut by the crop's edge stays marked while this share of its area is visible."""
 _LEAST_SIDE = 2.0
@@ -42,32 +44,44 @@ class View:
     classes: NDArray[np.int32]
 
 
-def random_crop(sample: Sample, size: int, rng: np.random.Generator) -> View:
-    """Cuts a square of `size` pixels out of the photograph: scale and colour jittered, flipped both ways."""
+def random_crop(sample: Sample, size: int, spec: InputSpec, rng: np.random.Generator) -> View:
+    """Cuts a square of `size` pixels out of the photograph, sheared, flipped both ways, scale and colour jittered.
+
+    The scale varies around that of the whole photograph in the model's input: at 640 pixels, a photograph of 640 keeps
+    its own.
+    """
     photograph = sample.image()
     height, width = photograph.shape[:2]
-    scale = float(np.exp(rng.uniform(*np.log(_SCALE))))
-    reach = size / scale / 2
+    scale = min(spec.width / width, spec.height / height) * float(np.exp(rng.uniform(*np.log(_SCALE))))
+    shear = rng.uniform(-_SHEAR, _SHEAR)
+    reach = size / scale / 2 * np.array([1 + abs(shear), 1])
     if len(sample.boxes) and rng.random() < _CENTRED_SHARE:
         box = sample.boxes[rng.integers(len(sample.boxes))]
-        centre = (box[:2] + box[2:]) / 2 + rng.uniform(-0.8, 0.8, 2) * reach
+        centre = (box[:2] + box[2:]) / 2 + rng.uniform(-0.8, 0.8, 2) * size / scale / 2
     else:
         centre = rng.uniform(0, (width, height))
     # A window that hangs over the edge shows padding instead of skin: keep it inside where it fits.
     for axis, side in enumerate((width, height)):
-        centre[axis] = np.clip(centre[axis], reach, side - reach) if side >= 2 * reach else side / 2
-    flip = np.where(rng.random(2) < 0.5, -1.0, 1.0)
-    matrix = np.zeros((2, 3))
-    matrix[:, :2] = np.diag(flip * scale)
-    matrix[:, 2] = size / 2 - flip * scale * centre
-    # OpenCV counts from the middle of the first pixel, boxes from its edge: half a pixel before and after scaling.
-    warp = matrix.copy()
-    warp[:, 2] += 0.5 * (flip * scale - 1)
+        least, most = reach[axis], side - reach[axis]
+        centre[axis] = np.clip(centre[axis], least, most) if least <= most else side / 2
+    flip = np.diag(np.where(rng.random(2) < 0.5, -1.0, 1.0))
+    turn = scale * flip @ np.array([[1.0, shear], [0.0, 1.0]])
+    # OpenCV counts from the middle of the first pixel, boxes from its edge.
+    warp = np.column_stack([turn, size / 2 - 0.5 - turn @ (centre - 0.5)])
     image = cv2.warpAffine(photograph, warp, (size, size), borderValue=(PAD_VALUE,) * 3)
-    corners = sample.boxes.reshape(-1, 2, 2) * matrix[:, :2].diagonal() + matrix[:, 2]
-    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
+    boxes = _moved(sample.boxes, turn, size / 2 - turn @ centre)
     boxes, classes = _clip(boxes, sample.classes, (size, size))
     return View(_jitter_colour(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), rng), boxes, classes)
+
+
+def _moved(boxes: NDArray[np.float32], turn: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Returns the boxes `[n, 4]` around the ellipses that the given boxes' own become under `turn` and `shift`.
+
+    A lesion is rather an ellipse than a rectangle: the box around a sheared rectangle's corners would be too wide.
+    """
+    middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2 @ turn.T + shift, (boxes[:, 2:] - boxes[:, :2]) / 2
+    half = np.sqrt(half**2 @ (turn**2).T)
+    return np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
 
 
 def whole(sample: Sample, spec: InputSpec, rng: np.random.Generator) -> View:

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from acne_runtime.errors import SourceError
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.model import Model
+from acne_runtime.preprocess import preprocess
 from acne_trainer.crops import PAD_VALUE, View, random_crop, whole
 from acne_trainer.detection_loss import detection_loss
 from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision
 from acne_trainer.detector import BINS, STRIDES, build_detector
-from acne_trainer.inference import inference_copy
+from acne_trainer.inference import copy_weights, inference_copy, plain_copy
 from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.labels.dataset import Dataset
+from acne_trainer.labels.incomplete import unknown_classes
 from acne_trainer.loop import Work
 from acne_trainer.settings import Settings
+from acne_trainer.statistics import Statistics
 from acne_trainer.thresholds import DEFAULT
+from acne_trainer.weights import load_weights
 
 _LOADERS, _AHEAD = 2, 4
 """Threads that make batches while the network trains, and how many batches they may be ahead."""
@@ -61,63 +68,110 @@ def manifest(settings: Settings, classes: tuple[str, ...]) -> Manifest:
     )
 
 
+_STATISTICS_BATCHES = 64
+"""Batches of whole photographs from which the statistics of a validated network are computed."""
+_LESIONS_STEP = 16
+"""Batches are padded to a multiple of so many lesions a picture: a new shape has the training step traced anew."""
+
+
 def detection_work(settings: Settings, train: Dataset, valid: Dataset) -> Work:
-    """Prepares the detector, its batches, its loss and its validation."""
-    network = build_detector(settings.model, len(train.classes), settings.input_size)
-    samples, size = train.samples, settings.input_size
-    spec = input_spec(size)
-    steps = max(1, len(samples) * settings.crops_per_photo // settings.batch_size)
-    photos_per_batch = max(1, round(settings.batch_size * (settings.crop_size / size) ** 2))
+    """Prepares the detector, its batches, its loss and its validation.
 
-    def views(epoch: int, step: int) -> list[View]:
-        """Makes one batch, from nothing but the seed, the epoch and the step."""
-        rng = np.random.default_rng([settings.seed, epoch, step])
-        if settings.whole_every and step % settings.whole_every == settings.whole_every - 1:
-            return [whole(samples[i], spec, rng) for i in rng.integers(len(samples), size=photos_per_batch)]
-        # Consecutive parts of one shuffled order, so that photographs come equally often.
-        order = np.random.default_rng([settings.seed, epoch]).permutation(len(samples) * settings.crops_per_photo)
-        chosen = order[step * settings.batch_size : (step + 1) * settings.batch_size] % len(samples)
-        return [random_crop(samples[i], settings.crop_size, rng) for i in chosen]
+    Raises:
+        SourceError: The photographs come without boxes, or `absent_unknown` names no class of theirs.
+    """
+    for data in (train, valid):
+        if not data.has_boxes:
+            raise SourceError(f"{data.path}: its photographs come without boxes, which {settings.model} learns from")
+    network = build_detector(
+        settings.model, len(train.classes), settings.input_size, settings.precision, coco=settings.weights == "coco"
+    )
+    load_weights(network, settings.weights)
+    make_batch = BatchMaker(settings, train)
 
-    def batch(epoch: int, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
-        made = views(epoch, step)
-        boxes = np.zeros((len(made), max(1, *(len(view.boxes) for view in made)), 4), np.float32)
-        classes = np.zeros(boxes.shape[:2], np.int32)
-        for row, view in enumerate(made):
-            boxes[row, : len(view.boxes)], classes[row, : len(view.boxes)] = view.boxes, view.classes
-        return np.stack([view.image for view in made]).astype(np.float32), boxes, classes
-
-    def batches(epoch: int) -> Iterator[tuple[NDArray[np.float32], tuple[NDArray[np.float32], NDArray[np.int32]]]]:
+    def batches(epoch: int, first: int = 0) -> Iterator[tuple[NDArray[np.float32], tuple[NDArray[Any], ...]]]:
         with ThreadPoolExecutor(_LOADERS) as pool:
-            made = deque(pool.submit(batch, epoch, step) for step in range(min(_AHEAD, steps)))
-            for step in range(steps):
-                images, boxes, classes = made.popleft().result()
-                if step + _AHEAD < steps:
-                    made.append(pool.submit(batch, epoch, step + _AHEAD))
-                yield images, (boxes, classes)
-
-    description = manifest(settings, train.classes)
+            steps = iter(range(first, make_batch.steps))
+            made = deque(pool.submit(make_batch, epoch, step) for step in itertools.islice(steps, _AHEAD))
+            while made:
+                batch = made.popleft().result()
+                made.extend(pool.submit(make_batch, epoch, step) for step in itertools.islice(steps, 1))
+                yield batch
 
     inference = inference_form(network, settings)
-    runner = Model(description, KerasBackend(inference), SCORE_THRESHOLD)
+    runner = Model(manifest(settings, train.classes), KerasBackend(inference), SCORE_THRESHOLD)
+    plain = plain_copy(network)
+    statistics = Statistics(plain)
 
     def validate(model: keras.Model) -> dict[str, float]:
-        for layer in model.layers:  # by name: the two graphs do not order their layers alike
-            inference.get_layer(layer.name).set_weights(layer.get_weights())
+        copy_weights(model, plain)
+        statistics.recompute(make_batch.whole_photographs(_STATISTICS_BATCHES))
+        copy_weights(plain, model)
+        copy_weights(plain, inference)
         results = [runner(sample.image()) for sample in valid.samples]
         scores = average_precision(valid.samples, results, valid.classes)
         return {"val_ap50": scores.ap50, "val_ap": scores.ap}
 
-    def loss(heads: dict[str, tf.Tensor], truth: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        boxes, classes = truth
-        return detection_loss(heads, boxes, classes, STRIDES, BINS)
+    def loss(heads: dict[str, tf.Tensor], truth: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
+        boxes, classes, unknown = truth if len(truth) == 3 else (*truth, None)
+        return detection_loss(heads, boxes, classes, STRIDES, BINS, unknown, settings.focal, settings.label_smoothing)
 
     return Work(
         network=network,
-        steps=steps,
+        steps=make_batch.steps,
         batches=batches,
         loss=loss,
         validate=validate,
         monitor="val_ap50",
         higher_is_better=True,
     )
+
+
+class BatchMaker:
+    """Makes any batch of a training, from nothing but the seed, the epoch and the step.
+
+    Attributes:
+        steps: Batches in an epoch.
+    """
+
+    def __init__(self, settings: Settings, train: Dataset):
+        self._settings, self._samples = settings, train.samples
+        self._spec = input_spec(settings.input_size)
+        self.steps = max(1, len(train.samples) * settings.crops_per_photo // settings.batch_size)
+        # A batch of whole photographs has about as many pixels as one of crops, and something for every device.
+        photos = round(settings.batch_size * (settings.crop_size / settings.input_size) ** 2)
+        self._photos = max(tf.distribute.get_strategy().num_replicas_in_sync, photos)
+        self._unknown = unknown_classes(train, settings.absent_unknown) if settings.absent_unknown else None
+
+    def __call__(self, epoch: int, step: int) -> tuple[NDArray[np.float32], tuple[NDArray[Any], ...]]:
+        """Returns images `[n, side, side, 3]` float32 RGB and their targets.
+
+        The targets are boxes `[n, lesions, 4]` float32, without area where a photograph has fewer, their classes
+        `[n, lesions]` int32, and, where settings name such, `[n, classes]` float32, 1 for what was not looked for.
+        """
+        chosen, made = self._views(epoch, step)
+        most = max(len(view.boxes) for view in made)
+        lesions = max(1, -(-most // _LESIONS_STEP)) * _LESIONS_STEP
+        boxes, classes = np.zeros((len(made), lesions, 4), np.float32), np.zeros((len(made), lesions), np.int32)
+        for row, view in enumerate(made):
+            boxes[row, : len(view.boxes)], classes[row, : len(view.boxes)] = view.boxes, view.classes
+        images = np.stack([view.image for view in made]).astype(np.float32)
+        return images, (boxes, classes) if self._unknown is None else (boxes, classes, self._unknown[chosen])
+
+    def whole_photographs(self, most: int) -> Iterator[NDArray[np.float32]]:
+        """Yields up to `most` batches of whole photographs as the device sees them, always the same."""
+        order = np.random.default_rng(self._settings.seed).permutation(len(self._samples))
+        for first in range(0, min(len(order), most * self._photos), self._photos):
+            chosen = [self._samples[i] for i in order[first : first + self._photos]]
+            yield np.concatenate([preprocess(one.image(), self._spec)[0] for one in chosen]).astype(np.float32)
+
+    def _views(self, epoch: int, step: int) -> tuple[NDArray[np.int64], list[View]]:
+        settings, samples = self._settings, self._samples
+        rng = np.random.default_rng([settings.seed, epoch, step])
+        if settings.whole_every and step % settings.whole_every == settings.whole_every - 1:
+            chosen = rng.integers(len(samples), size=self._photos)
+            return chosen, [whole(samples[i], self._spec, rng) for i in chosen]
+        # Consecutive parts of one shuffled order, so that photographs come equally often.
+        order = np.random.default_rng([settings.seed, epoch]).permutation(len(samples) * settings.crops_per_photo)
+        chosen = order[step * settings.batch_size : (step + 1) * settings.batch_size] % len(samples)
+        return chosen, [random_crop(samples[i], settings.crop_size, self._spec, rng) for i in chosen]

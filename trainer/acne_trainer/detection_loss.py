@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from acne_trainer.assignment import assign
 from acne_trainer.boxes import anchor_points, complete_iou
+from acne_trainer.devices import sum_over_replicas
 
 BOX_WEIGHT = 7.5
 CLASS_WEIGHT = 0.5
@@ -24,8 +25,13 @@ def detection_loss(
     true_classes: tf.Tensor,
     strides: tuple[int, ...],
     bins: int,
+    unknown: tf.Tensor | None = None,
+    focal: float = 0.0,
+    label_smoothing: float = 0.0,
 ) -> dict[str, tf.Tensor]:
     """Returns the scalars `loss` (to minimise), `box_loss`, `class_loss` and `dfl_loss`, float32.
+
+    Where several devices share a batch, each returns its summand of the whole batch's losses.
 
     Args:
         heads: Per stride s, `box_s` `[batch, h, w, 4 * bins]` and `score_s` `[batch, h, w, classes]` logits.
@@ -33,6 +39,10 @@ def detection_loss(
         true_classes: `[batch, lesions]` int32.
         strides: Pixels a cell, finest first.
         bins: Bins of each side's distance distribution.
+        unknown: `[batch, classes]` float32, 1 where a class was not looked for: its absence costs nothing.
+        focal: Power of |target - probability| that weighs the classification (quality focal loss, Li et al. 2020,
+            eq. 3); 0 weighs all alike.
+        label_smoothing: Share of each lesion's class that is spread evenly over all classes.
     """
     finest = heads[f"box_{strides[0]}"]
     batch, rows, columns = tf.unstack(tf.shape(finest)[:3])
@@ -47,19 +57,27 @@ def detection_loss(
 
     sides = tf.linalg.matvec(tf.nn.softmax(distances), tf.range(bins, dtype=tf.float32)) * cell_strides[:, None]
     boxes = tf.concat([centres - sides[..., :2], centres + sides[..., 2:]], axis=-1)
-    target = assign(tf.sigmoid(logits), boxes, centres, true_boxes, true_classes, float(strides[0]))
+    probabilities = tf.sigmoid(logits)
+    target = assign(probabilities, boxes, centres, true_boxes, true_classes, float(strides[0]))
 
     strength = tf.reduce_sum(target.scores, axis=-1)
-    total = tf.maximum(tf.reduce_sum(strength), 1.0)
-    class_loss = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(target.scores, logits)) / total
+    total = tf.maximum(sum_over_replicas(tf.reduce_sum(strength)), 1.0)
+
+    wanted = target.scores * (1.0 - label_smoothing) + strength[..., None] * (label_smoothing / classes)
+    crossentropy = tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits)
+    if focal:
+        crossentropy *= tf.abs(wanted - probabilities) ** focal
+    if unknown is not None:
+        crossentropy *= 1.0 - unknown[:, None] * tf.cast(wanted == 0, tf.float32)
+    class_loss = tf.reduce_sum(crossentropy) / total
 
     # Boxes are learnt by the cells that own a lesion only; the rest is not even computed.
     owned = tf.where(strength > 0)
     weight = tf.gather_nd(strength, owned)
     box, true_box = tf.gather_nd(boxes, owned), tf.gather_nd(target.boxes, owned)
-    cell = owned[:, 1]
     box_loss = tf.reduce_sum(weight * (1.0 - complete_iou(box, true_box))) / total
 
+    cell = owned[:, 1]
     centre, stride = tf.gather(centres, cell), tf.gather(cell_strides, cell)[:, None]
     true_sides = tf.concat([centre - true_box[:, :2], true_box[:, 2:] - centre], axis=-1) / stride
     dfl = distribution_focal_loss(tf.gather_nd(distances, owned), true_sides)

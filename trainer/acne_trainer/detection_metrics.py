@@ -1,4 +1,4 @@
-"""How good a detector is, from the runtime's own results: average precision by the COCO evaluator, and counts."""
+"""How good a detector is, from the runtime's own results: average precision, decisions and counts."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
+from acne_runtime.manifest import InputSpec
 from acne_runtime.result import Result
+from acne_trainer.bootstrap import resample_weights
+from acne_trainer.coco_evaluator import AT_75, RECALLS, precision_curves
+from acne_trainer.constant_detector import ConstantDetector
+from acne_trainer.detection_figures import Scored, detection_figures
+from acne_trainer.known_means import known_mean
 from acne_trainer.labels.dataset import Sample
+from acne_trainer.marked_and_found import beside
 from acne_trainer.thresholds import best_f1_threshold
 
 SCORE_THRESHOLD = 0.001
 """Score from which boxes count for average precision; a higher one would cut the curve short."""
-_MAX_DETECTIONS = 300
-_RESAMPLES = 200
-_IOU = np.linspace(0.5, 0.95, 10)
-_RECALL = np.linspace(0, 1, 101)
-"""The evaluator's overlaps and recall points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,55 +55,21 @@ def average_precision(
         one_class: Whether to ask only if a box is a lesion, of whatever type.
     """
     names = ("lesion",) if one_class else classes
-    precision, scores = _curves(samples, results, classes, one_class, _IOU)
+    photographs = beside(samples, results, classes)
+    if one_class:
+        photographs = [one.as_one_class() for one in photographs]
+    curves, scores = precision_curves(photographs, len(names))
+    precision = curves[..., 0]
     return AveragePrecision(
-        ap=_mean(precision),
-        ap50=_mean(precision[0]),
-        ap75=_mean(precision[5]),
+        ap=known_mean(precision),
+        ap50=known_mean(precision[0]),
+        ap75=known_mean(precision[AT_75]),
         ap50_by_class={name: float(precision[0, :, index].mean()) for index, name in enumerate(names)},
         thresholds={
-            name: best_f1_threshold(np.nan_to_num(precision[0, :, index]), _RECALL, scores[:, index])[0]
+            name: best_f1_threshold(np.nan_to_num(precision[0, :, index]), RECALLS, scores[:, index])[0]
             for index, name in enumerate(names)
         },
     )
-
-
-def _curves(
-    samples: Sequence[Sample],
-    results: Sequence[Result],
-    classes: tuple[str, ...],
-    one_class: bool,
-    overlaps: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns precision `[overlaps, 101, classes]`, nan where there is nothing to find, and scores `[101, classes]`."""
-    count = 1 if one_class else len(classes)
-    truths, detections = [], []
-    for image_id, (sample, result) in enumerate(zip(samples, results, strict=True), start=1):
-        for box, one in zip(sample.boxes.tolist(), sample.classes.tolist(), strict=True):
-            truths.append(_annotation(image_id, 0 if one_class else one, box))
-        for lesion in result.lesions or ():
-            found = _annotation(image_id, 0 if one_class else classes.index(lesion.name), lesion.box)
-            detections.append(found | {"score": lesion.score})
-    if not detections:
-        marked = {one["category_id"] - 1 for one in truths}
-        nothing = np.where([one in marked for one in range(count)], 0.0, np.nan)
-        return np.tile(nothing, (len(overlaps), len(_RECALL), 1)), np.zeros((len(_RECALL), count))
-    truth = COCO(
-        {
-            "images": [{"id": number, "width": 1, "height": 1} for number in range(1, len(samples) + 1)],
-            "categories": [{"id": number, "name": str(number)} for number in range(1, count + 1)],
-            "annotations": [one | {"id": number} for number, one in enumerate(truths, start=1)],
-        }
-    )
-    evaluation = COCOeval_faster(truth, truth.loadRes(detections), "bbox", print_function=_silent)
-    evaluation.params.maxDets = [1, 10, _MAX_DETECTIONS]
-    evaluation.params.iouThrs = overlaps
-    evaluation.params.areaRng, evaluation.params.areaRngLbl = [evaluation.params.areaRng[0]], ["all"]
-    evaluation.evaluate()
-    evaluation.accumulate()
-    # [overlaps, recalls, classes, areas, detection limits], -1 where there is nothing to find.
-    precision = np.asarray(evaluation.eval["precision"])[..., 0, -1]
-    return np.where(precision < 0, np.nan, precision), np.asarray(evaluation.eval["scores"])[0, ..., 0, -1]
 
 
 def detection_report(
@@ -110,69 +77,55 @@ def detection_report(
     results: Sequence[Result],
     classes: tuple[str, ...],
     thresholds: Sequence[float],
-    usual_count: float,
+    spec: InputSpec,
+    constant: ConstantDetector,
 ) -> dict[str, Any]:
     """Returns all figures of a detector on one split, for `metrics.json`.
+
+    Every figure comes with `..._interval_95`, from a bootstrap over source photographs.
 
     Args:
         samples: The photographs.
         results: As for `average_precision`.
         classes: Class names.
-        thresholds: The decision threshold of each class, for the counts.
-        usual_count: The median number of lesions on a training photograph: what the constant predictor answers.
+        thresholds: The decision threshold of each class, for precision, recall and the counts.
+        spec: The model's input, in whose pixels lesions are large or small.
+        constant: What answers without looking; its figures stand under `constant_predictor`.
     """
-    overall = average_precision(samples, results, classes)
-    one_class = average_precision(samples, results, classes, one_class=True)
-    several = [i for i, sample in enumerate(samples) if len(set(sample.classes.tolist())) > 1]
-    mixed = average_precision([samples[i] for i in several], [results[i] for i in several], classes)
-    limit = dict(zip(classes, thresholds, strict=True))
-    counted = np.array([sum(one.score >= limit[one.name] for one in result.lesions or ()) for result in results])
-    true = np.array([len(sample.boxes) for sample in samples])
-    resamples = np.random.default_rng(0).integers(len(samples), size=(_RESAMPLES, len(samples)))
+    weights = resample_weights([sample.path.name for sample in samples])
+    several = [number for number, sample in enumerate(samples) if len(set(sample.classes.tolist())) > 1]
+
+    photographs = beside(samples, results, classes, spec)
+    said = np.array([one.found_counts(np.asarray(thresholds)) for one in photographs])
+    model = Scored(photographs, np.asarray(thresholds), said.sum(axis=1), said)
+
+    usual = np.broadcast_to(constant.usual_counts, said.shape)
+    unseen = beside(samples, constant.answers(results, classes), classes, spec)
+    blind = Scored(
+        unseen, np.full(len(classes), constant.threshold), np.full(len(samples), constant.usual_count), usual
+    )
+
+    report = {"photographs": len(samples), "boxes": sum(len(one.marked) for one in photographs)}
+    report |= _with_several_types(model, several, classes, weights)
+    beside_it = _with_several_types(blind, several, classes, weights)
+    # Under their own names too: counting has had its baseline there from the first.
+    report |= {
+        name.replace("count_error", "count_error_constant"): value
+        for name, value in beside_it.items()
+        if name.startswith("count_error")
+    }
+    return report | {"constant_predictor": beside_it}
+
+
+def _with_several_types(
+    who: Scored, several: list[int], classes: tuple[str, ...], weights: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Returns the figures on all photographs, and apart the same on those with two or more types."""
+    mixed = detection_figures(who.on(several), classes, weights[:, several])
     return {
-        "photographs": len(samples),
-        "boxes": int(true.sum()),
-        "ap": overall.ap,
-        "ap50": overall.ap50,
-        "ap50_interval_95": _interval([_ap50(samples, results, classes, rows) for rows in resamples]),
-        "ap75": overall.ap75,
-        "ap50_by_class": overall.ap50_by_class,
-        "ap50_one_class": one_class.ap50,
-        "ap50_several_types": mixed.ap50,
+        **detection_figures(who, classes, weights),
         "photographs_several_types": len(several),
-        "count_error": float(np.abs(counted - true).mean()),
-        "count_error_constant": float(np.abs(usual_count - true).mean()),
+        "ap50_several_types": mixed["ap50"],
+        "ap50_several_types_interval_95": mixed["ap50_interval_95"],
+        "several_types": mixed,
     }
-
-
-def _ap50(
-    samples: Sequence[Sample], results: Sequence[Result], classes: tuple[str, ...], rows: NDArray[np.int64]
-) -> float:
-    chosen = [samples[i] for i in rows], [results[i] for i in rows]
-    return _mean(_curves(*chosen, classes, one_class=False, overlaps=_IOU[:1])[0])
-
-
-def _mean(precision: NDArray[np.float64]) -> float:
-    """Returns the mean over the classes that can be found; `nan` where there is none."""
-    return float("nan") if np.isnan(precision).all() else float(np.nanmean(precision))
-
-
-def _interval(values: Sequence[float]) -> list[float]:
-    """Returns the 95 % percentile interval of a bootstrap over photographs."""
-    return [float(value) for value in np.nanpercentile(values, [2.5, 97.5])]
-
-
-def _annotation(image_id: int, class_index: int, box: Sequence[float]) -> dict[str, Any]:
-    x1, y1, x2, y2 = box
-    width, height = x2 - x1, y2 - y1
-    return {
-        "image_id": image_id,
-        "category_id": class_index + 1,
-        "bbox": [x1, y1, width, height],
-        "area": width * height,
-        "iscrowd": 0,
-    }
-
-
-def _silent(*_: object) -> None:
-    """Swallows the evaluator's own printing."""

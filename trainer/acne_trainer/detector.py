@@ -7,7 +7,11 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras_cv.models import YOLOV8Backbone, YOLOV8Detector
+
+from acne_trainer.precision import built_in
+from acne_trainer.weights import downloading
 
 STRIDES = (8, 16, 32)
 BINS = 16
@@ -15,14 +19,20 @@ BINS = 16
 
 # Written out because KerasCV's presets contact a model hub even when no weights are asked for.
 _SIZES: dict[str, dict[str, Any]] = {
-    "yolov8-xs": {"stackwise_channels": [32, 64, 128, 256], "stackwise_depth": [1, 2, 2, 1], "fpn_depth": 1},
+    "yolov8-xs": {"channels": [32, 64, 128, 256], "depth": [1, 2, 2, 1], "fpn_depth": 1},
+    "yolov8-s": {"channels": [64, 128, 256, 512], "depth": [1, 2, 2, 1], "fpn_depth": 1},
+    "yolov8-m": {"channels": [96, 192, 384, 576], "depth": [2, 4, 4, 2], "fpn_depth": 2},
+    "yolov8-l": {"channels": [128, 256, 512, 512], "depth": [3, 6, 6, 3], "fpn_depth": 3},
+    "yolov8-xl": {"channels": [160, 320, 640, 640], "depth": [3, 6, 6, 3], "fpn_depth": 3},
 }
 
 _EXPECTED_OBJECTS = 5
 """Objects expected on a photograph, for the first scores; YOLOv8's own figure."""
 
 
-def build_detector(name: str, class_count: int, input_size: int) -> keras.Model:
+def build_detector(
+    name: str, class_count: int, input_size: int, precision: str = "float32", coco: bool = False
+) -> keras.Model:
     """Builds `YOLOV8Detector` and returns the part of it that is trained and exported: backbone, neck and raw heads.
 
     KerasCV joins boxes and scores into one tensor; here they stay apart, since under int8 one shared scale would leave
@@ -30,30 +40,42 @@ def build_detector(name: str, class_count: int, input_size: int) -> keras.Model:
     at small boxes instead of boxes 15 cells wide.
 
     Args:
-        name: `yolov8-xs`.
+        name: `yolov8-xs`, `-s`, `-m`, `-l` or `-xl`.
         class_count: Number of lesion types.
         input_size: Side in pixels of the photographs to expect, for the initial scores.
+        precision: Keras' name for the arithmetic; the raw heads are float32 in any.
+        coco: Whether the backbone starts from KerasCV's COCO weights (downloaded) instead of random ones.
 
     Returns:
         A flat functional model of stock layers from `image` `[batch, height, width, 3]` float32 RGB, 0 to 255, to a
         dictionary with, per stride s, `box_s` `[batch, h, w, 64]` distance logits and `score_s`
         `[batch, h, w, class_count]` class logits. Height and width are multiples of 32.
+
+    Raises:
+        AcneEdgeError: The COCO weights cannot be downloaded.
     """
     size = _SIZES[name]
-    backbone = YOLOV8Backbone(
-        stackwise_channels=size["stackwise_channels"],
-        stackwise_depth=size["stackwise_depth"],
-        include_rescaling=True,
-        activation="swish",
-        input_shape=(None, None, 3),
-    )
-    detector = YOLOV8Detector(
-        backbone=backbone, num_classes=class_count, bounding_box_format="xyxy", fpn_depth=size["fpn_depth"]
-    )
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    with built_in(precision):
+        backbone = YOLOV8Backbone(
+            stackwise_channels=size["channels"],
+            stackwise_depth=size["depth"],
+            include_rescaling=True,
+            activation="swish",
+            input_shape=(None, None, 3),
+        )
+        if coco:
+            with downloading("coco"):
+                pretrained = YOLOV8Backbone.from_preset(f"{name.replace('yolov8-', 'yolo_v8_')}_backbone_coco")
+            backbone.set_weights(pretrained.get_weights())
+        detector = YOLOV8Detector(
+            backbone=backbone, num_classes=class_count, bounding_box_format="xyxy", fpn_depth=size["fpn_depth"]
+        )
     heads = {}
     for level, stride in enumerate(STRIDES, start=1):
         box_layer = detector.get_layer(f"yolo_v8_head_{level}_box_3_conv")
         class_layer = detector.get_layer(f"yolo_v8_head_{level}_class_3_conv")
+        box_layer.dtype_policy = class_layer.dtype_policy = keras.DTypePolicy("float32")
         box_layer.bias.assign(np.tile(-0.5 * np.arange(BINS), 4))  # the expected distance is 1.5 strides
         class_layer.bias.assign(
             np.full(class_count, math.log(_EXPECTED_OBJECTS / class_count / (input_size / stride) ** 2))
@@ -62,6 +84,10 @@ def build_detector(name: str, class_count: int, input_size: int) -> keras.Model:
         heads[f"score_{stride}"] = class_layer.output
     image = keras.Input((None, None, 3), name="image")
     outputs = _replay(keras.Model(detector.inputs, heads), image)
+    if several:  # each device sees a part of the batch; its statistics are those of the whole
+        for layer in keras.Model(image, outputs).layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = True
     return keras.Model(image, outputs, name=name.replace("-", "_"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,29 @@ from acne_runtime.errors import SourceError
 from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
 from acne_runtime.result import Result
+from acne_trainer.constant_detector import ConstantDetector
 from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision, detection_report
 from acne_trainer.labels.dataset import Dataset
 from acne_trainer.multilabel_metrics import choose_thresholds, multilabel_report
 
 
+def results_of(model: Model, data: Dataset) -> list[Result]:
+    """Returns the model's answer for each photograph, in the split's order; `source` is the file's name.
+
+    A detector gives all boxes from `SCORE_THRESHOLD` on, as average precision needs them; its own thresholds would cut
+    them off.
+
+    Raises:
+        SourceError: A photograph cannot be decoded.
+    """
+    threshold = SCORE_THRESHOLD if model.manifest.task == "detection" else None
+    runner = Model(model.manifest, model.backend, threshold)
+    return [runner(sample.image(), source=sample.path.name) for sample in data.samples]
+
+
 def with_chosen_thresholds(model: Model, valid: Dataset) -> Manifest:
     """Returns the manifest with each class's threshold set where F1 is highest on the validation photographs."""
-    results = _results(model, valid)
+    results = results_of(model, valid)
     if model.manifest.task == "detection":
         chosen = average_precision(valid.samples, results, valid.classes).thresholds
         thresholds = tuple(chosen[name] for name in model.manifest.classes)
@@ -29,29 +45,35 @@ def with_chosen_thresholds(model: Model, valid: Dataset) -> Manifest:
     return dataclasses.replace(model.manifest, thresholds=tuple(round(one, 4) for one in thresholds))
 
 
-def evaluate(model: Model, train: Dataset, data: Dataset) -> dict[str, Any]:
+def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Result] | None = None) -> dict[str, Any]:
     """Returns all figures of a model on one split.
 
     Args:
         model: The model, with its own thresholds.
         train: What it was trained on, from which the constant predictor takes its answer.
         data: The split to score.
+        results: What `results_of` gave for the split, where it was called already.
 
     Raises:
-        SourceError: The split has other classes than the model.
+        SourceError: The split has other classes than the model, or no boxes for a detector; a photograph cannot be
+            decoded.
     """
-    if data.classes != model.manifest.classes:
+    manifest = model.manifest
+    if data.classes != manifest.classes:
         raise SourceError(
-            f"{data.path}: its classes {list(data.classes)} are not those of {model.manifest.name}, "
-            f"{list(model.manifest.classes)}"
+            f"{data.path}: its classes {list(data.classes)} are not those of {manifest.name}, {list(manifest.classes)}"
         )
-    results = _results(model, data)
-    if model.manifest.task == "detection":
-        usual_count = float(np.median([len(sample.boxes) for sample in train.samples]))
-        report = detection_report(data.samples, results, data.classes, model.manifest.thresholds, usual_count)
+    for split in (train, data):
+        if manifest.task == "detection" and not split.has_boxes:
+            raise SourceError(f"{split.path}: its labels have no boxes, which a detector is scored on")
+    results = results_of(model, data) if results is None else results
+    if manifest.task == "detection":
+        constant = ConstantDetector.of(train.samples, len(train.classes))
+        report = detection_report(data.samples, results, data.classes, manifest.thresholds, manifest.input, constant)
     else:
+        names = [sample.path.name for sample in data.samples]
         prevalence: NDArray[np.float32] = _truth(train).mean(axis=0)
-        report = multilabel_report(_truth(data), _scores(results), data.classes, model.manifest.thresholds, prevalence)
+        report = multilabel_report(names, _truth(data), _scores(results), data.classes, manifest.thresholds, prevalence)
     return {name: _json(value) for name, value in report.items()}
 
 
@@ -64,14 +86,9 @@ def _json(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _results(model: Model, data: Dataset) -> list[Result]:
-    patient = Model(model.manifest, model.backend, score_threshold=SCORE_THRESHOLD)
-    return [patient(sample.image(), source=sample.path.name) for sample in data.samples]
-
-
 def _truth(data: Dataset) -> NDArray[np.float32]:
     return np.stack([sample.presence(len(data.classes)) for sample in data.samples])
 
 
-def _scores(results: list[Result]) -> NDArray[np.float32]:
+def _scores(results: Sequence[Result]) -> NDArray[np.float32]:
     return np.array([[label.score for label in result.labels or ()] for result in results], np.float32)

@@ -3,130 +3,125 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import platform
-import subprocess
+import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from acne_runtime import __version__, files
-from acne_runtime.manifest import Manifest
-from acne_runtime.model import Model
-from acne_runtime.preprocess import preprocess
+from acne_runtime.errors import AcneEdgeError
 from acne_trainer import detection, multilabel
-from acne_trainer.calibration import activation_ranges
-from acne_trainer.evaluate import evaluate, with_chosen_thresholds
-from acne_trainer.keras_backend import KerasBackend
+from acne_trainer.backbones import build_backbone, build_head, joined, unfreeze_top
+from acne_trainer.cnn import build_cnn
+from acne_trainer.devices import is_chief
+from acne_trainer.features import Features, head_work
+from acne_trainer.finish import finish
 from acne_trainer.labels.dataset import Dataset
-from acne_trainer.labels.keras_txt import read_keras_txt
-from acne_trainer.loop import Loop
+from acne_trainer.labels.read import read_split
+from acne_trainer.loop import Loop, Work, write_history
+from acne_trainer.multilabel import LabelledPhotographs
 from acne_trainer.plots import plot_history
+from acne_trainer.precision import built_in
 from acne_trainer.settings import Settings
-
-_CALIBRATION_PHOTOGRAPHS = 200
-
-LICENCE = "Weights for research and demonstration only: trained on photographs whose sets carry their own terms"
+from acne_trainer.weights import load_weights
 
 
-def fit(settings: Settings, run: Path, say: Callable[[str], None]) -> None:
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is told how the training goes, and who may stop it.
+
+    Attributes:
+        say: Gets lines of progress.
+        progress: Gets a line a step, to be shown over the one before.
+        stopped: Asked after every step whether to save and stop.
+    """
+
+    say: Callable[[str], None]
+    progress: Callable[[str], None]
+    stopped: Callable[[], bool]
+
+
+def fit(settings: Settings, run: Path, strategy: tf.distribute.Strategy, watch: Watch) -> None:
     """Trains a model, or goes on with a training that was stopped, and writes everything the exporter needs.
 
     Args:
         settings: What to train, and how.
         run: The run folder; see the README's "Run folder".
-        say: Gets lines of progress.
+        strategy: What `choose_devices` returned.
+        watch: Who looks on.
 
     Raises:
         AcneEdgeError: The data or the training is faulty; what was saved before stays.
+        StoppedError: The watch stopped it; what was done is saved.
     """
+    if settings.batch_size < strategy.num_replicas_in_sync:
+        raise AcneEdgeError(
+            f"--batch-size {settings.batch_size}: {strategy.num_replicas_in_sync} devices are to share it"
+        )
     keras.utils.set_random_seed(settings.seed)
     folder = Path(settings.data)
-    train, valid, test = (read_keras_txt(folder / split) for split in ("train", "valid", "test"))
-    (run / "checkpoints").mkdir(parents=True, exist_ok=True)
-    settings.save(run / "config.toml")
-    prepare = multilabel.multilabel_work if settings.model == "cnn" else detection.detection_work
-    say(f"training {settings.model} on {len(train.samples)} photographs, {len(valid.samples)} to validate, in {run}")
-    loop = Loop(prepare(settings, train, valid), settings, run)
-    network = loop.fit(say)
-    plot_history(loop.history, run / "history.png")
-
-    say("choosing thresholds, scoring and recording activation ranges")
-    _finish(network, settings, (train, valid, test), run)
-    say(f"wrote {run}; its figures are in {run / 'metrics.json'}")
-
-
-def _finish(network: keras.Model, settings: Settings, splits: tuple[Dataset, Dataset, Dataset], run: Path) -> None:
-    """Writes what the exporter reads, the manifest last."""
-    train, valid, test = splits
-    experiment = multilabel if settings.model == "cnn" else detection
-    network.save(run / "model.keras")
-    experiment.inference_form(network, settings).save(run / "inference.keras")
-    # Read back: what is scored from here on is the file, and its layers belong to one graph only.
-    inference = keras.models.load_model(run / "inference.keras", compile=False)
-    backend = KerasBackend(inference)
-    manifest = with_chosen_thresholds(Model(experiment.manifest(settings, train.classes), backend), valid)
-    model = Model(manifest, backend)
-    metrics = {split.path.name: evaluate(model, train, split) for split in (valid, test)}  # test: this once
-    _write_json(run / "metrics.json", metrics)
-    _write_json(run / "calibration.json", _calibration(inference, manifest, train, settings.seed))
-    manifest = dataclasses.replace(
-        manifest, validation={"keras": _headline(metrics["test"])}, provenance=_provenance(settings, train)
+    train, valid, test = (read_split(folder, split) for split in ("train", "valid", "test"))
+    chief = is_chief(strategy)
+    if chief:
+        settings.save(run / "config.toml")
+    watch.say(
+        f"training {settings.model} on {len(train.samples)} photographs, {len(valid.samples)} to validate, in {run}"
     )
-    files.write_atomically(run / "manifest.json", manifest.to_json().encode())
+    with strategy.scope():
+        network = _trained(settings, run, train, valid, watch)
+    if not chief:  # the first of several machines finishes
+        return
+    watch.say("choosing thresholds, scoring and recording activation ranges")
+    finish(network, settings, (train, valid, test), run)
+    shutil.rmtree(run / "features", ignore_errors=True)
+    watch.say(f"wrote {run}; its figures are in {run / 'metrics.json'}")
 
 
-def _calibration(inference: keras.Model, manifest: Manifest, train: Dataset, seed: int) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    count = min(_CALIBRATION_PHOTOGRAPHS, len(train.samples))
-    chosen = rng.choice(len(train.samples), count, replace=False)
-    tensors = (preprocess(train.samples[i].image(), manifest.input)[0] for i in chosen)
-    return {"schema": 1, "photographs": count, "ranges": activation_ranges(inference, tensors)}
+def _trained(settings: Settings, run: Path, train: Dataset, valid: Dataset, watch: Watch) -> keras.Model:
+    """Runs the one stage, or the two stages, of a training and draws its course."""
+
+    def train_in(folder: Path, work: Work, settings: Settings) -> tuple[keras.Model, list[dict[str, float]]]:
+        loop = Loop(work, settings, folder)
+        return loop.fit(watch.say, watch.progress, watch.stopped), loop.history
+
+    if settings.is_detector:
+        network, history = train_in(run, detection.detection_work(settings, train, valid), settings)
+    else:
+        photographs = (LabelledPhotographs(train, settings), LabelledPhotographs(valid, settings))
+        if not settings.is_backbone:
+            with built_in(settings.precision):
+                network = build_cnn(len(train.classes), settings.input_size)
+            load_weights(network, settings.weights)
+            network, history = train_in(run, multilabel.multilabel_work(settings, *photographs, network), settings)
+        else:
+            with built_in(settings.precision):
+                backbone = build_backbone(settings.model, settings.input_size, settings.weights, settings.input_scaling)
+                head = build_head(backbone.output.shape[1:], len(train.classes))
+            features = (
+                Features(backbone, photographs[0].images, run / "features" / "train.npy", watch.say),
+                Features(backbone, photographs[1].images, run / "features" / "valid.npy", watch.say),
+            )
+            head, history = train_in(run, head_work(settings, *photographs, features, head), settings)
+            network = joined(backbone, head)
+            if settings.fine_tune_epochs:
+                watch.say(f"fine-tuning the top {settings.fine_tune_layers} layers of {settings.model}")
+                unfreeze_top(backbone, settings.fine_tune_layers)
+                second = dataclasses.replace(
+                    settings, epochs=settings.fine_tune_epochs, learning_rate=settings.fine_tune_rate
+                )
+                frozen = network.get_weights()
+                work = multilabel.multilabel_work(second, *photographs, network)
+                network, more = train_in(run / "fine-tune", work, second)
+                if _best_loss(more) >= _best_loss(history):
+                    watch.say("fine-tuning did not lower the validation loss: the frozen model stays")
+                    network.set_weights(frozen)
+                history = history + [row | {"epoch": row["epoch"] + len(history)} for row in more]
+                write_history(history, run)
+    plot_history(history, run / "history.png")
+    return network
 
 
-def _headline(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Returns the few figures that travel inside the model file."""
-    if "ap50" in metrics:
-        return {name: metrics[name] for name in ("photographs", "ap50", "ap50_interval_95", "ap50_one_class")}
-    names = ("argmax_agreement", "argmax_agreement_interval_95", "macro_f1", "macro_ap")
-    return {"photographs": metrics["photographs"]} | {
-        who: {name: metrics[who][name] for name in names} for who in ("model", "constant_predictor")
-    }
-
-
-def _provenance(settings: Settings, train: Dataset) -> dict[str, Any]:
-    return {
-        "data": Path(settings.data).name,
-        "train_fingerprint": train.fingerprint(),
-        "train_photographs": len(train.samples),
-        "settings": dataclasses.asdict(settings) | {"data": Path(settings.data).name},
-        "versions": {
-            "acne-edge": __version__,
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "python": platform.python_version(),
-        },
-        "revision": _revision(),
-        "licence": LICENCE,
-    }
-
-
-def _revision() -> str:
-    """Returns the commit of the checkout this runs from, or an empty text outside of one."""
-    try:
-        return subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-
-
-def _write_json(file: Path, value: object) -> None:
-    files.write_atomically(file, (json.dumps(value, indent=2) + "\n").encode())
+def _best_loss(history: list[dict[str, float]]) -> float:
+    return min(row["val_loss"] for row in history if "val_loss" in row)

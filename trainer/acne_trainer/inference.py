@@ -8,7 +8,7 @@ import keras
 
 
 def inference_copy(network: keras.Model, image: Any) -> Any:
-    """Builds the network anew on `image`, with layers of its own and the same weights.
+    """Builds the network anew on `image`, with float32 layers of its own and the same weights.
 
     Args:
         network: A flat functional model.
@@ -17,6 +17,27 @@ def inference_copy(network: keras.Model, image: Any) -> Any:
     Returns:
         The outputs, in the network's own structure.
     """
-    copy = keras.models.clone_model(network, input_tensors=image)
+    return plain_copy(network, image).output
+
+
+def plain_copy(network: keras.Model, image: Any = None) -> keras.Model:
+    """Returns a float32 copy of the network for one device, on an input of its own or on `image`."""
+    copy = keras.models.clone_model(network, input_tensors=image, clone_function=_plain)
     copy.set_weights(network.get_weights())
-    return copy.output
+    return copy
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Copies the weights of every layer by its name: two graphs need not order their layers alike."""
+    for layer in source.layers:
+        target.get_layer(layer.name).set_weights(layer.get_weights())
+
+
+def _plain(operation: Any) -> Any:
+    """Returns the layer without what only its training needed: other arithmetic, statistics over several devices."""
+    config = operation.get_config()
+    if isinstance(operation, keras.layers.Layer):
+        config["dtype"] = "float32"
+    if "synchronized" in config:
+        config["synchronized"] = False
+    return type(operation).from_config(config)

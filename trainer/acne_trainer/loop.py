@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,10 +18,9 @@ import tensorflow as tf
 
 from acne_runtime import files
 from acne_runtime.errors import AcneEdgeError
+from acne_trainer.devices import is_chief, per_replica
+from acne_trainer.optimizer import optimizer_of
 from acne_trainer.settings import Settings
-
-CLIP_NORM = 10.0
-"""Largest global gradient norm, as in the YOLOv8 recipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,12 @@ class Work:
     """What one kind of model brings to the loop.
 
     Attributes:
-        network: The model in its training form.
+        network: The model in its training form, made within the strategy's scope.
         steps: Steps in an epoch.
-        batches: Epoch number to `steps` batches of (images, targets).
-        loss: (network outputs, targets) to scalar losses; the one named `loss` is minimised.
+        batches: (epoch number, first step) to the batches (images, targets) from that step to the epoch's end, arrays
+            of equally many rows.
+        loss: (network outputs, targets) to scalar losses; the one named `loss` is minimised. Where several devices
+            share a batch, each computes its own summand: the losses add up to those of the whole batch.
         validate: The network to scores on the validation photographs.
         monitor: The score that decides which epoch was best.
         higher_is_better: Direction of `monitor`.
@@ -39,95 +41,160 @@ class Work:
 
     network: keras.Model
     steps: int
-    batches: Callable[[int], Iterable[tuple[Any, Any]]]
+    batches: Callable[[int, int], Iterable[tuple[Any, Any]]]
     loss: Callable[[Any, Any], Mapping[str, tf.Tensor]]
     validate: Callable[[keras.Model], Mapping[str, float]]
     monitor: str
     higher_is_better: bool
 
 
-class _Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """Linear warm-up, then half a cosine down to `final_rate` of the peak."""
+def write_history(history: list[dict[str, float]], run: Path) -> None:
+    """Writes `history.csv`: one row an epoch, a column for every figure that any epoch has."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(history)
+    files.write_atomically(run / "history.csv", text.getvalue().encode())
 
-    def __init__(self, settings: Settings, steps: int):
-        self.settings, self.total = settings, settings.epochs * steps
 
-    def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        step = tf.cast(step, tf.float32)
-        warmup = tf.minimum(1.0, (step + 1.0) / max(1.0, float(self.settings.warmup_steps)))
-        cosine = 0.5 * (1.0 + tf.cos(math.pi * tf.minimum(1.0, step / self.total)))
-        floor = self.settings.final_rate
-        return self.settings.learning_rate * warmup * (floor + (1.0 - floor) * cosine)
+class StoppedError(AcneEdgeError):
+    """The training was asked to stop, and has saved all it needs to go on."""
+
+
+def _nothing(*_: object) -> None:
+    """Shows no progress."""
+
+
+def _never() -> bool:
+    return False
 
 
 class Loop:
     """Trains a network in a run folder; a second `Loop` on the same folder goes on where the first was stopped."""
 
     def __init__(self, work: Work, settings: Settings, run: Path):
-        self.work, self.settings, self.run = work, settings, run
+        self.work, self.settings = work, settings
+        self.strategy = tf.distribute.get_strategy()
+        # Every machine of several saves, since saving may need all of them; but only the first one's files are kept.
+        self._elsewhere = None if is_chief(self.strategy) else tempfile.TemporaryDirectory()
+        self.run = run if self._elsewhere is None else Path(self._elsewhere.name)
+        self._resume_from = run
         self.network = work.network
         # Averages of *all* variables: averaged weights with live batch-norm statistics do not belong together.
-        self.average = keras.models.clone_model(self.network)
-        self.average.set_weights(self.network.get_weights())
-        self.optimizer = keras.optimizers.Adam(_Schedule(settings, work.steps), global_clipnorm=CLIP_NORM)
+        self.average = self.network
+        if settings.average_decay:
+            self.average = keras.models.clone_model(self.network)
+            self.average.set_weights(self.network.get_weights())
+        self.optimizer = optimizer_of(settings, work.steps)
         self.optimizer.build(self.network.trainable_variables)
         self.history: list[dict[str, float]] = []
-        self._step = tf.function(self._train_step, reduce_retracing=True)
+        self._begun: dict[str, Any] = {"step": 0, "sums": {}, "seconds": 0.0}
+        self._step = tf.function(self._distributed_step, reduce_retracing=True, jit_compile=settings.jit or None)
+        self._logs: tf.summary.SummaryWriter | None = None
+
+    def _distributed_step(self, images: tf.Tensor, targets: Any) -> Mapping[str, tf.Tensor]:
+        losses: Mapping[str, tf.Tensor] = self.strategy.run(self._train_step, (images, targets))
+        if self.strategy.num_replicas_in_sync > 1:
+            losses = {
+                name: self.strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+                for name, value in losses.items()
+            }
+        if self.settings.average_decay:
+            self._follow()
+        return losses
 
     def _train_step(self, images: tf.Tensor, targets: Any) -> Mapping[str, tf.Tensor]:
+        variables = self.network.trainable_variables
         with tf.GradientTape() as tape:
             losses = self.work.loss(self.network(images, training=True), targets)
-        variables = self.network.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(losses["loss"], variables), variables, strict=True))
-        step = tf.cast(self.optimizer.iterations, tf.float32)
+            scaled = self.optimizer.scale_loss(losses["loss"])
+        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        return losses
+
+    def _follow(self) -> None:
+        """Draws the averages towards the live variables."""
+        step = tf.cast(self.optimizer.iterations.value, tf.float32)
         # (1 + step) / (10 + step) lets the average follow quickly at first (tf.train.ExponentialMovingAverage).
         decay = tf.minimum(self.settings.average_decay, (1.0 + step) / (10.0 + step))
         for slow, live in zip(self.average.variables, self.network.variables, strict=True):
             if slow.dtype.startswith("float"):  # dropout's seed counters are not averaged
-                slow.assign(decay * slow + (1.0 - decay) * live)
-        return losses
+                self.strategy.extended.update(
+                    slow.value,
+                    lambda one, other: one.assign(decay * one + (1.0 - decay) * other),
+                    args=(live.value,),
+                )
 
-    def fit(self, say: Callable[[str], None]) -> keras.Model:
+    def fit(
+        self,
+        say: Callable[[str], None],
+        progress: Callable[[str], None] = _nothing,
+        stopped: Callable[[], bool] = _never,
+    ) -> keras.Model:
         """Trains until the epochs or the patience run out.
 
         Args:
             say: Gets one line of progress an epoch.
+            progress: Gets a line a step, to be shown over the one before.
+            stopped: Asked after every step; once it says true, everything is saved and the training ends.
 
         Returns:
             The averaged network with the weights of the best validation.
 
         Raises:
-            AcneEdgeError: The loss is no longer a number; the best model so far stays in the run folder.
+            AcneEdgeError: The loss is no longer a number, or nothing can be saved; the best model so far stays in the
+                run folder.
+            StoppedError: `stopped` said so.
         """
         self._resume(say)
-        started, first = time.monotonic(), len(self.history)
-        for epoch in range(first, self.settings.epochs):
+        started, first = time.monotonic(), len(self.history) + self._begun["step"] / self.work.steps
+        for epoch in range(len(self.history), self.settings.epochs):
             if self._stale() >= self.settings.patience:
                 say(f"stopped: {self.work.monitor} has not improved for {self.settings.patience} validations")
                 break
-            row = {"epoch": epoch + 1.0, **self._run_epoch(epoch)}
+
+            def left(step: int, epoch: int = epoch) -> str:
+                done = epoch + step / self.work.steps
+                seconds = (time.monotonic() - started) / (done - first) * (self.settings.epochs - done)
+                return f"{seconds / 60:.0f} min left"
+
+            row = {"epoch": epoch + 1.0, **self._run_epoch(epoch, left, progress, stopped)}
             if (epoch + 1) % self.settings.validate_every == 0 or epoch + 1 == self.settings.epochs:
                 row |= self.work.validate(self.average)
             self.history.append(row)
             self._checkpoint(best=self._is_best(row))
-            left = (time.monotonic() - started) / (epoch + 1 - first) * (self.settings.epochs - epoch - 1)
+            self._log(row)
             figures = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
-            say(f"epoch {epoch + 1}/{self.settings.epochs}  {figures}  ({left / 60:.0f} min left)")
+            say(f"epoch {epoch + 1}/{self.settings.epochs}  {figures}  ({left(self.work.steps)})")
         self.average.load_weights(self._best_weights)
         return self.average
 
-    def _run_epoch(self, epoch: int) -> dict[str, float]:
-        started = time.monotonic()
-        sums: dict[str, float] = {}
-        for step, (images, targets) in enumerate(self.work.batches(epoch), start=1):
-            losses = {name: float(value) for name, value in self._step(images, targets).items()}
+    def _run_epoch(
+        self,
+        epoch: int,
+        left: Callable[[int], str],
+        progress: Callable[[str], None],
+        stopped: Callable[[], bool],
+    ) -> dict[str, float]:
+        begun, self._begun = self._begun, {"step": 0, "sums": {}, "seconds": 0.0}
+        started, sums = time.monotonic() - begun["seconds"], dict(begun["sums"])
+        for step, batch in enumerate(self.work.batches(epoch, begun["step"]), start=begun["step"] + 1):
+            losses = {name: float(value) for name, value in self._step(*per_replica(self.strategy, batch)).items()}
             if not math.isfinite(losses["loss"]):
                 raise AcneEdgeError(
                     f"the loss became {losses['loss']} in epoch {epoch + 1}, batch {step}; the best model so far is in "
                     f"{self.run}; lower --learning-rate and start again"
                 )
             sums = {name: sums.get(name, 0.0) + value for name, value in losses.items()}
-        return {name: value / step for name, value in sums.items()} | {"seconds": time.monotonic() - started}
+            progress(
+                f"epoch {epoch + 1}/{self.settings.epochs}  step {step}/{self.work.steps}  "
+                f"loss {sums['loss'] / step:.4g}  ({left(step)})"
+            )
+            if step < self.work.steps and stopped():
+                self._begun = {"step": step, "sums": sums, "seconds": time.monotonic() - started}
+                self._checkpoint(best=False)
+                raise StoppedError(f"stopped in epoch {epoch + 1} after step {step} of {self.work.steps}")
+        return {name: value / self.work.steps for name, value in sums.items()} | {"seconds": time.monotonic() - started}
 
     def _scores(self) -> list[float]:
         sign = 1 if self.work.higher_is_better else -1
@@ -156,31 +223,42 @@ class Loop:
 
     def _checkpoint(self, best: bool) -> None:
         """Saves all that a resumed run needs; `history.json`, written last, names the checkpoint that is whole."""
-        if best:
-            part = self.run / "best.part.weights.h5"
-            self.average.save_weights(part)
-            part.replace(self._best_weights)
-        saved = self._state.write(str(self.run / "checkpoints" / f"epoch-{len(self.history)}"))
-        record = {"checkpoint": Path(saved).name, "history": self.history}
-        files.write_atomically(self.run / "checkpoints" / "history.json", json.dumps(record).encode())
-        for old in (self.run / "checkpoints").glob("epoch-*"):
-            if not old.name.startswith(f"{Path(saved).name}."):
-                old.unlink()
-        self._write_history()
+        try:
+            (self.run / "checkpoints").mkdir(parents=True, exist_ok=True)
+            if best:
+                part = self.run / "best.part.weights.h5"
+                self.average.save_weights(part)
+                part.replace(self._best_weights)
+            name = f"epoch-{len(self.history)}-{self._begun['step']}"
+            saved = self._state.write(str(self.run / "checkpoints" / name))
+            record = {"checkpoint": Path(saved).name, "history": self.history, "begun": self._begun}
+            files.write_atomically(self.run / "checkpoints" / "history.json", json.dumps(record).encode())
+            for old in (self.run / "checkpoints").glob("epoch-*"):
+                if not old.name.startswith(f"{Path(saved).name}."):
+                    old.unlink()
+            write_history(self.history, self.run)
+        except (OSError, tf.errors.OpError) as error:
+            reason = str(error).splitlines()[0]
+            raise AcneEdgeError(
+                f"{self.run}: cannot be saved ({reason}); make room, then --resume goes on from what was saved last"
+            ) from error
 
-    def _write_history(self) -> None:
-        columns = list(dict.fromkeys(name for row in self.history for name in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns)
-        writer.writeheader()
-        writer.writerows(self.history)
-        files.write_atomically(self.run / "history.csv", text.getvalue().encode())
+    def _log(self, row: Mapping[str, float]) -> None:
+        """Writes the epoch's figures for TensorBoard."""
+        if self._logs is None:
+            self._logs = tf.summary.create_file_writer(str(self.run / "tensorboard"))
+        with self._logs.as_default(step=int(row["epoch"])):
+            for name, value in row.items():
+                if name != "epoch":
+                    tf.summary.scalar(name, value)
+        self._logs.flush()
 
     def _resume(self, say: Callable[[str], None]) -> None:
-        record_file = self.run / "checkpoints" / "history.json"
+        record_file = self._resume_from / "checkpoints" / "history.json"
         if not record_file.exists():
             return
         record = json.loads(record_file.read_text())
         self._state.read(str(record_file.with_name(record["checkpoint"]))).assert_consumed()
-        self.history = record["history"]
-        say(f"resumed after epoch {len(self.history)}")
+        self.history, self._begun = record["history"], record["begun"]
+        step = self._begun["step"]
+        say(f"resumed after epoch {len(self.history)}" + (f" and {step} steps" if step else ""))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.preprocess import preprocess
-from acne_trainer.cnn import build_cnn
+from acne_trainer.devices import sum_over_replicas
 from acne_trainer.inference import inference_copy
 from acne_trainer.labels.dataset import Dataset
+from acne_trainer.labels.incomplete import unknown_classes
 from acne_trainer.loop import Work
 from acne_trainer.settings import Settings
 from acne_trainer.thresholds import DEFAULT
@@ -54,6 +55,33 @@ def manifest(settings: Settings, classes: tuple[str, ...]) -> Manifest:
     )
 
 
+def multilabel_loss(
+    targets: tf.Tensor,
+    probabilities: tf.Tensor,
+    unknown: tf.Tensor | None = None,
+    focal: float = 0.0,
+    label_smoothing: float = 0.0,
+) -> dict[str, tf.Tensor]:
+    """Returns `loss`: the mean binary cross-entropy, or this device's summand of it where several share the batch.
+
+    Args:
+        targets: `[batch, classes]` float32, 0 or 1.
+        probabilities: `[batch, classes]`, 0 to 1.
+        unknown: `[batch, classes]` float32, 1 where a class was not looked for: its absence costs nothing.
+        focal: Power of 1 - (probability of the truth) that weighs each answer (Lin et al. 2017); 0 weighs all alike.
+        label_smoothing: Share of each label that goes to its opposite and itself in equal parts.
+    """
+    probabilities = tf.clip_by_value(tf.cast(probabilities, tf.float32), 1e-7, 1 - 1e-7)
+    wanted = targets * (1.0 - label_smoothing) + 0.5 * label_smoothing
+    crossentropy = -wanted * tf.math.log(probabilities) - (1.0 - wanted) * tf.math.log1p(-probabilities)
+    if focal:
+        crossentropy *= tf.abs(targets - probabilities) ** focal
+    if unknown is not None:
+        crossentropy *= 1.0 - unknown * (1.0 - targets)
+    count = sum_over_replicas(tf.cast(tf.size(targets), tf.float32))
+    return {"loss": tf.reduce_sum(crossentropy) / count}
+
+
 def _augmentation(seed: int) -> keras.Sequential:
     return keras.Sequential(
         [
@@ -64,34 +92,73 @@ def _augmentation(seed: int) -> keras.Sequential:
     )
 
 
-def multilabel_work(settings: Settings, train: Dataset, valid: Dataset) -> Work:
-    """Prepares the CNN, its batches, its loss and its validation."""
-    images, targets = load_arrays(train, settings.input_size)
-    valid_images, valid_targets = load_arrays(valid, settings.input_size)
-    steps = max(1, len(images) // settings.batch_size)
-    crossentropy = keras.losses.BinaryCrossentropy()
+class LabelledPhotographs:
+    """A split in memory, as its models see it.
 
-    def batches(epoch: int) -> Iterable[tuple[tf.Tensor, tf.Tensor]]:
-        rng = np.random.default_rng([settings.seed, epoch])
-        order = rng.permutation(len(images))[: steps * settings.batch_size]
-        augment = _augmentation(int(rng.integers(2**31)))
-        for chosen in np.split(order, steps):
-            yield augment(images[chosen].astype(np.float32), training=True), tf.constant(targets[chosen])
+    Attributes:
+        images: `[n, size, size, 3]` uint8 RGB; 0.5 MB an image at 416 pixels.
+        targets: `[n, classes]` float32, 0 or 1.
+        unknown: `[n, classes]` float32, 1 where a class was not looked for; `None` where all were.
+    """
 
-    def validate(network: keras.Model) -> dict[str, float]:
-        predicted = network.predict(valid_images, batch_size=settings.batch_size, verbose=0)
-        agree = np.argmax(predicted, axis=1) == np.argmax(valid_targets, axis=1)
-        return {
-            "val_loss": float(crossentropy(valid_targets, predicted)),
-            "val_argmax_agreement": float(agree.mean()),
-        }
+    def __init__(self, data: Dataset, settings: Settings):
+        self.images, self.targets = load_arrays(data, settings.input_size)
+        rules = settings.absent_unknown
+        self.unknown = unknown_classes(data, rules) if rules else None
+
+    def truth(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.float32], ...]:
+        """Returns what the loss needs to know of the chosen photographs."""
+        if self.unknown is None:
+            return (self.targets[chosen],)
+        return self.targets[chosen], self.unknown[chosen]
+
+
+def validation_scores(targets: NDArray[np.float32], predicted: NDArray[np.float32]) -> dict[str, float]:
+    """Returns `val_loss` (plain binary cross-entropy) and `val_argmax_agreement`, the paper's accuracy."""
+    agree = np.argmax(predicted, axis=1) == np.argmax(targets, axis=1)
+    loss = keras.losses.BinaryCrossentropy()(targets, predicted)
+    return {"val_loss": float(loss), "val_argmax_agreement": float(agree.mean())}
+
+
+def shuffled(settings: Settings, epoch: int, count: int) -> list[NDArray[np.int64]]:
+    """Returns the epoch's batches of photographs; those that fill no batch come in another epoch."""
+    steps = max(1, count // settings.batch_size)
+    order = np.random.default_rng([settings.seed, epoch]).permutation(count)[: steps * settings.batch_size]
+    return np.array_split(order, steps)
+
+
+def multilabel_work(
+    settings: Settings, train: LabelledPhotographs, valid: LabelledPhotographs, network: keras.Model
+) -> Work:
+    """Prepares the training of a whole network on photographs: its batches, its loss and its validation."""
+
+    def batches(epoch: int, first: int = 0) -> Iterable[tuple[tf.Tensor, tuple[NDArray[np.float32], ...]]]:
+        chosen = shuffled(settings, epoch, len(train.images))
+        for step in range(first, len(chosen)):
+            # Keras' layers draw from a stateful generator: a new one a step makes any step repeatable by itself.
+            augment = _augmentation(int(np.random.default_rng([settings.seed, epoch, step]).integers(2**31)))
+            images = train.images[chosen[step]].astype(np.float32)
+            yield augment(images, training=True), train.truth(chosen[step])
+
+    def validate(model: keras.Model) -> dict[str, float]:
+        return validation_scores(valid.targets, model.predict(valid.images, batch_size=settings.batch_size, verbose=0))
 
     return Work(
-        network=build_cnn(len(train.classes), settings.input_size),
-        steps=steps,
+        network=network,
+        steps=len(shuffled(settings, 0, len(train.images))),
         batches=batches,
-        loss=lambda outputs, truth: {"loss": crossentropy(truth, outputs)},
+        loss=loss_of(settings),
         validate=validate,
         monitor="val_loss",
         higher_is_better=False,
     )
+
+
+def loss_of(settings: Settings) -> Callable[[tf.Tensor, tuple[tf.Tensor, ...]], dict[str, tf.Tensor]]:
+    """Returns the loss as the loop wants it."""
+
+    def loss(probabilities: tf.Tensor, truth: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
+        targets, unknown = truth if len(truth) == 2 else (truth[0], None)
+        return multilabel_loss(targets, probabilities, unknown, settings.focal, settings.label_smoothing)
+
+    return loss

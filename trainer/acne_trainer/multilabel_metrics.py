@@ -7,10 +7,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
-from sklearn.metrics import average_precision_score, f1_score, log_loss, precision_recall_curve, roc_auc_score
+from sklearn.metrics import precision_recall_curve
 
+from acne_trainer.bootstrap import resample_weights, weighted_means, wilson_interval, with_interval, with_intervals
+from acne_trainer.decisions import f1, precision, recall
+from acne_trainer.known_means import known_means
+from acne_trainer.reliability import BINS, calibration_errors
+from acne_trainer.score_curves import aurocs, average_precisions
 from acne_trainer.thresholds import DEFAULT, best_f1_threshold
+
+_TINY = 1e-7
+"""Least distance of a score from 0 and 1 in the loss: Keras' `epsilon`."""
 
 
 def choose_thresholds(truth: NDArray[np.float32], scores: NDArray[np.float32]) -> tuple[float, ...]:
@@ -25,12 +32,13 @@ def choose_thresholds(truth: NDArray[np.float32], scores: NDArray[np.float32]) -
         if not truth[:, one].any():
             chosen.append(DEFAULT)
             continue
-        precision, recall, thresholds = precision_recall_curve(truth[:, one], scores[:, one])
-        chosen.append(best_f1_threshold(precision[:-1], recall[:-1], thresholds)[0])
+        precisions, recalls, thresholds = precision_recall_curve(truth[:, one], scores[:, one])
+        chosen.append(best_f1_threshold(precisions[:-1], recalls[:-1], thresholds)[0])
     return tuple(chosen)
 
 
 def multilabel_report(
+    names: Sequence[str],
     truth: NDArray[np.float32],
     scores: NDArray[np.float32],
     classes: tuple[str, ...],
@@ -39,40 +47,93 @@ def multilabel_report(
 ) -> dict[str, Any]:
     """Returns all figures of a multi-label model on one split, for `metrics.json`.
 
+    Every figure comes with `..._interval_95`: Wilson's for the share of photographs answered rightly, and for precision
+    and recall of a class; a bootstrap over source photographs for the rest. A class that no photograph shows has no
+    figures (`nan`) and does not count in the macro averages.
+
     Args:
+        names: The photographs' file names.
         truth: `[photographs, classes]`, 0 or 1.
         scores: `[photographs, classes]`, 0 to 1.
         classes: Class names.
         thresholds: The decision threshold of each class.
         prevalence: `[classes]`, how often each class stands on training photographs: the constant predictor's answer.
     """
+    weights = resample_weights(names)
     constant = np.broadcast_to(prevalence, scores.shape)
     always = (0.0,) * len(classes)  # the constant predictor's best F1: every class on every photograph
     return {
         "photographs": len(truth),
-        "model": _figures(truth, scores, classes, thresholds),
-        "constant_predictor": _figures(truth, constant, classes, always),
+        "calibration_bins": BINS,
+        "model": _figures(truth, scores, classes, thresholds, weights),
+        "constant_predictor": _figures(truth, constant, classes, always, weights),
     }
 
 
 def _figures(
-    truth: NDArray[np.float32], scores: NDArray[np.float32], classes: tuple[str, ...], thresholds: Sequence[float]
+    truth: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    classes: tuple[str, ...],
+    thresholds: Sequence[float],
+    weights: NDArray[np.float64],
 ) -> dict[str, Any]:
     said = scores >= np.asarray(thresholds, np.float32)
     # The paper's "accuracy": Keras' categorical_accuracy, the argmax of the truth against that of the scores.
     agree = int((truth.argmax(axis=1) == scores.argmax(axis=1)).sum())
-    interval = binomtest(agree, len(truth)).proportion_ci(method="wilson")
-    average = [float(average_precision_score(truth[:, i], scores[:, i])) for i in range(len(classes))]
-    return {
-        "loss": float(np.mean([log_loss(truth[:, i], scores[:, i], labels=[0, 1]) for i in range(len(classes))])),
+    exact = int((said == truth).all(axis=1).sum())
+    figures: dict[str, Any] = {
         "argmax_agreement": agree / len(truth),
-        "argmax_agreement_interval_95": [float(interval.low), float(interval.high)],
-        "exact_match": float((said == truth).all(axis=1).mean()),
-        "macro_f1": float(f1_score(truth, said, average="macro", zero_division=0)),
-        "macro_ap": float(np.mean(average)),
-        "macro_auroc": float(roc_auc_score(truth, scores, average="macro")),
-        "f1_by_class": dict(
-            zip(classes, map(float, f1_score(truth, said, average=None, zero_division=0)), strict=True)
+        "argmax_agreement_interval_95": wilson_interval(agree, len(truth)),
+        "exact_match": exact / len(truth),
+        "exact_match_interval_95": wilson_interval(exact, len(truth)),
+    }
+    once = _all_of(truth, scores, said, np.ones((1, len(truth))))
+    for name, resampled in _all_of(truth, scores, said, weights).items():
+        if resampled.ndim == 1:
+            figures |= with_interval(name, once[name][0], resampled)
+        else:
+            figures |= with_intervals(name, classes, once[name][:, 0], resampled)
+    right = (said & (truth > 0)).sum(axis=0)
+    for name, of in (("precision_by_class", said.sum(axis=0)), ("recall_by_class", truth.sum(axis=0))):
+        figures[f"{name}_interval_95"] = {
+            one: wilson_interval(int(right[place]), int(of[place])) for place, one in enumerate(classes)
+        }
+    return figures | {"thresholds": dict(zip(classes, map(float, thresholds), strict=True))}
+
+
+def _all_of(
+    truth: NDArray[np.float32], scores: NDArray[np.float32], said: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Returns the figures of each resample: `[resamples]` overall, `[classes, resamples]` by class."""
+    likely = np.clip(scores.astype(np.float64), _TINY, 1 - _TINY)
+    losses = -(truth * np.log(likely) + (1 - truth) * np.log1p(-likely))
+    # [classes, resamples]: photographs on which a class was said, said rightly, and is.
+    counted = (said.T @ weights.T, (said & (truth > 0)).T @ weights.T, truth.T @ weights.T)
+    columns = range(truth.shape[1])
+    pooled = truth.ravel(), scores.ravel(), np.repeat(weights, truth.shape[1], axis=1)
+    by_class = {
+        "precision": precision(counted[0], counted[1]),
+        "recall": recall(counted[1], counted[2]),
+        "f1": f1(*counted),
+        "ap": np.array([average_precisions(truth[:, i], scores[:, i], weights) for i in columns]),
+        "auroc": np.array([aurocs(truth[:, i], scores[:, i], weights) for i in columns]),
+    }
+    together = [part.sum(axis=0) for part in counted]
+    micro = {
+        "precision": precision(together[0], together[1]),
+        "recall": recall(together[1], together[2]),
+        "f1": f1(*together),
+        "ap": average_precisions(*pooled),
+        "auroc": aurocs(*pooled),
+    }
+    shown = counted[2] > 0
+    return {
+        "loss": weighted_means(losses.mean(axis=1), weights),
+        **{f"macro_{name}": known_means(np.where(shown, values, np.nan)) for name, values in by_class.items()},
+        **{f"micro_{name}": values for name, values in micro.items()},
+        **{f"{name}_by_class": values for name, values in by_class.items()},
+        "calibration_error": calibration_errors(*pooled),
+        "calibration_error_by_class": np.array(
+            [calibration_errors(truth[:, i], scores[:, i], weights) for i in columns]
         ),
-        "ap_by_class": dict(zip(classes, average, strict=True)),
     }

@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 
@@ -18,7 +19,7 @@ else:
     import tomli as tomllib
 
 
-_TYPES = {"str": (str,), "int": (int,), "float": (float, int)}
+_TYPES = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "tuple[str, ...]": (tuple,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +27,33 @@ class Settings:
     """The settings of one training run.
 
     Attributes:
-        model: `cnn` or `yolov8-xs`.
+        model: Name of the model, a key of `DEFAULTS`.
         data: Folder with the splits `train`, `valid` and `test`.
         epochs: Most passes over the training photographs.
         patience: Validations without a better model after which training stops.
         validate_every: Epochs between two validations.
-        batch_size: Photographs (`cnn`) or crops (`yolov8-xs`) in a step.
-        learning_rate: Adam's peak rate.
+        batch_size: Photographs (multi-label models) or crops (detectors) in a step, over all devices together.
+        optimizer: `adam` or `rmsprop`.
+        learning_rate: Peak rate.
         warmup_steps: Steps over which the rate rises linearly from 0.
         final_rate: Where a half cosine over all epochs ends, as a fraction of `learning_rate`; 1 keeps it constant.
         average_decay: Decay a step of the exponential moving average of the weights; 0 keeps the weights themselves.
         seed: Seeds weights, shuffling and augmentation.
         input_size: Side of the model's square input in pixels.
+        weights: What to start from: `none`, `imagenet` (backbones), `coco` (detectors), or a file that Keras saved.
+        input_scaling: Of the backbones: `own` is what each was pretrained with, `paper` feeds 0 to 1 to all of them.
+        precision: Of the arithmetic: `float32`, `mixed_float16` or `mixed_bfloat16`. Weights stay float32.
+        jit: Whether XLA compiles the training step.
+        focal: Power of the focal term that plays down what is easy (Lin et al. 2017); 0 switches it off.
+        label_smoothing: Share of each label that is spread over the other answers, 0 to below 1.
+        absent_unknown: `GLOB=CLASS,CLASS`: on photographs of such names these classes were not looked for, so that
+            their absence teaches nothing.
         crop_size: Side of the detector's training crops in pixels.
         crops_per_photo: Crops taken from each photograph in an epoch.
         whole_every: Every so many steps the detector sees a batch of whole photographs with as many pixels; 0 never.
+        fine_tune_epochs: Epochs for which a backbone's top is trained after its head; 0 leaves it frozen.
+        fine_tune_layers: Layers of the backbone, counted from its end, that are trained then.
+        fine_tune_rate: Learning rate of that stage.
     """
 
     model: str
@@ -49,15 +62,36 @@ class Settings:
     patience: int
     validate_every: int
     batch_size: int
+    optimizer: str
     learning_rate: float
     warmup_steps: int
     final_rate: float
     average_decay: float
     seed: int
     input_size: int
+    weights: str = "none"
+    input_scaling: str = "own"
+    precision: str = "float32"
+    jit: bool = False
+    focal: float = 0.0
+    label_smoothing: float = 0.0
+    absent_unknown: tuple[str, ...] = ()
     crop_size: int = 0
     crops_per_photo: int = 0
     whole_every: int = 0
+    fine_tune_epochs: int = 0
+    fine_tune_layers: int = 0
+    fine_tune_rate: float = 0.0
+
+    @property
+    def is_detector(self) -> bool:
+        """Whether the model belongs to Experiment II."""
+        return self.model.startswith("yolov8")
+
+    @property
+    def is_backbone(self) -> bool:
+        """Whether the model is a pretrained network with a new head."""
+        return self.model in BACKBONES
 
     def save(self, file: Path) -> None:
         """Writes TOML."""
@@ -71,16 +105,38 @@ class Settings:
             SourceError: The file is missing, no TOML, or holds other settings.
         """
         try:
-            settings = cls(**tomllib.loads(file.read_text(encoding="utf-8")))
-            for field in dataclasses.fields(cls):
-                value = getattr(settings, field.name)
-                if type(value) not in _TYPES[str(field.type)]:
-                    raise TypeError(f"{field.name} = {value!r} is no {field.type}")
-            return settings
+            return cls(**_typed(tomllib.loads(file.read_text(encoding="utf-8"))))
         except FileNotFoundError:
             raise SourceError(f"{file}: not found; --resume takes a folder in which a training was begun") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
             raise SourceError(f"{file}: these are no settings of acne-train ({error})") from None
+
+    def changed_by(self, file: Path) -> Settings:
+        """Returns these settings with those that a TOML file names replaced.
+
+        Raises:
+            SourceError: The file is missing, no TOML, or holds other settings.
+        """
+        try:
+            return dataclasses.replace(self, **_typed(tomllib.loads(file.read_text(encoding="utf-8"))))
+        except OSError as error:
+            raise SourceError(f"{file}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+            raise SourceError(f"{file}: these are no settings of acne-train ({error})") from None
+
+
+def _typed(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns the values with lists as tuples.
+
+    Raises:
+        TypeError: A value has another type than its setting.
+    """
+    types = {field.name: str(field.type) for field in dataclasses.fields(Settings)}
+    made = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    for name, value in made.items():
+        if name in types and type(value) not in _TYPES[types[name]]:
+            raise TypeError(f"{name} = {values[name]!r} is no {types[name]}")
+    return made
 
 
 CNN = Settings(
@@ -90,6 +146,7 @@ CNN = Settings(
     patience=6,
     validate_every=1,
     batch_size=32,
+    optimizer="adam",
     learning_rate=2e-4,
     warmup_steps=0,
     final_rate=1.0,
@@ -98,6 +155,21 @@ CNN = Settings(
     input_size=416,
 )
 
+BACKBONES = {
+    name: dataclasses.replace(
+        CNN,
+        model=name,
+        epochs=20,
+        optimizer="rmsprop",
+        learning_rate=1e-4,
+        weights="imagenet",
+        fine_tune_layers=20,
+        fine_tune_rate=1e-5,
+    )
+    for name in ("resnet50", "vgg19", "efficientnetb3")
+}
+"""The paper's three: a frozen backbone under a new head, RMSprop at 1e-4."""
+
 YOLOV8_XS = Settings(
     model="yolov8-xs",
     data="",
@@ -105,6 +177,7 @@ YOLOV8_XS = Settings(
     patience=8,
     validate_every=2,
     batch_size=16,
+    optimizer="adam",
     learning_rate=1e-3,
     warmup_steps=300,
     final_rate=0.02,
@@ -116,4 +189,8 @@ YOLOV8_XS = Settings(
     whole_every=3,
 )
 
-DEFAULTS = {settings.model: settings for settings in (CNN, YOLOV8_XS)}
+DETECTORS = {
+    f"yolov8-{size}": dataclasses.replace(YOLOV8_XS, model=f"yolov8-{size}") for size in ["xs", "s", "m", "l", "xl"]
+}
+
+DEFAULTS = {"cnn": CNN, **BACKBONES, **DETECTORS}

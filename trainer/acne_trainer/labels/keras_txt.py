@@ -13,42 +13,38 @@ from pathlib import Path
 import numpy as np
 
 from acne_runtime.errors import SourceError
+from acne_trainer.labels.class_names import CLASSES_FILE, read_class_names
 from acne_trainer.labels.dataset import Dataset, Sample
+from acne_trainer.labels.passed_over import OnError, passed_over
+from acne_trainer.labels.text import read_text, shortened
+
+ANNOTATIONS_FILE = "_annotations.txt"
 
 _BOX = re.compile(r"-?\d+(?:\.\d+)?(?:,-?\d+(?:\.\d+)?){4}")
+_EXPECTED = f"a Keras-TXT split has {ANNOTATIONS_FILE} and {CLASSES_FILE} beside its photographs"
 _FIRST_BOX = re.compile(rf"[ \t]+{_BOX.pattern}(?= |$)")
 
 
-def read_keras_txt(folder: Path) -> Dataset:
+def read_keras_txt(folder: Path, on_error: OnError | None = None) -> Dataset:
     """Reads one split.
 
     Args:
         folder: The split's folder, such as `acne4/train`.
+        on_error: Is told of each line that does not parse, which is then passed over; `None` raises instead.
 
     Raises:
         SourceError: A file is missing or a line does not parse; the message names file and line.
     """
-    classes = tuple(line.strip() for line in _lines(folder / "_classes.txt") if line.strip())
-    annotations = folder / "_annotations.txt"
-    samples = [
-        _parse(line, folder, len(classes), f"{annotations}:{number}")
-        for number, line in enumerate(_lines(annotations), start=1)
-        if line.strip()
-    ]
+    classes = read_class_names(folder / CLASSES_FILE, _EXPECTED)
+    annotations = folder / ANNOTATIONS_FILE
+    samples = []
+    for number, line in enumerate(read_text(annotations, _EXPECTED).splitlines(), start=1):
+        if line.strip():
+            with passed_over(on_error):
+                samples.append(_parse(line, folder, len(classes), f"{annotations}:{number}"))
     if not samples:
         raise SourceError(f"{annotations}: no photograph is listed")
     return Dataset(folder, classes, tuple(samples))
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise SourceError(
-            f"{file}: not found; a Keras-TXT split has _annotations.txt and _classes.txt beside its photographs"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{file}: not UTF-8 text ({error.reason} at byte {error.start})") from None
 
 
 def _parse(line: str, folder: Path, class_count: int, where: str) -> Sample:
@@ -57,8 +53,9 @@ def _parse(line: str, folder: Path, class_count: int, where: str) -> Sample:
     name = (line[: first_box.start()] if first_box else line).strip(" \t")
     path = folder / name
     if not os.path.isfile(path):  # noqa: PTH113  (Path.is_file raises for names that are too long)
-        name = name if len(name) <= 80 else f"{name[:80]}..."
-        raise SourceError(f"{where}: {name!r} is no photograph in {folder} (expected: name x1,y1,x2,y2,class ...)")
+        raise SourceError(
+            f"{where}: {shortened(name)!r} is no photograph in {folder} (expected: name x1,y1,x2,y2,class ...)"
+        )
     rows = []
     for word in line[first_box.start() :].split() if first_box else ():
         if not _BOX.fullmatch(word):

@@ -1,0 +1,48 @@
+"""Trains the detector for some steps on the devices of its first argument and prints what came of it as JSON.
+
+Run by test_devices.py in processes of their own, since TensorFlow's devices are chosen once a process.
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from acne_trainer.detection import detection_work
+from acne_trainer.devices import choose_devices
+from acne_trainer.labels.keras_txt import read_keras_txt
+from acne_trainer.loop import Loop
+from acne_trainer.settings import YOLOV8_XS
+
+
+def main(devices: str, data: Path, run: Path) -> None:
+    strategy = choose_devices(devices)
+    settings = dataclasses.replace(
+        YOLOV8_XS, epochs=2, batch_size=4, input_size=64, crop_size=64, crops_per_photo=1, whole_every=3
+    )
+    keras.utils.set_random_seed(settings.seed)
+    photographs = read_keras_txt(data)
+    with strategy.scope():
+        work = detection_work(settings, photographs, photographs)
+        work = dataclasses.replace(work, validate=lambda network: {"val_ap50": 0.0})
+        loop = Loop(work, settings, run)
+        network = loop.fit(lambda line: None)
+
+    def sums(variables):
+        return [float(np.abs(one.numpy()).sum()) for one in variables]
+
+    # Adam's moments are averages of the gradients, whose size the steps themselves do not show.
+    answer = {
+        "replicas": strategy.num_replicas_in_sync,
+        "losses": [row["loss"] for row in loop.history],
+        "weights": sums(network.variables),
+        "moments": sums(loop.optimizer.variables[2:]),
+    }
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,90 @@
+"""95 % intervals: Wilson's for proportions, a bootstrap over source photographs for everything else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+RESAMPLES = 200
+"""Resamples of every bootstrap here."""
+
+_SEED = 0
+_ROBOFLOW_ENDING = re.compile(r"(?:_(?:jpe?g|png|webp|bmp|heic))*\.rf\.[^.]+\.[^.]+$", re.IGNORECASE)
+
+
+def source_of(name: str) -> str:
+    """Returns what names the photograph that a file was made from.
+
+    Roboflow writes `SOURCE_jpg.rf.HASH.jpg`, once for each version of a photograph; another name stands for itself.
+    """
+    return _ROBOFLOW_ENDING.sub("", name)
+
+
+def resample_weights(names: Sequence[str], count: int = RESAMPLES) -> NDArray[np.float64]:
+    """Draws source photographs with replacement (Efron and Tibshirani 1993, chapter 8: clusters are drawn whole).
+
+    Args:
+        names: File names; those with one source are drawn together.
+        count: How many resamples.
+
+    Returns:
+        `[count, len(names)]`, how often each file stands in each resample. The same names give the same draws.
+    """
+    order = {source: index for index, source in enumerate(dict.fromkeys(map(source_of, names)))}
+    member = [order[source_of(name)] for name in names]
+    drawn = np.random.default_rng(_SEED).integers(len(order), size=(count, len(order)))
+    times = np.stack([np.bincount(row, minlength=len(order)) for row in drawn])
+    return times[:, member].astype(np.float64)
+
+
+def weighted_means(values: NDArray[np.floating[Any]], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the mean of the values in each resample, `[..., resamples]`, `nan` where it holds none of them.
+
+    Args:
+        values: `[..., photographs]`.
+        weights: `[resamples, photographs]`.
+    """
+    with np.errstate(invalid="ignore"):
+        means: NDArray[np.float64] = values @ weights.T / weights.sum(axis=1)
+    return means
+
+
+def percentile_interval(values: NDArray[np.float64]) -> list[float]:
+    """Returns the 2.5 % and 97.5 % percentiles of a figure's resamples, `nan` where none of them has the figure."""
+    known = values[~np.isnan(values)]
+    return [float("nan")] * 2 if not known.size else [float(one) for one in np.percentile(known, [2.5, 97.5])]
+
+
+def wilson_interval(successes: int, trials: int) -> list[float]:
+    """Returns Wilson's 95 % score interval of a proportion (Wilson 1927), `nan` without a trial."""
+    if not trials:
+        return [float("nan")] * 2
+    interval = binomtest(successes, trials).proportion_ci(method="wilson")
+    return [float(interval.low), float(interval.high)]
+
+
+def with_interval(name: str, point: float, resampled: NDArray[np.float64]) -> dict[str, Any]:
+    """Returns a figure under its name, and its interval from the resamples `[resamples]` under `NAME_interval_95`."""
+    return {name: float(point), f"{name}_interval_95": percentile_interval(resampled)}
+
+
+def with_intervals(
+    name: str, keys: Sequence[str], points: NDArray[np.float64], resampled: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Returns figures by key, as `with_interval`.
+
+    Args:
+        name: Of the figures.
+        keys: Such as class names.
+        points: `[keys]`.
+        resampled: `[keys, resamples]`.
+    """
+    return {
+        name: dict(zip(keys, points.tolist(), strict=True)),
+        f"{name}_interval_95": dict(zip(keys, map(percentile_interval, resampled), strict=True)),
+    }

@@ -1,0 +1,68 @@
+"""Boxes that a training would stumble over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acne_trainer.findings import PROBLEM, Finding, counted
+from acne_trainer.labels.dataset import Sample
+from acne_trainer.near_duplicates import Look
+
+DETECTION_LIMIT = 300
+"""Most boxes that a detector of ours returns for a photograph; see `acne_runtime.manifest.Manifest`."""
+
+_ROUNDED_OFF = 1.0  # px; labelling tools put boxes at the edge so far outside
+
+
+def box_faults(samples: Sequence[Sample], looks: Mapping[Path, Look], shown: Callable[[Path], str]) -> list[Finding]:
+    """Finds boxes outside their photograph, boxes that stand twice, and photographs with too many.
+
+    Args:
+        samples: The photographs and their boxes.
+        looks: What is known of each photograph that can be read.
+        shown: Says how a photograph is called in the report.
+    """
+    outside: list[str] = []
+    twice: list[str] = []
+    crowded: list[str] = []
+    for sample in samples:
+        name, look = shown(sample.path), looks.get(sample.path)
+        if look is not None:
+            limits = np.array([look.width, look.height] * 2)
+            beyond = ((sample.boxes < -_ROUNDED_OFF) | (sample.boxes > limits + _ROUNDED_OFF)).any(1)
+            outside += [f"{name}: {_corners(box)} on {look.width} x {look.height}" for box in sample.boxes[beyond]]
+        marks, times = np.unique(np.column_stack([sample.boxes, sample.classes]), axis=0, return_counts=True)
+        repeated = zip(marks[times > 1], times[times > 1], strict=True)
+        twice += [f"{name}: {_corners(mark[:4])}, {count} times" for mark, count in repeated]
+        if len(sample.boxes) > DETECTION_LIMIT:
+            crowded.append(f"{name}: {len(sample.boxes)} boxes")
+    found = [
+        Finding(
+            PROBLEM,
+            "box-outside",
+            f"{counted(outside, 'box reaches', 'boxes reach')} more than {_ROUNDED_OFF:g} pixel beyond the photograph",
+            tuple(outside),
+        ),
+        Finding(
+            PROBLEM,
+            "duplicate-box",
+            f"{counted(twice, 'box stands', 'boxes stand')} more than once on a photograph under one class",
+            tuple(twice),
+        ),
+        Finding(
+            PROBLEM,
+            "over-detection-limit",
+            f"{counted(crowded, 'photograph carries', 'photographs carry')} more boxes than the "
+            f"{DETECTION_LIMIT} that a detector returns",
+            tuple(crowded),
+        ),
+    ]
+    return [finding for finding in found if finding.cases]
+
+
+def _corners(box: NDArray[np.float32]) -> str:
+    return ",".join(f"{side:g}" for side in box)

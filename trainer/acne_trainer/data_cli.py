@@ -1,0 +1,138 @@
+"""`acne-train data`: looks at labelled photographs, splits and converts them."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import click
+
+from acne_runtime import files
+from acne_runtime.command import Group
+from acne_runtime.errors import AcneEdgeError
+from acne_trainer.labels.find import FORMS, SPLITS
+
+_SET = click.Path(exists=True, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_TARGET = click.Path(path_type=Path)
+
+
+@click.group(cls=Group)
+def data() -> None:
+    """Looks at labelled photographs, splits and converts them.
+
+    A set is a folder in one of the forms keras-txt, yolo, coco, voc and table, which are told apart by what lies there,
+    or a splits.json.
+    """
+
+
+@data.command()
+@click.argument("folder", metavar="DIR", type=_SET)
+@click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write everything that was found here.")
+@click.option("--picture", type=_FILE, metavar="FILE", help="Draw counts, sizes and co-occurrence into this PNG.")
+@click.option(
+    "--training-size",
+    type=click.IntRange(min=1),
+    default=640,
+    show_default=True,
+    metavar="PX",
+    help="Side of the model's input, for the sizes of boxes.",
+)
+@click.pass_context
+def inspect(
+    context: click.Context, folder: Path, json_file: Path | None, picture: Path | None, training_size: int
+) -> None:
+    """Reports what is wrong with the labelled set in DIR, and its counts and sizes.
+
+    Exits with 1 if a photograph or label cannot be read, after reporting everything; other findings leave it at 0.
+    """
+    from acne_trainer.audit import audit
+    from acne_trainer.audit_text import audit_text
+
+    with click.progressbar(length=0, label="Reading photographs", file=sys.stderr) as bar:
+
+        def on_photo(count: int) -> None:
+            bar.length = count
+            bar.update(1)
+
+        found = audit(folder, training_size, on_photo)
+    if json_file:
+        files.write_atomically(json_file, (json.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n").encode())
+    if picture:
+        from acne_trainer.audit_picture import audit_picture
+
+        files.write_atomically(picture, audit_picture(found))
+    click.echo(audit_text(found), nl=False)
+    context.exit(0 if found.readable else 1)
+
+
+def _ratios(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, float, float]:
+    try:
+        train, valid, test = map(float, value.split(","))
+    except ValueError:
+        raise click.BadParameter("expected three numbers, such as 0.8,0.1,0.1") from None
+    if not train > 0 or min(valid, test) < 0 or not math.isclose(train + valid + test, 1, abs_tol=1e-6):
+        raise click.BadParameter("expected shares for train, valid and test that sum to 1, such as 0.8,0.1,0.1")
+    return train, valid, test
+
+
+@data.command()
+@click.argument("folder", metavar="DIR", type=_SET)
+@click.option("--out", type=_TARGET, required=True, metavar="DIR|FILE", help="Where splits.json goes, or its name.")
+@click.option("--ratios", default="0.8,0.1,0.1", show_default=True, callback=_ratios, help="Train, valid and test.")
+@click.option("--seed", type=int, default=0, show_default=True)
+def split(folder: Path, out: Path, ratios: tuple[float, float, float], seed: int) -> None:
+    """Splits the set in DIR anew so that no photograph, copy or version of it stands in two splits.
+
+    What the splits are is written to splits.json; no photograph is moved. A folder that holds it is read as the split
+    set; put it into DIR itself, or apart.
+    """
+    from acne_trainer.labels.read import read_form_and_splits
+    from acne_trainer.labels.split_file import SPLIT_FILE, SplitFile, name_in
+    from acne_trainer.near_duplicates import look_at
+    from acne_trainer.splits import deal, leak_free_groups
+
+    file = out if out.suffix == ".json" else out / SPLIT_FILE
+    if file.exists():
+        raise AcneEdgeError(f"{file}: is there already; remove it or name another")
+    form, parts = read_form_and_splits(folder, follow=False)
+    classes = next(iter(parts.values())).classes
+    samples = [sample for part in parts.values() for sample in part.samples]
+    with click.progressbar(length=len(samples), label="Reading photographs", file=sys.stderr) as bar:
+        looks = look_at([sample.path for sample in samples], on_photo=lambda: bar.update(1))
+    groups = leak_free_groups(looks)
+    dealt = deal(samples, len(classes), groups, ratios, seed)
+    chosen = {
+        name: tuple(name_in(folder, sample.path) for sample, one in zip(samples, dealt, strict=True) if one == index)
+        for index, name in enumerate(SPLITS)
+    }
+    chosen = {name: photos for name, photos in chosen.items() if photos}
+    SplitFile(folder, form, seed, ratios, int(groups.max()) + 1, chosen).write(file)
+    click.echo(f"{file}: {len(samples)} photographs in {groups.max() + 1} groups")
+    for index, name in enumerate(SPLITS):
+        members = [sample.presence(len(classes)) for sample, one in zip(samples, dealt, strict=True) if one == index]
+        shares = (
+            f"{sum(present[k] for present in members) / max(1, len(members)):.1%} {c}" for k, c in enumerate(classes)
+        )
+        click.echo(f"  {name:5}  {len(members):6,} photographs: {', '.join(shares)}")
+
+
+@data.command()
+@click.argument("source", metavar="SRC", type=_SET)
+@click.argument("target", metavar="DST", type=_TARGET)
+@click.option("--to", "form", type=click.Choice(FORMS), required=True, help="The form to write.")
+@click.option("--link", is_flag=True, help="Hard-link the photographs instead of copying them.")
+def convert(source: Path, target: Path, form: str, link: bool) -> None:
+    """Writes the set in SRC to the new folder DST in another form.
+
+    To a table, boxes become the types that a photograph shows. Pascal VOC rounds boxes to whole pixels.
+    """
+    from acne_trainer.labels.read import read_splits
+    from acne_trainer.labels.write import write_dataset
+
+    splits = read_splits(source)
+    write_dataset(splits, form, target, link=link)
+    counts = ", ".join(f"{len(part.samples):,} in {name}" for name, part in splits.items())
+    click.echo(f"{target}: {form}, photographs: {counts}")

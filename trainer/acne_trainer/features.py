@@ -1,0 +1,94 @@
+"""Training a head on a frozen backbone, whose answer to each photograph is computed once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from acne_runtime.errors import AcneEdgeError
+from acne_trainer.loop import Work
+from acne_trainer.multilabel import LabelledPhotographs, loss_of, shuffled, validation_scores
+from acne_trainer.settings import Settings
+
+_AT_ONCE = 8
+
+
+class Features:
+    """A backbone's answers to all photographs of a split: float16, on disk, computed when they are first needed."""
+
+    def __init__(self, backbone: keras.Model, images: NDArray[np.uint8], file: Path, say: Callable[[str], None]):
+        """Remembers what to compute.
+
+        Args:
+            backbone: From photographs to features.
+            images: `[n, size, size, 3]` uint8 RGB.
+            file: Where to keep the features; one that is there already is taken as it is.
+            say: Gets a line at the beginning.
+        """
+        self._backbone, self._images, self._file, self._say = backbone, images, file, say
+        self._values: NDArray[np.float16] | None = None
+
+    def __getitem__(self, chosen: NDArray[np.int64] | slice) -> NDArray[np.float32]:
+        """Returns `[n, h, w, channels]` float32.
+
+        Raises:
+            AcneEdgeError: The disk is full.
+        """
+        if self._values is None:
+            if not self._file.exists():
+                self._compute()
+            self._values = np.load(self._file, mmap_mode="r")
+        return np.asarray(self._values[chosen], np.float32)
+
+    def _compute(self) -> None:
+        count, shape = len(self._images), tuple(self._backbone.output.shape[1:])
+        self._say(f"computing the frozen features of {count} photographs, once")
+        answer = tf.function(lambda images: self._backbone(tf.cast(images, tf.float32), training=False))
+        part = self._file.with_suffix(".part.npy")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            kept = np.lib.format.open_memmap(part, "w+", np.float16, (count, *shape))
+            for first in range(0, count, _AT_ONCE):
+                # float16 reaches to 65,504
+                kept[first : first + _AT_ONCE] = np.clip(answer(self._images[first : first + _AT_ONCE]), -65504, 65504)
+            kept.flush()
+            part.replace(self._file)
+        except OSError as error:
+            raise AcneEdgeError(
+                f"{part}: {error.strerror}; the features take {count * np.prod(shape) * 2:,} bytes"
+            ) from error
+
+
+def head_work(
+    settings: Settings,
+    train: LabelledPhotographs,
+    valid: LabelledPhotographs,
+    features: tuple[Features, Features],
+    head: keras.Model,
+) -> Work:
+    """Prepares the training of a head on the features of the training and the validation photographs."""
+    of_train, of_valid = features
+
+    def batches(epoch: int, first: int = 0) -> Iterable[tuple[NDArray[np.float32], tuple[NDArray[np.float32], ...]]]:
+        for chosen in shuffled(settings, epoch, len(train.images))[first:]:
+            yield of_train[chosen], train.truth(chosen)
+
+    def validate(model: keras.Model) -> dict[str, float]:
+        parts = [slice(first, first + _AT_ONCE) for first in range(0, len(valid.images), _AT_ONCE)]
+        predicted = np.concatenate([np.asarray(model(of_valid[part], training=False)) for part in parts])
+        return validation_scores(valid.targets, predicted)
+
+    return Work(
+        network=head,
+        steps=len(shuffled(settings, 0, len(train.images))),
+        batches=batches,
+        loss=loss_of(settings),
+        validate=validate,
+        monitor="val_loss",
+        higher_is_better=False,
+    )

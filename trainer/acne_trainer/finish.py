@@ -1,0 +1,113 @@
+"""The end of a training: what the exporter reads, and every figure."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from acne_runtime import __version__, files
+from acne_runtime.manifest import Manifest
+from acne_runtime.model import Model
+from acne_runtime.preprocess import preprocess
+from acne_trainer import detection, multilabel
+from acne_trainer.calibration import activation_ranges
+from acne_trainer.evaluate import evaluate, results_of, with_chosen_thresholds
+from acne_trainer.keras_backend import KerasBackend
+from acne_trainer.labels.dataset import Dataset
+from acne_trainer.predictions import predictions_file, save_predictions
+from acne_trainer.settings import Settings
+
+_CALIBRATION_PHOTOGRAPHS = 200
+
+LICENCE = "Weights for research and demonstration only: trained on photographs whose sets carry their own terms"
+
+
+def finish(network: keras.Model, settings: Settings, splits: tuple[Dataset, Dataset, Dataset], run: Path) -> None:
+    """Writes what the exporter reads, the manifest last: a run folder without one is not finished.
+
+    Args:
+        network: The trained model.
+        settings: Its settings.
+        splits: Training, validation and test photographs; thresholds are chosen on validation, test is scored once.
+        run: The run folder.
+    """
+    train, valid, test = splits
+    experiment = detection if settings.is_detector else multilabel
+    network.save(run / "model.keras")
+    experiment.inference_form(network, settings).save(run / "inference.keras")
+    # Read back: what is scored from here on is the file, and its layers belong to one graph only.
+    inference = keras.models.load_model(run / "inference.keras", compile=False)
+    backend = KerasBackend(inference)
+    manifest = with_chosen_thresholds(Model(experiment.manifest(settings, train.classes), backend), valid)
+    model = Model(manifest, backend)
+    metrics = {}
+    for split, data in (("valid", valid), ("test", test)):  # test: this once
+        results = results_of(model, data)
+        metrics[split] = evaluate(model, train, data, results)
+        save_predictions(results, predictions_file(run, split))
+    _write_json(run / "metrics.json", metrics)
+    _write_json(run / "calibration.json", _calibration(inference, manifest, train, settings.seed))
+    manifest = dataclasses.replace(
+        manifest, validation={"keras": _headline(metrics["test"])}, provenance=_provenance(settings, train)
+    )
+    files.write_atomically(run / "manifest.json", manifest.to_json().encode())
+
+
+def _calibration(inference: keras.Model, manifest: Manifest, train: Dataset, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    count = min(_CALIBRATION_PHOTOGRAPHS, len(train.samples))
+    chosen = rng.choice(len(train.samples), count, replace=False)
+    tensors = (preprocess(train.samples[i].image(), manifest.input)[0] for i in chosen)
+    return {"schema": 1, "photographs": count, "ranges": activation_ranges(inference, tensors)}
+
+
+def _headline(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Returns the few figures that travel inside the model file."""
+    if "ap50" in metrics:
+        return {name: metrics[name] for name in ("photographs", "ap50", "ap50_interval_95", "ap50_one_class")}
+    names = ("argmax_agreement", "argmax_agreement_interval_95", "macro_f1", "macro_ap")
+    return {"photographs": metrics["photographs"]} | {
+        who: {name: metrics[who][name] for name in names} for who in ("model", "constant_predictor")
+    }
+
+
+def _provenance(settings: Settings, train: Dataset) -> dict[str, Any]:
+    return {
+        "data": Path(settings.data).name,
+        "train_fingerprint": train.fingerprint(),
+        "train_photographs": len(train.samples),
+        "settings": dataclasses.asdict(settings) | {"data": Path(settings.data).name},
+        "versions": {
+            "acne-edge": __version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "python": platform.python_version(),
+        },
+        "revision": _revision(),
+        "licence": LICENCE,
+    }
+
+
+def _revision() -> str:
+    """Returns the commit of the checkout this runs from, or an empty text outside of one."""
+    try:
+        return subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _write_json(file: Path, value: object) -> None:
+    files.write_atomically(file, (json.dumps(value, indent=2) + "\n").encode())

@@ -1,0 +1,133 @@
+"""COCO JSON, also as Roboflow writes it (`_annotations.coco.json` beside the photographs)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from acne_runtime.errors import SourceError
+from acne_trainer.labels.boxed_sample import boxed_sample
+from acne_trainer.labels.class_names import checked_class_names
+from acne_trainer.labels.dataset import Dataset, Sample
+from acne_trainer.labels.passed_over import OnError, passed_over
+from acne_trainer.labels.text import read_text, shortened
+
+_FIELDS: tuple[dict[str, type], ...] = (
+    {"id": int, "file_name": str},
+    {"image_id": int, "category_id": int},
+    {"id": int, "name": str},
+)
+"""What an image, an annotation and a category cannot do without."""
+
+
+def read_coco(file: Path, folder: Path, on_error: OnError | None = None) -> Dataset:
+    """Reads one split; classes come in the order of their category ids.
+
+    Args:
+        file: The JSON file.
+        folder: Where its photographs lie.
+        on_error: Is told of each photograph whose entry cannot be read, which is then passed over; `None` raises.
+
+    Raises:
+        SourceError: The file is no COCO, a photograph is missing, or an annotation does not parse; the message names
+            the file and the entry's id.
+    """
+    images, annotations, categories = _parts(file)
+    categories = _without_root(categories, {annotation["category_id"] for annotation in annotations})
+    classes = checked_class_names((category["name"] for category in categories), file)
+    index_of = {category["id"]: index for index, category in enumerate(categories)}
+    by_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in images}
+    for annotation in annotations:
+        with passed_over(on_error):
+            if annotation["image_id"] not in by_image:
+                raise SourceError(
+                    f"{file}: annotation {annotation.get('id')}: image {annotation['image_id']} is not listed"
+                )
+            by_image[annotation["image_id"]].append(annotation)
+    samples: dict[str, Sample] = {}
+    for image in images:
+        with passed_over(on_error):
+            if image["file_name"] in samples or image["id"] not in by_image:
+                raise SourceError(f"{file}: image {image['id']}: {image['file_name']!r} or its id is listed twice")
+            samples[image["file_name"]] = _sample(file, folder, image, by_image.pop(image["id"]), index_of)
+    if not images:
+        raise SourceError(f"{file}: no photograph is listed")
+    return Dataset(folder, classes, tuple(samples.values()))
+
+
+def _parts(file: Path) -> list[list[dict[str, Any]]]:
+    """Returns the images, annotations and categories, each a list of objects; categories by their ids."""
+    try:
+        data = json.loads(read_text(file, "a COCO split has its JSON file there"))
+    except json.JSONDecodeError as error:
+        raise SourceError(f"{file}:{error.lineno}: not JSON ({error.msg})") from None
+    parts = []
+    for key in ("images", "annotations", "categories"):
+        part = data.get(key) if isinstance(data, dict) else None
+        if not isinstance(part, list) or not all(isinstance(entry, dict) for entry in part):
+            raise SourceError(f"{file}: not COCO: {key!r} is no list of objects")
+        parts.append(part)
+    for key, part, fields in zip(("image", "annotation", "category"), parts, _FIELDS, strict=True):
+        for entry in part:
+            for field, kind in fields.items():
+                if not isinstance(entry.get(field), kind):
+                    raise SourceError(f"{file}: not COCO: {field} is missing in the {key} {shortened(str(entry))}")
+    parts[2].sort(key=lambda category: category["id"])
+    return parts
+
+
+def _without_root(categories: list[dict[str, Any]], used: set[int]) -> list[dict[str, Any]]:
+    """Leaves out what Roboflow puts first: the project itself, as an unused category that the classes stand under."""
+
+    def is_root(category: dict[str, Any]) -> bool:
+        above = {other.get("supercategory") for other in categories if other is not category}
+        return category["id"] not in used and category["name"] in above
+
+    return [category for category in categories if not is_root(category)]
+
+
+def _sample(
+    file: Path, folder: Path, image: dict[str, Any], annotations: list[dict[str, Any]], index_of: dict[int, int]
+) -> Sample:
+    path = folder / image["file_name"]
+    if not path.is_file():
+        raise SourceError(
+            f"{file}: image {image['id']}: {shortened(image['file_name'])!r} is no photograph in {folder}"
+        )
+    for annotation in annotations:
+        if annotation["category_id"] not in index_of:
+            raise SourceError(
+                f"{file}: annotation {annotation.get('id')}: category {annotation['category_id']} is not one of "
+                f"{sorted(index_of)}"
+            )
+    return boxed_sample(
+        path,
+        _boxes(file, annotations),
+        [index_of[annotation["category_id"]] for annotation in annotations],
+        len(index_of),
+        lambda index: f"{file}: annotation {annotations[index].get('id')}",
+    )
+
+
+def _boxes(file: Path, annotations: list[dict[str, Any]]) -> Any:
+    # Supervision takes over a second to import. Its reader of whole files keeps a mask of the photograph's size for
+    # every polygon and does not say which annotation fails, so its reader of annotations is called here.
+    from supervision.dataset.formats.coco import coco_annotations_to_detections
+
+    def xyxy(some: list[dict[str, Any]]) -> Any:
+        return coco_annotations_to_detections(some, resolution_wh=(0, 0), with_masks=False, use_iscrowd=False).xyxy
+
+    malformed = (KeyError, IndexError, TypeError, ValueError)
+    try:
+        return xyxy(annotations)
+    except malformed:
+        for annotation in annotations:
+            try:
+                xyxy([annotation])
+            except malformed:
+                raise SourceError(
+                    f"{file}: annotation {annotation.get('id')}: bbox {shortened(str(annotation.get('bbox')))} "
+                    "is not [x, y, width, height]"
+                ) from None
+        raise

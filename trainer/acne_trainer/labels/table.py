@@ -1,0 +1,89 @@
+"""A CSV table of which types each photograph shows, without boxes.
+
+The form of the paper's Table 1, `Name,0,1,2,3` above lines like `photo.jpg,1,0,0,1`; Roboflow's multi-class
+`_classes.csv` (`filename, comedones, ...`) is the same.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+
+from acne_runtime.errors import SourceError
+from acne_trainer.labels.class_names import CLASSES_FILE, checked_class_names, read_class_names
+from acne_trainer.labels.dataset import Dataset, Sample
+from acne_trainer.labels.passed_over import OnError, passed_over
+from acne_trainer.labels.text import read_text, shortened
+
+NAME_COLUMNS = frozenset({"name", "filename", "file", "file_name", "image", "photo"})
+"""What the first column may be called, in any case."""
+
+
+def looks_like_a_table(file: Path) -> bool:
+    """Returns whether a CSV file begins with a column of photographs; other tables may lie beside a set, too."""
+    with file.open(encoding="utf-8-sig", errors="replace") as lines:
+        return lines.readline().split(",")[0].strip().strip('"').lower() in NAME_COLUMNS
+
+
+def read_table(file: Path, folder: Path, on_error: OnError | None = None) -> Dataset:
+    """Reads one split.
+
+    Args:
+        file: The table. Columns called 0, 1, 2, ... take the names of a `_classes.txt` beside it, if there is one.
+        folder: Where its photographs lie.
+        on_error: Is told of each line that does not parse, which is then passed over; `None` raises.
+
+    Raises:
+        SourceError: A line does not parse or its photograph is missing; the message names file and line.
+    """
+    text = read_text(file, "a table split has its CSV file there")
+    rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+    try:
+        header = next(rows, [])
+        numbered = [(rows.line_num, row) for row in rows if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise SourceError(f"{file}:{rows.line_num}: not CSV ({error})") from None
+    if len(header) < 2 or header[0].strip().lower() not in NAME_COLUMNS:
+        raise SourceError(f"{file}:1: {shortened(','.join(header))!r} is no header (expected: Name,comedones,...)")
+    classes = _classes(file, [name.strip() for name in header[1:]])
+    samples: dict[Path, Sample] = {}
+    for number, row in numbered:
+        with passed_over(on_error):
+            sample = _sample(row, folder, len(classes), f"{file}:{number}")
+            if sample.path in samples:
+                raise SourceError(f"{file}:{number}: {sample.path.name!r} is listed twice")
+            samples[sample.path] = sample
+    if not numbered:
+        raise SourceError(f"{file}: no photograph is listed")
+    return Dataset(folder, classes, tuple(samples.values()))
+
+
+def _classes(file: Path, columns: list[str]) -> tuple[str, ...]:
+    names = file.parent / CLASSES_FILE
+    if columns == [str(index) for index in range(len(columns))] and names.is_file():
+        classes = read_class_names(names, "")
+        if len(classes) != len(columns):
+            raise SourceError(f"{names}: names {len(classes)} classes, but {file.name} has {len(columns)} columns")
+        return classes
+    return checked_class_names(columns, file)
+
+
+def _sample(row: list[str], folder: Path, class_count: int, where: str) -> Sample:
+    if len(row) != class_count + 1:
+        raise SourceError(f"{where}: {len(row)} columns instead of {class_count + 1}")
+    name, *cells = (cell.strip() for cell in row)
+    odd = next((cell for cell in cells if cell not in {"0", "1"}), None)
+    if odd is not None:
+        raise SourceError(f"{where}: {shortened(odd)!r} is neither 0 nor 1")
+    path = folder / name
+    if not path.is_file():
+        raise SourceError(f"{where}: {shortened(name)!r} is no photograph in {folder}")
+    return Sample(
+        path,
+        np.zeros((0, 4), np.float32),
+        np.zeros(0, np.int32),
+        np.flatnonzero(np.array(cells) == "1").astype(np.int32),
+    )

@@ -1,0 +1,91 @@
+"""What is marked on a photograph beside what a detector found on it, as arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acne_runtime.manifest import InputSpec
+from acne_runtime.result import Result
+from acne_trainer.labels.dataset import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedAndFound:
+    """One photograph; boxes are `xyxy`, in one and the same pixels.
+
+    Attributes:
+        marked: `[n, 4]` float64, the boxes that people drew.
+        marked_classes: `[n]` int64, class indices.
+        found: `[m, 4]` float64, the detector's boxes, best first.
+        found_classes: `[m]` int64, class indices.
+        scores: `[m]` float64, 0 to 1, falling.
+    """
+
+    marked: NDArray[np.float64]
+    marked_classes: NDArray[np.int64]
+    found: NDArray[np.float64]
+    found_classes: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+    def marked_counts(self, class_count: int) -> NDArray[np.int64]:
+        """Returns `[class_count]`, how many lesions of each class are marked."""
+        return np.bincount(self.marked_classes, minlength=class_count)
+
+    def found_counts(self, thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Returns `[classes]`, how many found boxes of each class reach its threshold."""
+        return np.bincount(self.reaching(thresholds).found_classes, minlength=len(thresholds))
+
+    def as_one_class(self) -> MarkedAndFound:
+        """Returns the same boxes with class 0 throughout: lesions of whatever type."""
+        return dataclasses.replace(
+            self, marked_classes=np.zeros_like(self.marked_classes), found_classes=np.zeros_like(self.found_classes)
+        )
+
+    def reaching(self, thresholds: NDArray[np.float64]) -> MarkedAndFound:
+        """Returns the photograph with those found boxes only whose scores reach the thresholds `[classes]`."""
+        kept = self.scores >= thresholds[self.found_classes]
+        return dataclasses.replace(
+            self, found=self.found[kept], found_classes=self.found_classes[kept], scores=self.scores[kept]
+        )
+
+
+def beside(
+    samples: Sequence[Sample], results: Sequence[Result], classes: tuple[str, ...], spec: InputSpec | None = None
+) -> list[MarkedAndFound]:
+    """Puts labels and results of the same photographs side by side.
+
+    Args:
+        samples: The photographs.
+        results: One for each photograph, in the same order.
+        classes: Class names in the order of the samples' indices.
+        spec: The model's input, to give all boxes in its pixels; without it they are in the photograph's own.
+
+    Raises:
+        ValueError: There are more or fewer results than photographs.
+    """
+    index = {name: number for number, name in enumerate(classes)}
+    together = []
+    for sample, result in zip(samples, results, strict=True):
+        scale = np.ones(4) if spec is None else np.tile(_input_pixels(spec, result.width, result.height), 2)
+        lesions = sorted(result.lesions or (), key=lambda lesion: -lesion.score)
+        together.append(
+            MarkedAndFound(
+                sample.boxes.astype(np.float64) * scale,
+                sample.classes.astype(np.int64),
+                np.array([lesion.box for lesion in lesions], np.float64).reshape(-1, 4) * scale,
+                np.array([index[lesion.name] for lesion in lesions], np.int64),
+                np.array([lesion.score for lesion in lesions], np.float64),
+            )
+        )
+    return together
+
+
+def _input_pixels(spec: InputSpec, width: int, height: int) -> tuple[float, float]:
+    """Returns how many of the model's pixels one of the photograph's is, horizontally and vertically."""
+    across, down = spec.width / width, spec.height / height
+    return (across, down) if spec.resize == "stretch" else (min(across, down),) * 2

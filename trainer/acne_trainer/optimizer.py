@@ -1,0 +1,57 @@
+"""The optimizer: Adam or RMSprop, clipped, on a schedule, on one device or several."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from acne_trainer.devices import sum_over_replicas
+from acne_trainer.settings import Settings
+
+CLIP_NORM = 10.0
+"""Largest global gradient norm, as in the YOLOv8 recipe."""
+
+
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """Linear warm-up, then half a cosine down to `final_rate` of the peak."""
+
+    def __init__(self, settings: Settings, steps: int):
+        self.settings, self.total = settings, settings.epochs * steps
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """Returns the learning rate at a step."""
+        step = tf.cast(step, tf.float32)
+        warmup = tf.minimum(1.0, (step + 1.0) / max(1.0, float(self.settings.warmup_steps)))
+        cosine = 0.5 * (1.0 + tf.cos(math.pi * tf.minimum(1.0, step / self.total)))
+        floor = self.settings.final_rate
+        return self.settings.learning_rate * warmup * (floor + (1.0 - floor) * cosine)
+
+
+class _SummedFirst:
+    """Sums the gradients of all devices before it clips them; Keras clips each device's own and sums then."""
+
+    def apply(self, grads: list[tf.Tensor], trainable_variables: Any = None) -> Any:
+        return super().apply([sum_over_replicas(grad) for grad in grads], trainable_variables)  # type: ignore[misc]
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        return list(grads_and_vars)
+
+
+class _Adam(_SummedFirst, keras.optimizers.Adam):  # type: ignore[misc]
+    pass
+
+
+class _RmsProp(_SummedFirst, keras.optimizers.RMSprop):  # type: ignore[misc]
+    pass
+
+
+def optimizer_of(settings: Settings, steps: int) -> keras.optimizers.Optimizer:
+    """Returns the optimizer of a training of `steps` steps an epoch, with loss scaling where float16 needs it."""
+    kind = {"adam": _Adam, "rmsprop": _RmsProp}[settings.optimizer]
+    optimizer = kind(Schedule(settings, steps), global_clipnorm=CLIP_NORM, name=settings.optimizer)
+    if settings.precision == "mixed_float16":  # small gradients would be zero in float16
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer

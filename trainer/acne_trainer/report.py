@@ -1,0 +1,158 @@
+"""One HTML page about a finished training, for reviewers: everything inside, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from acne_runtime import files
+from acne_runtime.errors import SourceError
+from acne_runtime.result import Result
+from acne_trainer import report_detection, report_multilabel
+from acne_trainer.failures import Failure
+from acne_trainer.finished_run import FinishedRun, read_run
+from acne_trainer.labels.dataset import Sample
+from acne_trainer.labels.read import read_split
+from acne_trainer.markup import Html, element, paragraph, section, table
+from acne_trainer.predictions import load_predictions, predictions_file
+from acne_trainer.report_course import course_section
+from acne_trainer.report_page import page
+from acne_trainer.report_photos import photos_section
+
+_PAPER_SCALING = (
+    "This backbone was fed values from 0 to 1, as the paper did, and not what it was pretrained with. That may explain "
+    "the losses of 36.75, 2.15 and 14.62 that the paper reports for its backbones."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """Photographs and what the model said of them, in the same order."""
+
+    samples: list[Sample]
+    results: list[Result]
+
+
+def write_report(folder: Path, out: Path, with_photos: bool = False, split: str = "test") -> list[str]:
+    """Writes the page.
+
+    Args:
+        folder: The run folder.
+        out: The page's file.
+        with_photos: Whether photographs of people go into it.
+        split: Whose figures and answers are shown, `test` or `valid`.
+
+    Returns:
+        What could not be shown, a line each; the page says it too.
+
+    Raises:
+        SourceError: It is no run folder, or a file in it is damaged.
+        ModelError: Its manifest is damaged.
+        OSError: The page cannot be written.
+    """
+    run = read_run(folder)
+    if split not in run.metrics:
+        raise SourceError(f"{folder / 'metrics.json'}: it holds no figures on {split}")
+    gaps: list[str] = []
+    answers = _answers(run, split, gaps)
+    kind = report_detection if run.manifest.task == "detection" else report_multilabel
+    metrics = run.metrics[split]
+    if "constant_predictor" not in metrics:
+        gaps.append(f"{folder / 'metrics.json'}: of an older acne-train, so figures are missing in it")
+    first, *figures = kind.figure_sections(run.manifest, metrics)
+    told: list[Html] = []
+    if answers:
+        told, failures = kind.answer_sections(run.manifest, answers.samples, answers.results, metrics)
+        told.append(_failures(failures, answers))
+        if with_photos:
+            told.append(photos_section(run.manifest, answers.samples, answers.results, failures, gaps))
+    if not run.history:
+        gaps.append(f"{folder / 'history.csv'}: not there, or empty; the course of the training is not shown")
+    parts = [
+        *_head(run, split, metrics["photographs"]),
+        first,
+        *_gaps(gaps),
+        *_scaling(run),
+        *([course_section(run)] if run.history else []),
+        *figures,
+        *told,
+        *_tail(run),
+    ]
+    title = f"{run.manifest.name}, run {folder.resolve().name}"
+    files.write_atomically(out, page(title, parts).encode())
+    return gaps
+
+
+def _answers(run: FinishedRun, split: str, gaps: list[str]) -> _Answers | None:
+    """Returns the photographs with their answers, or `None` and a line in `gaps` where there are none."""
+    file = predictions_file(run.folder, split)
+    lost = "precision-recall curves, confusion, failures and photographs are not shown"
+    if not file.is_file():
+        gaps.append(f"{file}: not there, as in runs of an older acne-train; {lost}")
+        return None
+    manifest = run.manifest
+    results = load_predictions(file)
+    for one in results:
+        if one.classes != manifest.classes or (one.lesions is not None) != (manifest.task == "detection"):
+            raise SourceError(f"{file}: {one.source} has an answer that is not of {manifest.name}")
+    try:
+        if run.data is None:
+            raise SourceError(f"{run.folder / 'config.toml'}: not found, so the photographs' folder is not known")
+        data = read_split(run.data, split)
+        if data.classes != manifest.classes:
+            raise SourceError(f"{data.path}: its classes {list(data.classes)} are not the model's")
+        if manifest.task == "detection" and not data.has_boxes:
+            raise SourceError(f"{data.path}: its labels have no boxes")
+    except SourceError as error:
+        gaps.append(f"{error}; {lost}")
+        return None
+    by_name = {sample.path.name: sample for sample in data.samples}
+    known = [result for result in results if result.source in by_name]
+    if len(known) < len(results):
+        gaps.append(f"{data.path}: {len(results) - len(known)} of {len(results)} photographs are no longer there")
+    return _Answers([by_name[result.source] for result in known], known) if known else None
+
+
+def _head(run: FinishedRun, split: str, photographs: int) -> list[Html]:
+    provenance = run.manifest.provenance
+    name = provenance.get("data") or (run.data.name if run.data else "unknown data")
+    what = "where each lesion is" if run.manifest.task == "detection" else "which lesion types are there"
+    return [
+        element("h1", f"{run.manifest.name}: {what}"),
+        paragraph(
+            f"Run {run.folder.resolve().name}. Figures on {photographs} photographs of {name}/{split}, "
+            f"trained on {provenance.get('train_photographs', 'an unknown number of')} others; 95 % intervals; a "
+            "constant predictor, which never looks, beside every figure."
+        ),
+    ]
+
+
+def _gaps(gaps: Sequence[str]) -> list[Html]:
+    return [element("div", element("b", "Not shown: "), gap, class_="note") for gap in gaps]
+
+
+def _scaling(run: FinishedRun) -> list[Html]:
+    is_backbone = run.manifest.task == "multilabel" and run.settings.get("model") != "cnn"
+    if not is_backbone or run.settings.get("input_scaling") != "paper":
+        return []
+    return [element("div", _PAPER_SCALING, class_="note")]
+
+
+def _failures(failures: Mapping[str, Sequence[Failure]], answers: _Answers) -> Html:
+    tables = [
+        table((kind, ""), [(answers.samples[one.photograph].path.name, one.words) for one in of_kind])
+        for kind, of_kind in failures.items()
+        if of_kind
+    ]
+    note = "Labels are incomplete in many sets: a false one may be a lesion that nobody marked."
+    return section("Failures worth looking at", paragraph(note), *tables)
+
+
+def _tail(run: FinishedRun) -> list[Html]:
+    """Returns what it takes to make the run again."""
+    provenance = run.manifest.provenance
+    facts = {**run.settings, **dict(provenance.get("versions") or {})}
+    facts |= {name: provenance[name] for name in ("train_fingerprint", "revision", "licence") if provenance.get(name)}
+    rows = [(name, str(value)) for name, value in facts.items()]
+    return [section("Settings and origin", table(("", ""), rows))]

@@ -1,0 +1,57 @@
+"""AP and AUROC of scores against yes-or-no truths, for many resamples at once: each costs one pass over the ranking."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def average_precisions(
+    truth: NDArray[np.floating[Any]], scores: NDArray[np.floating[Any]], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Returns average precision, the sum of precision times step of recall (as scikit-learn's), of each resample.
+
+    Args:
+        truth: `[n]`, 0 or 1.
+        scores: `[n]`; equal ones are one step.
+        weights: `[resamples, n]`, how often each stands in each resample.
+
+    Returns:
+        `[resamples]`, `nan` where nothing is true.
+    """
+    said, right = _said_and_right(truth, scores, weights)
+    gained = np.diff(right, axis=1, prepend=0)
+    total = np.divide(gained * right, said, out=np.zeros_like(said), where=said > 0).sum(axis=1)
+    return _over(total, right[:, -1])
+
+
+def aurocs(
+    truth: NDArray[np.floating[Any]], scores: NDArray[np.floating[Any]], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Returns the area under the ROC curve (trapezoids) of each resample, `nan` where all or nothing is true.
+
+    Args and result as for `average_precisions`.
+    """
+    said, right = _said_and_right(truth, scores, weights)
+    wrong = said - right
+    heights = right - np.diff(right, axis=1, prepend=0) / 2
+    area = (heights * np.diff(wrong, axis=1, prepend=0)).sum(axis=1)
+    return _over(area, right[:, -1] * wrong[:, -1])
+
+
+def _said_and_right(
+    truth: NDArray[np.floating[Any]], scores: NDArray[np.floating[Any]], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns `[resamples, steps]`: how many reach each distinct score, best first, and how many of them are true."""
+    order = np.argsort(-scores, kind="stable")
+    steps = np.flatnonzero(np.diff(scores[order], append=-np.inf))
+    ranked = weights[:, order]
+    return np.cumsum(ranked, axis=1)[:, steps], np.cumsum(ranked * truth[order], axis=1)[:, steps]
+
+
+def _over(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    answer: NDArray[np.float64] = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=answer, where=whole > 0)
+    return answer

@@ -1,0 +1,65 @@
+"""What a network starts from: pretrained weights by name, another run's, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+
+from acne_runtime.errors import AcneEdgeError, SourceError
+
+BY_NAME = ("none", "imagenet", "coco")
+
+
+def load_weights(network: keras.Model, weights: str) -> None:
+    """Loads a `.keras` file, such as another run's `model.keras`: every layer whose name and shapes fit.
+
+    So a detector of one class can start one of four: only their class heads differ.
+
+    Args:
+        network: A flat functional model.
+        weights: The file, or one of `BY_NAME`, which are the builders' business.
+
+    Raises:
+        SourceError: The file is missing, no Keras file, or of another model.
+    """
+    if weights in BY_NAME:
+        return
+    file = Path(weights)
+    if not file.is_file():
+        raise SourceError(f"--weights {file}: neither a file nor one of {', '.join(BY_NAME)}")
+    try:
+        source = keras.models.load_model(file, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"--weights {file}: no .keras file ({str(error).splitlines()[0]})") from error
+    there = {layer.name: layer.get_weights() for layer in source.layers}
+    wanted = [layer for layer in network.layers if layer.weights]
+    fitting = [
+        layer
+        for layer in wanted
+        if [one.shape for one in there.get(layer.name, ())] == [tuple(one.shape) for one in layer.weights]
+    ]
+    if len(fitting) < len(wanted) / 2:
+        raise SourceError(
+            f"--weights {file}: these belong to another model: {len(fitting)} of {len(wanted)} layers fit"
+        )
+    for layer in fitting:
+        layer.set_weights(there[layer.name])
+
+
+@contextmanager
+def downloading(what: str) -> Iterator[None]:
+    """Turns a failed download into one sentence with a way out.
+
+    Raises:
+        AcneEdgeError: The download failed.
+    """
+    try:
+        yield
+    except Exception as error:  # each of the libraries' own network stacks fails in its own way
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise AcneEdgeError(
+            f"--weights {what}: could not be downloaded ({reason}); offline, give --weights none, or a file"
+        ) from error
