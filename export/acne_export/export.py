@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from acne_export.golden import golden_input, sha256
 from acne_export.graph import simplify
-from acne_export.proof import keras_outputs, prove_float32, prove_int8
+from acne_export.proof import keras_outputs, prove_float32, prove_int8, rounding_errors
 from acne_export.run_folder import RunFolder
 from acne_export.to_onnx import float32_onnx, onnx_with_manifest
 from acne_export.to_tflite import float32_tflite, int8_tflite, tflite_with_manifest
@@ -58,7 +58,7 @@ def export(run: RunFolder, form: Format, precision: Precision, target: Path, say
     say(f"reading {run.path / 'inference.keras'}")
     model = simplify(run.model)
     image = golden_input(run.manifest.input)
-    source = keras_outputs(run.model, image)
+    source, rounding = keras_outputs(run.model, image), rounding_errors(run.model, image)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / target.name
 
@@ -70,12 +70,12 @@ def export(run: RunFolder, form: Format, precision: Precision, target: Path, say
             say("converting to ONNX")
             converted = float32_onnx(model)
             outputs = answer(converted)
-            proof = prove_float32(source, outputs)
+            proof = prove_float32(source, outputs, rounding)
         else:
             say("converting to float32 TFLite")
             converted = float32_tflite(model)
             outputs = answer(converted)
-            proof = prove_float32(source, outputs)
+            proof = prove_float32(source, outputs, rounding)
             if precision == "int8":
                 say("quantizing to int8")
                 float32_bytes, converted = len(converted), int8_tflite(model, run.ranges)

@@ -4,13 +4,18 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from acne_export.golden import golden_input, sha256
-from acne_export.proof import LARGEST_INT8_SHARE, ProofError, keras_outputs, prove_float32, prove_int8
+from acne_export.proof import LARGEST_INT8_SHARE, ProofError, keras_outputs, prove_float32, prove_int8, rounding_errors
 from acne_runtime.backends.litert import LiteRtBackend
 
 
 @pytest.fixture(scope="module")
 def source(networks, tiny):
     return keras_outputs(networks["detection"], golden_input(tiny.DETECTION.input))
+
+
+@pytest.fixture(scope="module")
+def rounding(networks, tiny):
+    return rounding_errors(networks["detection"], golden_input(tiny.DETECTION.input))
 
 
 @pytest.fixture(scope="module")
@@ -45,20 +50,28 @@ def one_value(value):
     return change
 
 
-def test_the_source_itself_passes(source, int8, float32_bytes):
-    assert prove_float32(source, source) == {"max_error": 0.0}
+def test_the_source_itself_passes(source, rounding, int8, float32_bytes):
+    assert prove_float32(source, source, rounding) == {"max_error": 0.0}
     figures = prove_int8(source, source, int8, float32_bytes)
     assert figures["min_box_cosine"] == pytest.approx(1)
     assert figures["mean_score_error"] == 0
 
 
-def test_the_largest_error_is_reported_relative_to_the_outputs_largest_value(source):
+def test_the_largest_error_is_reported_relative_to_the_outputs_largest_value(source, rounding):
     largest = float(np.abs(source["box_8"]).max())
     assert largest > 1
     slightly_off = changed(source, "box_8", lambda box: box + np.float32(5e-6) * largest)
-    assert prove_float32(source, slightly_off)["max_error"] == pytest.approx(5e-6, rel=0.1)
+    assert prove_float32(source, slightly_off, rounding)["max_error"] == pytest.approx(5e-6, rel=0.1)
     slightly_off = changed(source, "score_8", lambda score: score + np.float32(5e-6))
-    assert prove_float32(source, slightly_off)["max_error"] == pytest.approx(5e-6, rel=0.1)
+    assert prove_float32(source, slightly_off, rounding)["max_error"] == pytest.approx(5e-6, rel=0.1)
+
+
+def test_a_model_whose_own_rounding_is_larger_may_be_off_by_more(source, rounding):
+    assert 0 < max(rounding.values()) < 1e-4
+    off = changed(source, "score_8", lambda score: score + np.float32(1e-4))
+    with pytest.raises(ProofError, match="'score_8' differs"):
+        prove_float32(source, off, rounding)
+    assert prove_float32(source, off, {**rounding, "score_8": 5e-5})["max_error"] == pytest.approx(1e-4, rel=0.1)
 
 
 @pytest.mark.parametrize("output", ["box_8", "box_32", "score_16"])
@@ -95,15 +108,15 @@ def test_the_largest_error_is_reported_relative_to_the_outputs_largest_value(sou
         "one wrong value",
     ],
 )
-def test_a_float32_conversion_that_answers_otherwise_is_refused(source, output, change, problem):
+def test_a_float32_conversion_that_answers_otherwise_is_refused(source, rounding, output, change, problem):
     with pytest.raises(ProofError, match=f"'{output}' {problem}"):
-        prove_float32(source, changed(source, output, change))
+        prove_float32(source, changed(source, output, change), rounding)
 
 
 @pytest.mark.parametrize("output", ["box_8", "score_32"])
-def test_a_conversion_that_lost_an_output_is_refused(source, int8, float32_bytes, output):
+def test_a_conversion_that_lost_an_output_is_refused(source, rounding, int8, float32_bytes, output):
     with pytest.raises(ProofError, match=f"output '{output}' is missing; the file has"):
-        prove_float32(source, without(source, output))
+        prove_float32(source, without(source, output), rounding)
     with pytest.raises(ProofError, match=f"output '{output}' is missing; the file has"):
         prove_int8(source, without(source, output), int8, float32_bytes)
 
@@ -154,7 +167,7 @@ def test_int8_labels_that_are_others_are_refused(labels, exported, change):
         prove_int8(labels, changed(labels, "label", change), file, exported("multilabel", "tflite").stat().st_size)
 
 
-def test_a_coarser_answer_passes_as_int8_and_its_error_is_reported(source, int8, float32_bytes):
+def test_a_coarser_answer_passes_as_int8_and_its_error_is_reported(source, rounding, int8, float32_bytes):
     rounded = {name: np.round(output * 128) / 128 for name, output in source.items()}
     figures = prove_int8(source, rounded, int8, float32_bytes)
     assert 0.999 < figures["min_box_cosine"] < 1

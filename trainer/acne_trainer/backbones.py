@@ -10,6 +10,7 @@ import numpy as np
 from keras import layers
 
 from acne_runtime.errors import SourceError
+from acne_trainer.inference import copy_weights
 from acne_trainer.weights import downloading, load_weights
 
 DROPOUT = 0.5
@@ -43,34 +44,49 @@ def build_backbone(name: str, input_size: int, weights: str, input_scaling: str)
         AcneEdgeError: The ImageNet weights cannot be downloaded.
         SourceError: The file is missing or holds the weights of another model.
     """
-    image = keras.Input((input_size, input_size, 3), name="image")
-    scaled = layers.Rescaling(1 / 255, name="paper_scaling")(image) if input_scaling == "paper" else image
-    if input_scaling == "own" and name != "efficientnetb3":  # EfficientNet brings its own scaling
-        scaled = layers.Conv2D(3, 1, trainable=False, name=_SCALING)(image)
+    shape = (input_size, input_size, 3)
     build = _BACKBONES[name]
-    own_file = weights not in ("none", "imagenet") and not weights.endswith(".keras")
     if weights == "imagenet":
         with downloading("imagenet"):
-            backbone = build(include_top=False, weights="imagenet", input_tensor=scaled)
-    elif own_file:
-        if not Path(weights).is_file():
-            raise SourceError(f"--weights {weights}: neither a file nor one of none, imagenet")
+            backbone = build(include_top=False, weights="imagenet", input_shape=shape)
+    elif weights == "none" or weights.endswith(".keras"):
+        backbone = build(include_top=False, weights=None, input_shape=shape)
+    elif Path(weights).is_file():
         try:
-            backbone = build(include_top=False, weights=weights, input_tensor=scaled)
+            backbone = build(include_top=False, weights=weights, input_shape=shape)
         except (ValueError, OSError, KeyError) as error:
             reason = str(error).splitlines()[0]
             raise SourceError(f"--weights {weights}: these do not fit {name} ({reason})") from error
     else:
-        backbone = build(include_top=False, weights=None, input_tensor=scaled)
-    model = keras.Model(image, backbone.output, name=name)
-    if input_scaling == "own" and name != "efficientnetb3":
-        # A 1x1 convolution: the one stock layer that swaps channels, converts everywhere and takes no second graph.
-        kernel = np.eye(3, dtype=np.float32)[::-1].reshape(1, 1, 3, 3)
-        model.get_layer(_SCALING).set_weights([kernel, -np.array(_CAFFE_MEAN, np.float32)])
+        raise SourceError(f"--weights {weights}: neither a file nor one of none, imagenet")
+
+    image = keras.Input(shape, name="image")
+    scaled = _scaled(image, name, input_scaling)
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        return layer(*(scaled if one is image else one for one in args), **kwargs)
+
+    # A copy: Keras finds the place of downloaded weights by counting layers, and the scaling is one more.
+    copy = keras.models.clone_model(backbone, input_tensors=image, call_function=call)
+    copy_weights(backbone, copy)
+    model = keras.Model(image, copy.output, name=name)
     if weights.endswith(".keras"):
         load_weights(model, weights)
     model.trainable = False
     return model
+
+
+def _scaled(image: Any, name: str, input_scaling: str) -> Any:
+    if input_scaling == "paper":
+        return layers.Rescaling(1 / 255, name="paper_scaling")(image)
+    if name == "efficientnetb3":  # brings its own scaling
+        return image
+    # A 1x1 convolution: the one stock layer that swaps channels and converts everywhere.
+    to_bgr = layers.Conv2D(3, 1, name=_SCALING)
+    scaled = to_bgr(image)
+    kernel = np.eye(3, dtype=np.float32)[::-1].reshape(1, 1, 3, 3)
+    to_bgr.set_weights([kernel, -np.array(_CAFFE_MEAN, np.float32)])
+    return scaled
 
 
 def build_head(features: tuple[int, int, int], class_count: int) -> keras.Model:

@@ -29,7 +29,7 @@ def plain_copy(network: keras.Model, image: Any = None) -> keras.Model:
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
     """Copies the weights of every layer by its name: two graphs need not order their layers alike."""
-    for layer in source.layers:
+    for layer in (one for one in source.layers if one.weights):
         target.get_layer(layer.name).set_weights(layer.get_weights())
 
 
