@@ -265,3 +265,67 @@ def test_a_graph_of_unknown_sizes_gives_the_same_loss():
     eager = detection_loss(heads, *truth, STRIDES, BINS)
     for part, value in traced(heads, *(tf.constant(part) for part in truth)).items():
         assert float(value) == pytest.approx(float(eager[part]), rel=1e-4)
+
+
+def test_unknown_absences_cost_nothing_and_teach_nothing():
+    heads = random_heads(1)
+    unknown = np.array([[0, 1, 0]], np.float32)  # class 1 is on no lesion of this photograph
+    logits = [tf.Variable(heads[f"score_{s}"]) for s in STRIDES]
+    with tf.GradientTape() as tape:
+        known = {**heads, **{f"score_{s}": one for s, one in zip(STRIDES, logits, strict=True)}}
+        got = detection_loss(known, LESIONS, KINDS, STRIDES, BINS, unknown)
+    for gradient in tape.gradient(got["loss"], logits):
+        assert not gradient.numpy()[..., 1].any()
+        assert gradient.numpy()[..., 0].any()
+    plain = detection_loss(heads, LESIONS, KINDS, STRIDES, BINS)
+    silenced = sum(np.log1p(np.exp(heads[f"score_{s}"].numpy()[..., 1].astype(float))).sum() for s in STRIDES)
+    strength = max(1.0, assignment_total(heads))
+    assert float(plain["class_loss"] - got["class_loss"]) == pytest.approx(silenced / strength, rel=1e-3)
+    assert float(got["box_loss"]) == pytest.approx(float(plain["box_loss"]))
+
+
+def assignment_total(heads):
+    """What the losses of `LESIONS` are divided by."""
+    captured = []
+
+    def keep(*given):
+        captured.append(assign(*given))
+        return captured[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("acne_trainer.detection_loss.assign", keep)
+        detection_loss(heads, LESIONS, KINDS, STRIDES, BINS)
+    return captured[0].scores.numpy().sum()
+
+
+def test_a_lesion_of_an_unknown_class_is_learnt_nevertheless():
+    heads = random_heads(1)
+    everything = np.ones((1, CLASSES), np.float32)
+    logits = tf.Variable(heads["score_8"])
+    with tf.GradientTape() as tape:
+        got = detection_loss({**heads, "score_8": logits}, LESIONS, KINDS, STRIDES, BINS, everything)
+    gradient = tape.gradient(got["class_loss"], logits).numpy()
+    assert gradient[..., 0].any()  # the first lesion is small enough for the finest grid
+    assert not gradient[..., 1].any()
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_the_focal_term_weighs_each_score_by_its_distance_from_the_target(power):
+    heads = random_heads(3)
+    got = detection_loss(heads, NO_LESIONS, NO_KINDS, STRIDES, BINS, focal=power)
+    logits = np.concatenate([heads[f"score_{s}"].numpy().ravel() for s in STRIDES]).astype(float)
+    expected = (np.log1p(np.exp(logits)) / (1 + np.exp(-logits)) ** power).sum()
+    assert float(got["class_loss"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_label_smoothing_keeps_a_lesions_strength_and_spreads_it():
+    heads = random_heads(4)
+    plain, smooth = (detection_loss(heads, LESIONS, KINDS, STRIDES, BINS, label_smoothing=s) for s in (0.0, 0.3))
+    assert float(plain["box_loss"]) == pytest.approx(float(smooth["box_loss"]))
+    perfect = perfect_heads(LESIONS[0], KINDS[0])
+    sure, unsure = (
+        float(detection_loss(perfect, LESIONS, KINDS, STRIDES, BINS, label_smoothing=s)["class_loss"])
+        for s in (0.0, 0.3)
+    )
+    # Logits are +12 and -12: of each lesion's strength 0.3 moves, a third stays where it was, the rest costs 24 a unit.
+    assert unsure - sure == pytest.approx(0.3 * 2 / 3 * 24, rel=0.02)

@@ -61,6 +61,40 @@ def test_it_takes_photographs_of_any_size_its_grids_divide(network, height, widt
         assert outputs[f"box_{stride}"].shape == (1, height // stride, width // stride, 4 * BINS)
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [  # of KerasCV's presets
+        ("yolov8-xs", 1_277_680),
+        ("yolov8-s", 5_089_760),
+        ("yolov8-m", 11_872_464),
+        ("yolov8-l", 19_831_744),
+        ("yolov8-xl", 30_972_080),
+    ],
+)
+def test_each_size_has_the_backbone_of_its_preset(name, parameters):
+    made = build_detector(name, 4, SIZE)
+    neck = ("pa_fpn", "yolo_v8_head")
+    backbone = [layer for layer in made.layers if layer.weights and not layer.name.startswith(neck)]
+    assert sum(layer.count_params() for layer in backbone) == parameters
+    assert made.output["box_32"].shape == (None, None, None, 4 * BINS)
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_keeps_weights_heads_and_the_inference_form_in_float32(precision):
+    made = build_detector("yolov8-xs", 4, SIZE, precision)
+    half = precision.removeprefix("mixed_")
+    assert made.get_layer("stack2_downsample_conv").compute_dtype == half
+    assert {weight.dtype for weight in made.weights} == {"float32"}
+    assert {head.dtype for head in made.outputs} == {"float32"}
+    plain = inference_form(made, SETTINGS)
+    assert {layer.compute_dtype for layer in plain.layers if layer.weights} == {"float32"}
+    images = picture(SIZE, SIZE)[None, ..., ::-1].astype(np.float32)
+    expected = made(images, training=False)["box_8"].numpy()
+    # Eight bits of mantissa through fifty layers: near, not equal.
+    assert np.abs(plain(images, training=False)["box_8"].numpy() - expected).mean() < 0.1
+    assert keras.config.dtype_policy().name == "float32"
+
+
 def test_the_first_scores_expect_a_few_lesions_a_photograph(heads):
     for stride in STRIDES:
         prior = 5 / 4 / (SIZE / stride) ** 2

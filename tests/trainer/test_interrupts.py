@@ -6,6 +6,16 @@ import pytest
 from acne_trainer.interrupts import stop_requests
 
 
+@pytest.fixture(autouse=True)
+def usual_handlers():
+    """A process begun in the background may have been told to ignore Ctrl-C."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_is_noted_and_kills_nothing(number):
     with stop_requests() as request:
