@@ -147,7 +147,7 @@ def test_the_cnn_gives_the_same_labels_on_every_backend(cnn, data):
 
 def test_the_cnn_in_a_file_scores_as_in_training(cnn, data):
     run, _, files = cnn
-    done = invoke(acne_train, "evaluate", "--model", files["onnx"], "--data", data)
+    done = invoke(acne_train, "evaluate", "--model", files["onnx"], "--data", data, "--json", "-")
     assert done.exit_code == 0, done.output
     expected = strict(run / "metrics.json")["test"]
     assert json.loads(done.stdout)["model"]["loss"] == pytest.approx(expected["model"]["loss"], abs=1e-4)
@@ -230,7 +230,7 @@ def test_the_detector_answers_alike_on_both_backends(detector, data):
 @pytest.mark.slow
 def test_the_detector_in_a_file_scores_as_in_training(detector, data):
     run, _, files = detector
-    done = invoke(acne_train, "evaluate", "--model", files["onnx"], "--data", data)
+    done = invoke(acne_train, "evaluate", "--model", files["onnx"], "--data", data, "--json", "-")
     assert done.exit_code == 0, done.output
     scored, expected = json.loads(done.stdout), strict(run / "metrics.json")["test"]
     assert scored["boxes"] == expected["boxes"]

@@ -130,8 +130,11 @@ def test_a_file_is_scored_by_the_command_and_written_where_asked(exported, data,
     arguments = ["evaluate", "--model", str(exported("multilabel", form)), "--data", str(data), "--split", "valid"]
     done = CliRunner().invoke(main, [*arguments, "--json", str(tmp_path / "out" / "figures.json")])
     assert (done.exit_code, done.stderr) == (0, "")
-    assert strict(done.stdout) == strict((tmp_path / "out" / "figures.json").read_text())
-    assert strict(done.stdout)["photographs"] == 4
+    figures = strict((tmp_path / "out" / "figures.json").read_text())
+    assert figures["photographs"] == 4
+    assert f"{figures['model']['macro_ap']:.3f}" in next(x for x in done.stdout.splitlines() if "macro AP" in x)
+    assert done.stdout.splitlines()[0].startswith("tiny-cnn on 4 photographs of")
+    assert strict(CliRunner().invoke(main, [*arguments, "--json", "-"]).stdout) == figures
 
 
 @pytest.mark.parametrize("task", ["detection", "multilabel"])
@@ -140,7 +143,9 @@ def test_a_file_is_scored_by_the_command_and_written_where_asked(exported, data,
 def test_a_class_on_none_or_all_of_the_photographs_leaves_figures_that_are_json(exported, data, tmp_path, task, marks):
     shutil.copytree(data / "train", tmp_path / "train")
     write_split(tmp_path / "test", marks)
-    done = CliRunner().invoke(main, ["evaluate", "--model", str(exported(task)), "--data", str(tmp_path)])
+    done = CliRunner().invoke(
+        main, ["evaluate", "--model", str(exported(task)), "--data", str(tmp_path), "--json", "-"]
+    )
     assert done.exit_code == 0
     assert strict(done.stdout)["photographs"] == 3
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from acne_trainer.aligned import aligned
 from acne_trainer.audit import Audit
 from acne_trainer.findings import NOTE, PROBLEM, UNREADABLE
 
@@ -104,7 +105,4 @@ def _percent(part: int, whole: int) -> str:
 def _table(title: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Yields rows with their first column at the left and the others at the right."""
     yield from ("", title) if title else ("",)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *others in rows:
-        cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
-        yield f"  {first.ljust(widths[0])}  {'  '.join(cells)}".rstrip()
+    yield from (f"  {line}" for line in aligned(rows))

@@ -130,20 +130,25 @@ def _progress(line: str) -> None:
 @click.option("--data", type=_DATA, required=True, metavar="DIR", help="Holds train (for the baseline) and the split.")
 @click.option("--split", type=click.Choice(["valid", "test"]), default="test", show_default=True)
 @click.option("--backend", type=click.Choice(["onnx", "litert"]))
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures here too."
-)
-def evaluate(model: str, data: Path, split: str, backend: str | None, json_file: Path | None) -> None:
+@click.option("--json", "json_file", metavar="FILE", help="Write all figures here; - for standard output.")
+def evaluate(model: str, data: Path, split: str, backend: str | None, json_file: str | None) -> None:
     """Scores an exported model on a labelled split, with the constant predictor beside it."""
     _need_tensorflow()
     from acne_trainer.evaluate import evaluate as score
+    from acne_trainer.figure_tables import OVERALL, overall_text
     from acne_trainer.labels.read import read_split
 
     runner = load_model(model, backend=backend)
-    text = json.dumps(score(runner, read_split(data, "train"), read_split(data, split)), indent=2) + "\n"
+    figures = score(runner, read_split(data, "train"), read_split(data, split))
+    text = json.dumps(figures, indent=2) + "\n"
+    if json_file == "-":
+        click.echo(text, nl=False)
+        return
     if json_file:
-        files.write_atomically(json_file, text.encode())
-    click.echo(text, nl=False)
+        files.write_atomically(Path(json_file), text.encode())
+    task = runner.manifest.task
+    click.echo(f"{runner.manifest.name} on {figures['photographs']} photographs of {data / split}\n")
+    click.echo(overall_text(OVERALL[task], figures.get("model", figures), figures["constant_predictor"]))
 
 
 main.add_command(data)

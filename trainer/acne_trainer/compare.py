@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from acne_trainer.aligned import headed
 from acne_trainer.finished_run import FinishedRun
 from acne_trainer.parameter_count import parameter_count
 
@@ -100,7 +101,7 @@ def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
         if of_task:
             cells = [[column.title for column in columns]]
             cells += [_cells(row) for row in of_task]
-            tables.append(f"{_TITLES[task]}\n\n{_aligned(cells)}")
+            tables.append(f"{_TITLES[task]}\n\n{headed(cells, words=2)}")
     return "\n\n".join(tables) + "\n"
 
 
@@ -159,16 +160,3 @@ def _cell(row: Mapping[str, Any], column: Column) -> str:
     text = f"{value:.{column.digits}f}"
     low, high = row.get(f"{column.name}_low"), row.get(f"{column.name}_high")
     return text if low is None or high is None else f"{text} ({low:.{column.digits}f} to {high:.{column.digits}f})"
-
-
-def _aligned(cells: Sequence[Sequence[str]]) -> str:
-    """Returns lines whose columns stand under each other: words to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if place < 2 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in cells
-    ]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from acne_trainer.aligned import headed
 from acne_trainer.markup import Html, element, table
 
 NONE = "-"
@@ -25,6 +26,37 @@ class Figure:
     label: str
     name: str
     lower_is_better: bool = False
+
+
+OVERALL = {
+    "multilabel": (
+        Figure("argmax agreement (the paper's accuracy)", "argmax_agreement"),
+        Figure("exact match", "exact_match"),
+        Figure("macro F1", "macro_f1"),
+        Figure("macro AP", "macro_ap"),
+        Figure("loss", "loss", lower_is_better=True),
+        Figure("macro precision", "macro_precision"),
+        Figure("macro recall", "macro_recall"),
+        Figure("macro AUROC", "macro_auroc"),
+        Figure("micro precision", "micro_precision"),
+        Figure("micro recall", "micro_recall"),
+        Figure("micro F1", "micro_f1"),
+        Figure("micro AP", "micro_ap"),
+        Figure("micro AUROC", "micro_auroc"),
+        Figure("calibration error", "calibration_error", lower_is_better=True),
+    ),
+    "detection": (
+        Figure("AP50", "ap50"),
+        Figure("AP, IoU 0.50 to 0.95", "ap"),
+        Figure("AP75", "ap75"),
+        Figure("AP50, lesions as one class", "ap50_one_class"),
+        Figure("precision at the thresholds", "precision"),
+        Figure("recall at the thresholds", "recall"),
+        Figure("F1 at the thresholds", "f1"),
+        Figure("count error, lesions a photograph", "count_error", lower_is_better=True),
+    ),
+}
+"""What is told of a model as a whole, by task."""
 
 
 def number(value: Any) -> str:
@@ -83,12 +115,25 @@ def _verdict(figure: Figure, model: Mapping[str, Any], constant: Mapping[str, An
 
 def overall_table(figures: Sequence[Figure], model: Mapping[str, Any], constant: Mapping[str, Any]) -> Html:
     """Returns a row a figure, for the model and the constant predictor."""
-    rows = [
+    return table(_OVERALL_HEADING, _overall_rows(figures, model, constant))
+
+
+def overall_text(figures: Sequence[Figure], model: Mapping[str, Any], constant: Mapping[str, Any]) -> str:
+    """Returns the same as text."""
+    return headed([_OVERALL_HEADING, *_overall_rows(figures, model, constant)])
+
+
+_OVERALL_HEADING = ("figure (95 % interval)", "model", "constant predictor")
+
+
+def _overall_rows(
+    figures: Sequence[Figure], model: Mapping[str, Any], constant: Mapping[str, Any]
+) -> list[tuple[str, ...]]:
+    return [
         (figure.label, figure_text(model, figure.name), figure_text(constant, figure.name))
         for figure in figures
         if figure.name in model
     ]
-    return table(("figure (95 % interval)", "model", "constant predictor"), rows)
 
 
 def class_table(

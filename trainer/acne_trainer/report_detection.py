@@ -13,7 +13,7 @@ from acne_trainer.charts import Axis, Series, chart
 from acne_trainer.coco_evaluator import RECALLS
 from acne_trainer.confusion import box_confusion
 from acne_trainer.failures import Failure, detection_failures
-from acne_trainer.figure_tables import Figure, cards, class_table, figure_text, number, overall_table
+from acne_trainer.figure_tables import OVERALL, Figure, cards, class_table, figure_text, number, overall_table
 from acne_trainer.labels.dataset import Sample
 from acne_trainer.marked_and_found import MarkedAndFound, beside
 from acne_trainer.markup import Html, element, paragraph, section, shaded_table, table
@@ -23,16 +23,6 @@ from acne_trainer.ranked_boxes import precision_and_recall, rank
 _HEADLINE = (
     Figure("AP50", "ap50"),
     Figure("AP50, lesions as one class", "ap50_one_class"),
-    Figure("F1 at the thresholds", "f1"),
-    Figure("count error, lesions a photograph", "count_error", lower_is_better=True),
-)
-_OVERALL = (
-    Figure("AP50", "ap50"),
-    Figure("AP, IoU 0.50 to 0.95", "ap"),
-    Figure("AP75", "ap75"),
-    Figure("AP50, lesions as one class", "ap50_one_class"),
-    Figure("precision at the thresholds", "precision"),
-    Figure("recall at the thresholds", "recall"),
     Figure("F1 at the thresholds", "f1"),
     Figure("count error, lesions a photograph", "count_error", lower_is_better=True),
 )
@@ -55,7 +45,7 @@ def figure_sections(manifest: Manifest, metrics: Mapping[str, Any]) -> list[Html
                 "A box is right where it overlaps a marked lesion by half (IoU 0.5). The constant predictor puts the "
                 "same boxes, drawn from the training photographs, on every photograph, and counts their median."
             ),
-            overall_table(_OVERALL, metrics, constant),
+            overall_table(OVERALL["detection"], metrics, constant),
             class_table(_BY_CLASS, manifest.classes, metrics, constant),
         ),
     ]
@@ -64,7 +54,7 @@ def figure_sections(manifest: Manifest, metrics: Mapping[str, Any]) -> list[Html
             section(
                 "Photographs with two or more types",
                 paragraph(f"{metrics['photographs_several_types']} of {metrics['photographs']} photographs."),
-                overall_table(_OVERALL, several, constant.get("several_types") or {}),
+                overall_table(OVERALL["detection"], several, constant.get("several_types") or {}),
             )
         )
     if "ap50_by_size" in metrics:

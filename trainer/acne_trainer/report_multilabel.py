@@ -14,7 +14,7 @@ from acne_runtime.result import Result
 from acne_trainer.charts import Axis, Series, chart
 from acne_trainer.confusion import argmax_confusion, class_outcomes
 from acne_trainer.failures import Failure, multilabel_failures
-from acne_trainer.figure_tables import Figure, cards, class_table, figure_text, number, overall_table
+from acne_trainer.figure_tables import OVERALL, Figure, cards, class_table, figure_text, number, overall_table
 from acne_trainer.labels.dataset import Sample
 from acne_trainer.markup import Html, paragraph, section, shaded_table, table
 from acne_trainer.reliability import BINS, reliability
@@ -25,18 +25,6 @@ _HEADLINE = (
     Figure("macro F1", "macro_f1"),
     Figure("macro AP", "macro_ap"),
     Figure("loss", "loss", lower_is_better=True),
-)
-_OVERALL = (
-    *_HEADLINE,
-    Figure("macro precision", "macro_precision"),
-    Figure("macro recall", "macro_recall"),
-    Figure("macro AUROC", "macro_auroc"),
-    Figure("micro precision", "micro_precision"),
-    Figure("micro recall", "micro_recall"),
-    Figure("micro F1", "micro_f1"),
-    Figure("micro AP", "micro_ap"),
-    Figure("micro AUROC", "micro_auroc"),
-    Figure("calibration error", "calibration_error", lower_is_better=True),
 )
 _BY_CLASS = (
     Figure("AP", "ap"),
@@ -68,7 +56,7 @@ def figure_sections(manifest: Manifest, metrics: Mapping[str, Any]) -> list[Html
                 "The constant predictor answers each type's share of the training photographs, on every photograph; "
                 f"where it has to decide, it says every type. Calibration error: {BINS} bins of equal width."
             ),
-            overall_table(_OVERALL, model, constant),
+            overall_table(OVERALL["multilabel"], model, constant),
             class_table(_BY_CLASS, manifest.classes, model, constant),
         ),
         section(
