@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
-SIZE = 320
+SIZE = 640
 """Side of the photographs in pixels."""
 DIAMETERS = (8, 40)
+STRENGTHS = (0.4, 1.0)
+"""How opaque the blobs are."""
 EMPTY_SHARE, OVERLAPPING_SHARE = 0.1, 0.2
 _SPLITS = {"train": 400, "valid": 100, "test": 1}
 
@@ -35,11 +37,11 @@ def write_set(folder: Path) -> None:
 def _photograph(rng: np.random.Generator) -> tuple[NDArray[np.uint8], list[tuple[int, ...]]]:
     """Returns a picture `[SIZE, SIZE, 3]` uint8 BGR and its boxes (left, top, right, bottom, class)."""
     picture = np.full((SIZE, SIZE, 3), rng.uniform((90, 110, 150), (150, 170, 220)), np.float32)
-    for cells, strength in ((3, 18), (8, 10), (40, 8), (160, 5)):
+    for cells, strength in ((4, 18), (16, 10), (80, 8), (320, 5)):
         grain = rng.normal(0, strength, (cells, cells, 1)) + rng.normal(0, strength / 3, (cells, cells, 3))
         picture += cv2.resize(grain.astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
     boxes: list[tuple[int, ...]] = []
-    wanted = 0 if rng.random() < EMPTY_SHARE else rng.integers(3, 13)
+    wanted = 0 if rng.random() < EMPTY_SHARE else rng.integers(3, 25)
     while len(boxes) < wanted:
         radius = float(np.exp(rng.uniform(*np.log(DIAMETERS)))) / 2
         x, y = rng.uniform(radius, SIZE - radius, 2)
@@ -59,13 +61,15 @@ def _photograph(rng: np.random.Generator) -> tuple[NDArray[np.uint8], list[tuple
 
 def _draw(picture: Picture, kind: int, x: float, y: float, radius: float, rng: np.random.Generator) -> None:
     """Draws one blob into the picture."""
-    rows, columns = np.mgrid[:SIZE, :SIZE].astype(np.float32)
-    ring = np.hypot(columns - x, rows - y) / radius  # 1 at the blob's edge
+    top, left = int(y - radius) - 1, int(x - radius) - 1
+    window = picture[max(0, top) : int(y + radius) + 2, max(0, left) : int(x + radius) + 2]
+    rows, columns = np.mgrid[: window.shape[0], : window.shape[1]].astype(np.float32)
+    ring = np.hypot(columns + max(0, left) - x, rows + max(0, top) - y) / radius  # 1 at the blob's edge
     disc = np.clip((1 - ring) * radius + 0.5, 0, 1)  # with an edge of one pixel
-    strength = rng.uniform(0.7, 1.0)
+    strength = rng.uniform(*STRENGTHS)
 
     def paint(mask: Picture, colour: tuple[int, int, int]) -> None:
-        picture[:] += strength * mask[..., None] * (np.array(colour, np.float32) - picture)
+        window[:] += strength * mask[..., None] * (np.array(colour, np.float32) - window)
 
     if CLASSES[kind] == "comedones":
         paint(disc, (50, 60, 70))
