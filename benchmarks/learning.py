@@ -1,7 +1,7 @@
 """How fast the detector learns: `acne-train` against KerasCV's own `YOLOV8Detector.fit`, minute by minute.
 
-    python benchmarks/learning.py blobs --minutes 10 --input-size 320 --crop-size 192 --epochs 20
-    python benchmarks/learning.py ../shared/data/acne04 --minutes 40
+    python benchmarks/learning.py blobs --minutes 10 --epochs 18
+    python benchmarks/learning.py ../shared/data/acne04 --minutes 40 --epochs 38
 
 Both train the same network (xs) from scratch, each in a process of its own, one after the other; both are scored on
 `valid` through the same decoding, suppression and evaluator. Ours pays for its validations out of its minutes, KerasCV
