@@ -6,11 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_runtime.errors import SourceError
+from acne_runtime.sources.photos import read_photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +36,12 @@ class Sample:
         return present
 
     def image(self) -> NDArray[np.uint8]:
-        """Reads the photograph: `[height, width, 3]` uint8 BGR.
+        """Reads the photograph as the runtime does: `[height, width, 3]` uint8 BGR.
 
         Raises:
-            SourceError: It cannot be decoded.
+            SourceError: It is missing, empty, cut off, or no picture.
         """
-        image = cv2.imread(str(self.path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise SourceError(f"{self.path}: this photograph cannot be decoded; take it out of the data set")
-        return image  # type: ignore[return-value]
+        return read_photo(self.path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+from pictures import write_picture
+
+from acne_runtime.errors import SourceError
+from acne_runtime.sources.photos import read_photo
+from acne_trainer.labels.dataset import Sample
+
+
+def sample(path):
+    return Sample(path, np.zeros((0, 4), np.float32), np.zeros(0, np.int32))
+
+
+def test_a_photograph_is_read_as_the_runtime_reads_it(tmp_path):
+    file = write_picture(tmp_path / "a.jpg", 40, 60)
+    np.testing.assert_array_equal(sample(file).image(), read_photo(file))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(lambda whole: whole[: len(whole) // 2], "cut off"), (lambda _: b"", "empty"), (lambda _: b"no", "photograph")],
+    ids=["half", "empty", "text"],
+)
+def test_a_damaged_photograph_is_refused_by_name_and_not_trained_on(tmp_path, content, problem):
+    file = write_picture(tmp_path / "a.jpg", 40, 60)
+    file.write_bytes(content(file.read_bytes()))
+    with pytest.raises(SourceError, match=rf"a\.jpg: .*{problem}"):
+        sample(file).image()
