@@ -58,7 +58,8 @@ def export(run: RunFolder, form: Format, precision: Precision, target: Path, say
     say(f"reading {run.path / 'inference.keras'}")
     model = simplify(run.model)
     image = golden_input(run.manifest.input)
-    source, rounding = keras_outputs(run.model, image), rounding_errors(run.model, image)
+    source = keras_outputs(run.model, image)
+    rounding = rounding_errors(run.model, image, source)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / target.name
 

@@ -14,8 +14,8 @@ def source(networks, tiny):
 
 
 @pytest.fixture(scope="module")
-def rounding(networks, tiny):
-    return rounding_errors(networks["detection"], golden_input(tiny.DETECTION.input))
+def rounding(networks, tiny, source):
+    return rounding_errors(networks["detection"], golden_input(tiny.DETECTION.input), source)
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ pytest.importorskip("scipy")
 from acne_trainer.bootstrap import (
     percentile_interval,
     resample_weights,
-    source_of,
     weighted_means,
     wilson_interval,
 )
+from acne_trainer.source_names import source_of
 
 
 @pytest.mark.parametrize(

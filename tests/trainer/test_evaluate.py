@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -11,13 +12,16 @@ from pictures import write_picture
 
 from acne_runtime.errors import SourceError
 from acne_runtime.load import load_model
+from acne_runtime.model import Model
+from acne_runtime.result import Timing
 from acne_trainer.cli import main
 from acne_trainer.detection_metrics import SCORE_THRESHOLD
-from acne_trainer.evaluate import evaluate, results_of, with_chosen_thresholds
+from acne_trainer.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds
 from acne_trainer.labels.dataset import Dataset, Sample
 from acne_trainer.labels.keras_txt import read_keras_txt
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
+TIMING = Timing(0, 0, 0)
 
 
 def write_split(folder, marks, classes=CLASSES):
@@ -76,10 +80,14 @@ def test_a_report_is_that_of_the_runtimes_own_results(exported, data, task):
 def test_chosen_thresholds_are_probabilities_and_all_that_changes(exported, data, task):
     model = load_model(exported(task))
     _, valid, _ = splits(data)
-    chosen = with_chosen_thresholds(model, valid)
+    results = results_of(model, valid)
+    chosen = with_chosen_thresholds(model.manifest, valid, results)
     assert all(0 <= threshold <= 1 for threshold in chosen.thresholds)
     assert chosen.to_dict() | {"thresholds": 0} == model.manifest.to_dict() | {"thresholds": 0}
-    assert with_chosen_thresholds(load_model(exported(task), score_threshold=0.9), valid) == chosen
+    others = results_of(load_model(exported(task), score_threshold=0.9), valid)
+    assert with_chosen_thresholds(model.manifest, valid, others) == chosen
+    again = [dataclasses.replace(one, timing=TIMING) for one in results_of(Model(chosen, model.backend), valid)]
+    assert [dataclasses.replace(one, timing=TIMING) for one in decided_by(chosen, results)] == again
 
 
 def test_a_detectors_results_hold_all_boxes_that_average_precision_asks_for(exported, data):

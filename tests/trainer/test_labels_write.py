@@ -8,7 +8,7 @@ import yaml
 from labelled_sets import CLASSES, labelled, photograph, same_marks, small_set
 
 from acne_runtime.errors import SourceError
-from acne_trainer.labels.find import FORMS
+from acne_trainer.labels.forms import FORMS
 from acne_trainer.labels.read import read_splits
 from acne_trainer.labels.write import write_dataset
 

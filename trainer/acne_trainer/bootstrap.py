@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,19 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from acne_trainer.source_names import source_of
+
 RESAMPLES = 200
 """Resamples of every bootstrap here."""
 
 _SEED = 0
-_ROBOFLOW_ENDING = re.compile(r"(?:_(?:jpe?g|png|webp|bmp|heic))*\.rf\.[^.]+\.[^.]+$", re.IGNORECASE)
-
-
-def source_of(name: str) -> str:
-    """Returns what names the photograph that a file was made from.
-
-    Roboflow writes `SOURCE_jpg.rf.HASH.jpg`, once for each version of a photograph; another name stands for itself.
-    """
-    return _ROBOFLOW_ENDING.sub("", name)
 
 
 def resample_weights(names: Sequence[str], count: int = RESAMPLES) -> NDArray[np.float64]:

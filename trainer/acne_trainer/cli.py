@@ -17,6 +17,7 @@ from acne_runtime.errors import AcneEdgeError
 from acne_runtime.load import load_model
 from acne_runtime.quiet import native_logs_silenced
 from acne_trainer.data_cli import data
+from acne_trainer.installed import need_training_packages
 from acne_trainer.report_cli import compare, report
 
 _DATA = click.Path(file_okay=False, path_type=Path)
@@ -71,7 +72,7 @@ def fit(
 
     Ctrl-C saves and stops; --resume goes on.
     """
-    _need_tensorflow()
+    _load_tensorflow()
     from acne_trainer.devices import choose_devices
     from acne_trainer.fit import Watch
     from acne_trainer.fit import fit as train
@@ -133,7 +134,7 @@ def _progress(line: str) -> None:
 @click.option("--json", "json_file", metavar="FILE", help="Write all figures here; - for standard output.")
 def evaluate(model: str, data: Path, split: str, backend: str | None, json_file: str | None) -> None:
     """Scores an exported model on a labelled split, with the constant predictor beside it."""
-    _need_tensorflow()
+    _load_tensorflow()
     from acne_trainer.evaluate import evaluate as score
     from acne_trainer.figure_tables import OVERALL, overall_text
     from acne_trainer.labels.read import read_split
@@ -156,16 +157,11 @@ main.add_command(report)
 main.add_command(compare)
 
 
-def _need_tensorflow() -> None:
-    """Says how to install what training needs, before anything is begun."""
-    try:
-        with native_logs_silenced():
-            import faster_coco_eval  # noqa: F401
-            import tensorflow  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise AcneEdgeError(
-            f"{error.name} is not installed; in a checkout of acne-edge run: pip install '.[train]'"
-        ) from error
+def _load_tensorflow() -> None:
+    """Imports TensorFlow without the lines that it writes to the terminal, or says how to install it."""
+    need_training_packages()
+    with native_logs_silenced():
+        import tensorflow  # noqa: F401
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import click
 from acne_runtime import files
 from acne_runtime.command import Group
 from acne_runtime.errors import AcneEdgeError
-from acne_trainer.labels.find import FORMS, SPLITS
+from acne_trainer.installed import need_training_packages
+from acne_trainer.labels.forms import FORMS, SPLITS
 
 _SET = click.Path(exists=True, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -48,6 +49,7 @@ def inspect(
 
     Exits with 1 if a photograph or label cannot be read, after reporting everything; other findings leave it at 0.
     """
+    need_training_packages()
     from acne_trainer.audit import audit
     from acne_trainer.audit_text import audit_text
 
@@ -89,6 +91,7 @@ def split(folder: Path, out: Path, ratios: tuple[float, float, float], seed: int
     What the splits are is written to splits.json; no photograph is moved. A folder that holds it is read as the split
     set; put it into DIR itself, or apart.
     """
+    need_training_packages()
     from acne_trainer.labels.read import read_form_and_splits
     from acne_trainer.labels.split_file import SPLIT_FILE, SplitFile, name_in
     from acne_trainer.near_duplicates import look_at
@@ -129,6 +132,7 @@ def convert(source: Path, target: Path, form: str, link: bool) -> None:
 
     To a table, boxes become the types that a photograph shows. Pascal VOC rounds boxes to whole pixels.
     """
+    need_training_packages()
     from acne_trainer.labels.read import read_splits
     from acne_trainer.labels.write import write_dataset
 

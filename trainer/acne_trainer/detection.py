@@ -33,6 +33,10 @@ from acne_trainer.weights import load_weights
 
 _LOADERS, _AHEAD = 2, 4
 """Threads that make batches while the network trains, and how many batches they may be ahead."""
+_STATISTICS_BATCHES = 64
+"""Batches of whole photographs from which the statistics of a validated network are computed."""
+_LESIONS_STEP = 16
+"""Batches are padded to a multiple of so many lesions a picture: a new shape has the training step traced anew."""
 
 
 def input_spec(size: int) -> InputSpec:
@@ -66,12 +70,6 @@ def manifest(settings: Settings, classes: tuple[str, ...]) -> Manifest:
         thresholds=(DEFAULT,) * len(classes),
         bins=BINS,
     )
-
-
-_STATISTICS_BATCHES = 64
-"""Batches of whole photographs from which the statistics of a validated network are computed."""
-_LESIONS_STEP = 16
-"""Batches are padded to a multiple of so many lesions a picture: a new shape has the training step traced anew."""
 
 
 def detection_work(settings: Settings, train: Dataset, valid: Dataset) -> Work:

@@ -34,15 +34,35 @@ def results_of(model: Model, data: Dataset) -> list[Result]:
     return [runner(sample.image(), source=sample.path.name) for sample in data.samples]
 
 
-def with_chosen_thresholds(model: Model, valid: Dataset) -> Manifest:
-    """Returns the manifest with each class's threshold set where F1 is highest on the validation photographs."""
-    results = results_of(model, valid)
-    if model.manifest.task == "detection":
+def with_chosen_thresholds(manifest: Manifest, valid: Dataset, results: Sequence[Result]) -> Manifest:
+    """Returns the manifest with each class's threshold set where F1 is highest.
+
+    Args:
+        manifest: The model's.
+        valid: The validation photographs.
+        results: What `results_of` gave for them.
+    """
+    if manifest.task == "detection":
         chosen = average_precision(valid.samples, results, valid.classes).thresholds
-        thresholds = tuple(chosen[name] for name in model.manifest.classes)
+        thresholds = tuple(chosen[name] for name in manifest.classes)
     else:
         thresholds = choose_thresholds(_truth(valid), _scores(results))
-    return dataclasses.replace(model.manifest, thresholds=tuple(round(one, 4) for one in thresholds))
+    return dataclasses.replace(manifest, thresholds=tuple(round(one, 4) for one in thresholds))
+
+
+def decided_by(manifest: Manifest, results: Sequence[Result]) -> list[Result]:
+    """Returns results of `results_of` as they are under the manifest's thresholds; boxes stay, all of them."""
+    limits = dict(zip(manifest.classes, np.asarray(manifest.thresholds, np.float32), strict=True))
+    return [
+        dataclasses.replace(
+            one,
+            labels=one.labels
+            and tuple(
+                dataclasses.replace(label, present=bool(label.score >= limits[label.name])) for label in one.labels
+            ),
+        )
+        for one in results
+    ]
 
 
 def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Result] | None = None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from acne_runtime.errors import AcneEdgeError
 from acne_trainer.loop import Work
-from acne_trainer.multilabel import LabelledPhotographs, loss_of, shuffled, validation_scores
+from acne_trainer.multilabel import LabelledPhotographs, shuffled, validation_scores, work_on_labels
 from acne_trainer.settings import Settings
 
 _AT_ONCE = 8
@@ -83,12 +83,4 @@ def head_work(
         predicted = np.concatenate([np.asarray(model(of_valid[part], training=False)) for part in parts])
         return validation_scores(valid.targets, predicted)
 
-    return Work(
-        network=head,
-        steps=len(shuffled(settings, 0, len(train.images))),
-        batches=batches,
-        loss=loss_of(settings),
-        validate=validate,
-        monitor="val_loss",
-        higher_is_better=False,
-    )
+    return work_on_labels(settings, len(train.images), head, batches, validate)

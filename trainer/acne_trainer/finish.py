@@ -19,7 +19,7 @@ from acne_runtime.model import Model
 from acne_runtime.preprocess import preprocess
 from acne_trainer import detection, multilabel
 from acne_trainer.calibration import activation_ranges
-from acne_trainer.evaluate import evaluate, results_of, with_chosen_thresholds
+from acne_trainer.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds
 from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.labels.dataset import Dataset
 from acne_trainer.predictions import predictions_file, save_predictions
@@ -46,12 +46,13 @@ def finish(network: keras.Model, settings: Settings, splits: tuple[Dataset, Data
     # Read back: what is scored from here on is the file, and its layers belong to one graph only.
     inference = keras.models.load_model(run / "inference.keras", compile=False)
     backend = KerasBackend(inference)
-    manifest = with_chosen_thresholds(Model(experiment.manifest(settings, train.classes), backend), valid)
-    model = Model(manifest, backend)
+    manifest = experiment.manifest(settings, train.classes)
+    answers = {name: results_of(Model(manifest, backend), data) for name, data in (("valid", valid), ("test", test))}
+    manifest = with_chosen_thresholds(manifest, valid, answers["valid"])
     metrics = {}
     for split, data in (("valid", valid), ("test", test)):  # test: this once
-        results = results_of(model, data)
-        metrics[split] = evaluate(model, train, data, results)
+        results = decided_by(manifest, answers[split])
+        metrics[split] = evaluate(Model(manifest, backend), train, data, results)
         save_predictions(results, predictions_file(run, split))
     _write_json(run / "metrics.json", metrics)
     _write_json(run / "calibration.json", _calibration(inference, manifest, train, settings.seed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -143,22 +144,28 @@ def multilabel_work(
     def validate(model: keras.Model) -> dict[str, float]:
         return validation_scores(valid.targets, model.predict(valid.images, batch_size=settings.batch_size, verbose=0))
 
-    return Work(
-        network=network,
-        steps=len(shuffled(settings, 0, len(train.images))),
-        batches=batches,
-        loss=loss_of(settings),
-        validate=validate,
-        monitor="val_loss",
-        higher_is_better=False,
-    )
+    return work_on_labels(settings, len(train.images), network, batches, validate)
 
 
-def loss_of(settings: Settings) -> Callable[[tf.Tensor, tuple[tf.Tensor, ...]], dict[str, tf.Tensor]]:
-    """Returns the loss as the loop wants it."""
+def work_on_labels(
+    settings: Settings,
+    photographs: int,
+    network: keras.Model,
+    batches: Callable[[int, int], Iterable[tuple[Any, Any]]],
+    validate: Callable[[keras.Model], dict[str, float]],
+) -> Work:
+    """Returns the training of a network that answers `[batch, classes]` probabilities; see `Work` for the parts."""
 
     def loss(probabilities: tf.Tensor, truth: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
         targets, unknown = truth if len(truth) == 2 else (truth[0], None)
         return multilabel_loss(targets, probabilities, unknown, settings.focal, settings.label_smoothing)
 
-    return loss
+    return Work(
+        network=network,
+        steps=len(shuffled(settings, 0, photographs)),
+        batches=batches,
+        loss=loss,
+        validate=validate,
+        monitor="val_loss",
+        higher_is_better=False,
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -115,6 +116,14 @@ def _look_or_error(photo: Path) -> Look | SourceError:
     hashes = [imagehash.phash(Image.fromarray(np.ascontiguousarray(turn(grey)))).hash for _, turn in _ORIENTATIONS]
     digest = hashlib.sha256(photo.read_bytes()).hexdigest()
     return Look(image.shape[1], image.shape[0], digest, grey, np.stack(hashes).reshape(len(hashes), -1))
+
+
+def identical(looks: Mapping[Path, Look]) -> list[list[Path]]:
+    """Returns the photographs that are byte for byte the same, those with a copy only."""
+    by_bytes = defaultdict(list)
+    for photo, look in looks.items():
+        by_bytes[look.sha256].append(photo)
+    return [photos for photos in by_bytes.values() if len(photos) > 1]
 
 
 def near_duplicates(looks: Mapping[Path, Look]) -> list[Pair]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
 from acne_trainer.findings import NOTE, PROBLEM, Finding, counted
-from acne_trainer.near_duplicates import Look, near_duplicates
+from acne_trainer.near_duplicates import Look, identical, near_duplicates
 from acne_trainer.source_names import by_source
 
 
@@ -22,11 +21,8 @@ def repeated_photographs(
         looks: What each photograph that can be read looks like.
         shown: Says how a photograph is called in the report.
     """
-    by_bytes = defaultdict(list)
-    for photo, look in looks.items():
-        by_bytes[look.sha256].append(photo)
-    identical = [photos for photos in by_bytes.values() if len(photos) > 1]
-    told = _pairs(identical)
+    copied = identical(looks)
+    told = _pairs(copied)
     versions = [photos for photos in by_source(list(split_of)).values() if _pairs([photos]) - told]
     told |= _pairs(versions)
     alike = [pair for pair in near_duplicates(looks) if frozenset((pair.first, pair.second)) not in told]
@@ -44,8 +40,8 @@ def repeated_photographs(
             if parted((pair.first, pair.second)) == in_two_splits
         )
 
-    copies, sources, likes = lines(identical, True), lines(versions, True), pair_lines(True)
-    versions_within, twice_within = lines(versions, False), (*lines(identical, False), *pair_lines(False))
+    copies, sources, likes = lines(copied, True), lines(versions, True), pair_lines(True)
+    versions_within, twice_within = lines(versions, False), (*lines(copied, False), *pair_lines(False))
     found = [
         Finding(
             PROBLEM,

@@ -8,7 +8,7 @@ import click
 
 from acne_runtime import files
 from acne_runtime.command import Command
-from acne_runtime.errors import AcneEdgeError
+from acne_trainer.installed import need_training_packages
 
 _RUN = click.Path(path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -24,7 +24,7 @@ def report(run: Path, out: Path | None, split: str, with_photos: bool) -> None:
 
     Truth is drawn from the data folder that the run was trained on, if it is still there.
     """
-    _need_training_packages()
+    need_training_packages()
     from acne_trainer.report import write_report
 
     out = out or run / "report.html"
@@ -39,7 +39,7 @@ def report(run: Path, out: Path | None, split: str, with_photos: bool) -> None:
 @click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write the table here too, as JSON.")
 def compare(runs: tuple[Path, ...], csv_file: Path | None, json_file: Path | None) -> None:
     """Prints the test figures of finished trainings side by side, the constant predictor below them."""
-    _need_training_packages()
+    need_training_packages()
     from acne_trainer import compare as table
     from acne_trainer.finished_run import read_run
 
@@ -51,16 +51,3 @@ def compare(runs: tuple[Path, ...], csv_file: Path | None, json_file: Path | Non
     for line in table.warnings(finished):
         click.echo(line, err=True)
     click.echo(table.as_text(rows), nl=False)
-
-
-def _need_training_packages() -> None:
-    """Says how to install what is missing, before anything is read."""
-    try:
-        import faster_coco_eval  # noqa: F401
-        import h5py  # type: ignore[import-untyped]  # noqa: F401
-        import matplotlib  # noqa: F401
-        import sklearn  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise AcneEdgeError(
-            f"{error.name} is not installed; in a checkout of acne-edge run: pip install '.[train]'"
-        ) from error

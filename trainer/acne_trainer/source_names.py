@@ -7,9 +7,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from acne_trainer.bootstrap import source_of
-
+_ROBOFLOW_ENDING = re.compile(r"(?:_(?:jpe?g|png|webp|bmp|heic))*\.rf\.[^.]+\.[^.]+$", re.IGNORECASE)
 _COUNTER = re.compile(r"[-_ .()]*\d+[-_ .()]*$")
+
+
+def source_of(name: str) -> str:
+    """Returns what names the photograph that a file was made from.
+
+    Roboflow writes `SOURCE_jpg.rf.HASH.jpg`, once for each version of a photograph; another name stands for itself.
+    """
+    return _ROBOFLOW_ENDING.sub("", name)
 
 
 def by_source(photos: Sequence[Path]) -> dict[str, list[Path]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_trainer.labels.dataset import Sample
-from acne_trainer.near_duplicates import Look, groups_of, near_duplicates
+from acne_trainer.near_duplicates import Look, groups_of, identical, near_duplicates
 from acne_trainer.source_names import by_source
 
 
@@ -19,12 +18,9 @@ def leak_free_groups(looks: Mapping[Path, Look]) -> NDArray[np.int32]:
 
     These are the versions of one source photograph by their Roboflow names, and those that are or look the same.
     """
-    identical = defaultdict(list)
-    for photo, look in looks.items():
-        identical[look.sha256].append(photo)
     alike = [[pair.first, pair.second] for pair in near_duplicates(looks)]
     photos = list(looks)
-    return groups_of(photos, [*by_source(photos).values(), *identical.values(), *alike])
+    return groups_of(photos, [*by_source(photos).values(), *identical(looks), *alike])
 
 
 def deal(

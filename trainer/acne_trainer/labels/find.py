@@ -11,15 +11,12 @@ from acne_runtime.errors import SourceError
 from acne_runtime.sources.photos import SUFFIXES
 from acne_trainer.labels.coco import read_coco
 from acne_trainer.labels.dataset import Dataset
+from acne_trainer.labels.forms import SPLITS, UNSPLIT
 from acne_trainer.labels.keras_txt import ANNOTATIONS_FILE, read_keras_txt
 from acne_trainer.labels.passed_over import OnError
 from acne_trainer.labels.table import looks_like_a_table, read_table
 from acne_trainer.labels.voc import read_voc, voc_classes
 from acne_trainer.labels.yolo import read_data_yaml, read_yolo
-
-SPLITS = ("train", "valid", "test")
-UNSPLIT = "all"
-"""What the photographs of a set without splits are under."""
 
 DATA_YAML = "data.yaml"
 COCO_FILE = "_annotations.coco.json"
@@ -150,6 +147,4 @@ _FORMS: dict[str, tuple[str, Callable[[Path], dict[str, Reader]]]] = {
     "voc": ("*.xml", _voc),
     "table": ("*.csv that begins with Name,", _table),
 }
-"""What each form is known by, and what finds its splits, in the order of looking."""
-
-FORMS = tuple(_FORMS)
+"""What each of `FORMS` is known by, and what finds its splits, in the order of looking."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from acne_runtime.errors import SourceError
 from acne_trainer.labels.dataset import Dataset
-from acne_trainer.labels.find import UNSPLIT, find_labels
+from acne_trainer.labels.find import find_labels
+from acne_trainer.labels.forms import UNSPLIT
 from acne_trainer.labels.passed_over import OnError, passed_over
 from acne_trainer.labels.split_file import SPLIT_FILE, apply_split_file, read_split_file
 

@@ -18,7 +18,8 @@ import yaml  # type: ignore[import-untyped]
 from acne_runtime.errors import SourceError
 from acne_trainer.labels.class_names import CLASSES_FILE
 from acne_trainer.labels.dataset import Dataset
-from acne_trainer.labels.find import COCO_FILE, DATA_YAML, TABLE_FILE, UNSPLIT
+from acne_trainer.labels.find import COCO_FILE, DATA_YAML, TABLE_FILE
+from acne_trainer.labels.forms import UNSPLIT
 from acne_trainer.labels.keras_txt import ANNOTATIONS_FILE
 
 
@@ -30,7 +31,7 @@ def write_dataset(splits: Mapping[str, Dataset], form: str, target: Path, *, lin
 
     Args:
         splits: The set by split, as `read_splits` gives it.
-        form: One of `find.FORMS`.
+        form: One of `forms.FORMS`.
         target: The folder to make; it may be there if it is empty.
         link: Hard-link the photographs instead of copying them.
 

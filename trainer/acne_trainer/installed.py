@@ -1,0 +1,34 @@
+"""Whether the training packages are there; the console command is, wherever the runtime is installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from acne_runtime.errors import AcneEdgeError
+
+_MODULES = (
+    "defusedxml",
+    "faster_coco_eval",
+    "h5py",
+    "imagehash",
+    "keras_cv",
+    "matplotlib",
+    "scipy",
+    "sklearn",
+    "supervision",
+    "tensorboard",
+    "tensorflow",
+    "tomli_w",
+    "yaml",
+)
+
+
+def need_training_packages() -> None:
+    """Says how to install what is missing, before anything is begun; imports nothing.
+
+    Raises:
+        AcneEdgeError: A package of `.[train]` is missing.
+    """
+    missing = next((name for name in _MODULES if find_spec(name) is None), None)
+    if missing:
+        raise AcneEdgeError(f"{missing} is not installed; in a checkout of acne-edge run: pip install '.[train]'")
