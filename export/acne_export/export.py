@@ -56,10 +56,11 @@ def export(run: RunFolder, form: Format, precision: Precision, target: Path, say
     if precision == "int8" and not run.ranges:
         raise ModelError(f"{run.path / 'calibration.json'}: not found; int8 needs it, acne-train writes it")
     say(f"reading {run.path / 'inference.keras'}")
-    model = simplify(run.model)
     image = golden_input(run.manifest.input)
+    # Asked first: the simplified graph shares layers with its source, and damage done to both would show in neither.
     source = keras_outputs(run.model, image)
     rounding = rounding_errors(run.model, image, source)
+    model = simplify(run.model)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / target.name
 
