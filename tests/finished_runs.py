@@ -13,7 +13,7 @@ from acne_runtime.result import Label, Lesion, Result, Timing
 from acne_trainer.constant_detector import ConstantDetector
 from acne_trainer.detection_metrics import detection_report
 from acne_trainer.labels.keras_txt import read_keras_txt
-from acne_trainer.multilabel_metrics import multilabel_report
+from acne_trainer.multilabel_metrics import Constant, multilabel_report
 from acne_trainer.predictions import predictions_file, save_predictions
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
@@ -97,7 +97,7 @@ def metrics(task, train, data, results):
     scores = np.array([[label.score for label in result.labels] for result in results], np.float32)
     prevalence = np.stack([sample.presence(len(CLASSES)) for sample in train.samples]).mean(axis=0)
     names = [sample.path.name for sample in data.samples]
-    return multilabel_report(names, truth, scores, CLASSES, said.thresholds, prevalence)
+    return multilabel_report(names, truth, scores, CLASSES, said.thresholds, Constant(prevalence, (0, 1, 0, 0)))
 
 
 def write_finished_run(folder, task, data):

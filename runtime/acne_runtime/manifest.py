@@ -18,6 +18,9 @@ METADATA_KEY = "acne_edge_manifest"
 LARGEST_SIDE = 8192
 """Pixels; a manifest that asks for more is damaged, and would have the runtime fill the memory."""
 
+MAX_DETECTIONS = 300
+"""Most boxes kept per photograph unless a manifest says otherwise; a face may bear 180 lesions."""
+
 Task = Literal["multilabel", "detection"]
 
 
@@ -93,7 +96,7 @@ class Manifest:
     thresholds: tuple[float, ...]
     bins: int = 0
     nms_iou: float = 0.5
-    max_detections: int = 300
+    max_detections: int = MAX_DETECTIONS
     precision: str = "float32"
     validation: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)

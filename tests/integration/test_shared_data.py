@@ -37,7 +37,7 @@ def test_boxes_lie_on_their_photographs(shared_data):
             assert (sample.boxes <= [width + 1, height + 1] * 2).all()
 
 
-def test_no_photograph_stands_in_two_splits(shared_data):
+def test_no_file_name_stands_in_two_splits(shared_data):
     for name in ("acne4", "acne04"):
         names = [
             sample.path.name

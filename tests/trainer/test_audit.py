@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 from labelled_sets import labelled
 from pictures import picture, write_picture
 
@@ -344,3 +345,13 @@ def test_what_is_known_of_acne4_is_reported(shared_data, tmp_path):
     assert not types.image_level
     assert types.one_type == pytest.approx(0.674, abs=0.001)
     assert {"wh", "n", "acne-face"} <= {family.name for family in types.one_sided}
+
+
+def test_a_file_that_is_listed_in_two_splits_is_reported(tmp_path):
+    root = write_set(tmp_path / "set", {"train": {"a.jpg": MIXED, "b.jpg": MIXED}, "valid": {"v.jpg": MIXED}}, "yolo")
+    data = yaml.safe_load((root / "data.yaml").read_text())
+    (root / "data.yaml").write_text(yaml.safe_dump(data | {"val": data["train"]}))
+    twice = found(root)["listed-twice"]
+    assert (twice.level, len(twice.cases)) == ("problem", 2)
+    assert twice.cases[0].endswith("a.jpg: train, valid")
+    assert twice.sentence == "2 photographs are listed more than once, the same file"

@@ -8,6 +8,7 @@ import keras
 from acne_runtime.errors import AcneEdgeError, SourceError
 from acne_trainer.backbones import build_backbone, build_head, joined, unfreeze_top
 from acne_trainer.features import Features
+from acne_trainer.loop import StoppedError
 
 SIZE = 64
 NAMES = pytest.mark.parametrize("name", ["resnet50", "vgg19", "efficientnetb3"])
@@ -40,7 +41,8 @@ def test_caffes_scaling_is_inside(backbones, name):
 
 
 def test_efficientnets_own_scaling_is_inside(backbones):
-    np.testing.assert_allclose(scaled(backbones("efficientnetb3"), "efficientnetb3"), IMAGES / 255, atol=1e-4)
+    expected = IMAGES / 255 / np.sqrt([0.229, 0.224, 0.225])  # as keras.applications has it with ImageNet's weights
+    np.testing.assert_allclose(scaled(backbones("efficientnetb3"), "efficientnetb3"), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["resnet50", "vgg19"])
@@ -127,6 +129,16 @@ def test_a_full_disk_leaves_no_half_features(tmp_path, backbones, monkeypatch):
 
     monkeypatch.setattr(np.lib.format, "open_memmap", full)
     features = Features(backbones("vgg19"), IMAGES.astype(np.uint8), tmp_path / "f.npy", lambda _: None)
-    with pytest.raises(AcneEdgeError, match=r"f\.part\.npy: No space left on device; the features take 12,288 bytes"):
+    with pytest.raises(
+        AcneEdgeError, match=r"f\.\S+\.part\.npy: No space left on device; the features take 12,288 bytes"
+    ):
         _ = features[:]
     assert not (tmp_path / "f.npy").exists()
+
+
+def test_a_stop_while_features_are_computed_leaves_no_half_file(tmp_path, backbones):
+    many = np.concatenate([IMAGES.astype(np.uint8)] * 4)
+    features = Features(backbones("vgg19"), many, tmp_path / "f.npy", lambda _: None, lambda: True)
+    with pytest.raises(StoppedError, match="stopped after the features of 8 photographs"):
+        _ = features[:]
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,8 @@
 import json
+import re
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from labelled_sets import labelled, same_marks, small_set
 
@@ -178,3 +180,19 @@ def test_convert_leaves_a_folder_that_holds_something_alone(keras_txt, tmp_path)
     done = run("convert", keras_txt, keras_txt, "--to", "coco")
     assert done.exit_code == 1
     assert done.stderr == f"Error: {keras_txt}: not empty; name another folder\n"
+
+
+def test_a_set_that_lists_a_file_twice_cannot_be_split(tmp_path):
+    write_dataset(small_set(tmp_path / "made"), "yolo", tmp_path / "set")
+    settings = yaml.safe_load((tmp_path / "set/data.yaml").read_text())
+    (tmp_path / "set/data.yaml").write_text(yaml.safe_dump(settings | {"val": settings["train"]}))
+    done = run("split", tmp_path / "set", "--out", tmp_path)
+    assert done.exit_code == 1
+    assert re.fullmatch(r"Error: \S+: listed more than once; acne-train data inspect tells .*", done.stderr.strip())
+
+
+def test_splits_are_not_split_again_but_their_set_is(larger):
+    assert run("split", larger, "--out", larger / "mine.json").exit_code == 0
+    done = run("split", larger / "mine.json", "--out", larger / "other.json")
+    assert done.exit_code == 1
+    assert "mine.json: name the folder of the labelled set itself" in done.stderr

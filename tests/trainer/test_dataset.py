@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pictures import write_picture
 
 from acne_runtime.errors import SourceError
 from acne_runtime.sources.photos import read_photo
-from acne_trainer.labels.dataset import Sample
+from acne_trainer.labels.dataset import Sample, names_of
 
 
 def sample(path):
@@ -26,3 +28,10 @@ def test_a_damaged_photograph_is_refused_by_name_and_not_trained_on(tmp_path, co
     file.write_bytes(content(file.read_bytes()))
     with pytest.raises(SourceError, match=rf"a\.jpg: .*{problem}"):
         sample(file).image()
+
+
+def test_photographs_go_by_their_file_names_or_where_two_share_one_by_their_paths():
+    assert names_of([sample(Path("set/train/a.jpg")), sample(Path("set/train/b.jpg"))]) == ["a.jpg", "b.jpg"]
+    mixed = [sample(Path(f"set/{one}.jpg")) for one in ("train/a", "valid/a", "valid/b")]
+    assert names_of(mixed) == ["train/a.jpg", "valid/a.jpg", "valid/b.jpg"]
+    assert names_of([]) == []

@@ -267,6 +267,18 @@ def test_a_graph_of_unknown_sizes_gives_the_same_loss():
         assert float(value) == pytest.approx(float(eager[part]), rel=1e-4)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_unknown_absences_teach_nothing_even_with_smoothed_labels(smoothing):
+    heads = random_heads(1)
+    unknown = np.array([[0, 1, 0]], np.float32)
+    logits = [tf.Variable(heads[f"score_{s}"]) for s in STRIDES]
+    with tf.GradientTape() as tape:
+        known = {**heads, **{f"score_{s}": one for s, one in zip(STRIDES, logits, strict=True)}}
+        got = detection_loss(known, LESIONS, KINDS, STRIDES, BINS, unknown, label_smoothing=smoothing)
+    for gradient in tape.gradient(got["loss"], logits):
+        assert not gradient.numpy()[..., 1].any()
+
+
 def test_unknown_absences_cost_nothing_and_teach_nothing():
     heads = random_heads(1)
     unknown = np.array([[0, 1, 0]], np.float32)  # class 1 is on no lesion of this photograph

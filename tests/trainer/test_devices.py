@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from pictures import picture
 pytest.importorskip("tensorflow")
 
 import cv2
+import tensorflow as tf
 
 from acne_runtime.errors import AcneEdgeError
-from acne_trainer.devices import choose_devices
+from acne_trainer.devices import choose_devices, is_chief, on_any_machine
 
 SCRIPT = Path(__file__).with_name("share_a_step.py")
 
@@ -73,7 +75,7 @@ def test_two_devices_and_two_machines_train_as_one(data, tmp_path):
         start(
             "cpu",
             data,
-            tmp_path / "machines",
+            tmp_path / f"machine-{index}",
             TF_CONFIG=json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}),
         )
         for index in range(2)
@@ -84,5 +86,32 @@ def test_two_devices_and_two_machines_train_as_one(data, tmp_path):
         np.testing.assert_allclose(got["losses"], one["losses"], rtol=1e-4)
         np.testing.assert_allclose(got["weights"], one["weights"], rtol=1e-3, atol=1e-3)
         np.testing.assert_allclose(got["moments"], one["moments"], rtol=0.02, atol=1e-5)
-    # The first machine alone writes the run folder.
-    assert (tmp_path / "machines" / "history.csv").exists()
+    # The first machine alone writes a run folder.
+    assert (tmp_path / "machine-0" / "history.csv").exists()
+    assert not (tmp_path / "machine-1").exists()
+
+
+def machines(task, names):
+    """What a strategy knows of the machines it runs on."""
+    cluster = SimpleNamespace(jobs=names)
+    resolver = SimpleNamespace(task_type=task[0], task_id=task[1], cluster_spec=lambda: cluster)
+    return SimpleNamespace(cluster_resolver=resolver)
+
+
+@pytest.mark.parametrize(
+    ("task", "names", "first"),
+    [
+        (("worker", 0), ["worker"], True),
+        (("worker", 1), ["worker"], False),
+        (("chief", 0), ["chief", "worker"], True),
+        (("worker", 0), ["chief", "worker"], False),
+        ((None, None), [], True),
+    ],
+)
+def test_one_machine_alone_is_the_first(task, names, first):
+    assert is_chief(machines(task, names)) == first
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_alone_a_flag_is_ones_own(flag):
+    assert on_any_machine(tf.distribute.get_strategy(), flag) is flag

@@ -83,6 +83,10 @@ def test_chosen_thresholds_are_probabilities_and_all_that_changes(exported, data
     results = results_of(model, valid)
     chosen = with_chosen_thresholds(model.manifest, valid, results)
     assert all(0 <= threshold <= 1 for threshold in chosen.thresholds)
+    if task == "multilabel":  # each threshold is a photograph's score: rounded up, it would lose that photograph
+        scores = np.array([[label.score for label in one.labels] for one in results])
+        apart = scores[:, :, None] - np.array(chosen.thresholds)[None, None]
+        assert all(((column >= 0) & (column < 1e-4)).any() for column in np.diagonal(apart, axis1=1, axis2=2).T)
     assert chosen.to_dict() | {"thresholds": 0} == model.manifest.to_dict() | {"thresholds": 0}
     others = results_of(load_model(exported(task), score_threshold=0.9), valid)
     assert with_chosen_thresholds(model.manifest, valid, others) == chosen

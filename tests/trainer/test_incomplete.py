@@ -37,3 +37,7 @@ def test_without_rules_everything_was_looked_for():
 def test_a_rule_that_means_nothing_is_refused(rule, problem):
     with pytest.raises(SourceError, match=f"^--absent-unknown .*{problem}"):
         unknown_classes(DATA, [rule])
+
+
+def test_a_rule_for_other_photographs_may_match_none_of_these():
+    assert not unknown_classes(DATA, ["nobody*=nodules"], must_match=False).any()

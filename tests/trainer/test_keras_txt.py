@@ -137,8 +137,8 @@ def test_the_byte_order_mark_of_a_windows_editor_is_no_part_of_a_name(tmp_path):
     ids=lambda value: value[:32],
 )
 def test_a_malformed_line_is_refused_with_file_and_line(tmp_path, line, problem, number):
-    lines = ["a.jpg 1,2,3,4,0", "", "a.jpg"][: number - 1]
-    folder = split(tmp_path, "\n".join([*lines, line, "a.jpg"]))
+    lines = ["a.jpg 1,2,3,4,0", "", "c.jpg"][: number - 1]
+    folder = split(tmp_path, "\n".join([*lines, line, "a.jpg"]), photographs=["c.jpg"])
     with pytest.raises(SourceError) as refused:
         read_keras_txt(folder)
     assert str(refused.value).startswith(f"{folder / '_annotations.txt'}:{number}: ")
@@ -210,3 +210,9 @@ def test_the_fingerprint_does_not_depend_on_the_folder_or_the_spacing(tmp_path):
     there = read_keras_txt(split(tmp_path / "there", BASE.replace(" ", "   ").replace("\n", "\r\n\r\n"))).fingerprint()
     assert here == there
     assert re.fullmatch("[0-9a-f]{64}", here)
+
+
+def test_a_photograph_that_is_listed_twice_is_refused(tmp_path):
+    folder = split(tmp_path, "a.jpg 1,2,3,4,0\nb.jpg\na.jpg 5,6,7,8,1\n")
+    with pytest.raises(SourceError, match=r"_annotations\.txt:3: 'a\.jpg' is listed twice"):
+        read_keras_txt(folder)

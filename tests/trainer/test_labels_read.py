@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ from labelled_sets import CLASSES, same_marks, small_set
 
 from acne_runtime.errors import SourceError
 from acne_trainer.labels.keras_txt import read_keras_txt
-from acne_trainer.labels.read import read_form_and_splits, read_split, read_splits
+from acne_trainer.labels.read import read_form_and_splits, read_split, read_splits, read_three_splits
 from acne_trainer.labels.split_file import SplitFile
 from acne_trainer.labels.write import write_dataset
 
@@ -185,3 +186,16 @@ def test_every_form_gives_the_same_marks_by_either_way(tmp_path):
     made = small_set(tmp_path / "made")
     write_dataset(made, "coco", tmp_path / "set")
     assert all(same_marks(read_split(tmp_path / "set", split), data) for split, data in made.items())
+
+
+def test_three_splits_are_read_and_a_missing_one_is_named(keras_txt):
+    for part, split in zip(read_three_splits(keras_txt), ("train", "valid", "test"), strict=True):
+        assert part.path == keras_txt / split
+    shutil.rmtree(keras_txt / "test")
+    assert "no 'test' among its splits: train, valid" in refusal(keras_txt, read_three_splits)
+
+
+def test_three_splits_have_to_agree_on_their_classes(keras_txt):
+    names = (keras_txt / "valid/_classes.txt").read_text().split()
+    (keras_txt / "valid/_classes.txt").write_text("\n".join(names[::-1]))
+    assert "SET/valid: its classes" in refusal(keras_txt, read_three_splits)

@@ -352,7 +352,7 @@ def losing(value, epoch, step):
 def test_a_loss_that_is_no_number_stops_and_keeps_the_best_model(tmp_path, value, word):
     with pytest.raises(AcneEdgeError, match=rf"the loss became {word} in epoch 3, batch 2; .*--learning-rate") as stop:
         train(tmp_path, batches=losing(value, 2, 1))
-    assert str(tmp_path) in str(stop.value)
+    assert f"--run {tmp_path} --resume --epochs 2 finishes with the best model so far" in str(stop.value)
     whole, _ = train(tmp_path / "whole", say=lambda _: None, settings=SETTINGS)
     kept = linear()
     kept.load_weights(tmp_path / "best.weights.h5")
@@ -474,3 +474,33 @@ def test_a_batch_of_huge_gradients_moves_the_weights_no_further_than_others(tmp_
         made._step(tf.constant(vectors), tf.constant(targets * np.float32(scale)))
         steps.append(np.abs(made.network.get_weights()[0] - before).max())
     assert steps[1] <= 1.01 * steps[0]
+
+
+def test_a_loss_that_is_no_number_before_any_validation_leaves_nothing_to_finish_with(tmp_path):
+    with pytest.raises(
+        AcneEdgeError, match=r"epoch 1, batch 1; lower --learning-rate and start again in another --run"
+    ):
+        train(tmp_path, batches=losing(np.nan, 0, 0))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "history.json").write_text("{"),
+        lambda folder: (folder / "history.json").write_text("{}"),
+        lambda folder: [one.unlink() for one in folder.glob("epoch-*")],
+    ],
+    ids=["no JSON", "empty", "no checkpoint"],
+)
+def test_a_damaged_checkpoint_is_told_in_a_line(tmp_path, damage):
+    train(tmp_path)
+    damage(tmp_path / "checkpoints")
+    with pytest.raises(AcneEdgeError, match=r"history\.json: damaged, or of another training .*another --run") as told:
+        train(tmp_path)
+    assert "\n" not in str(told.value)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    train(tmp_path)
+    with pytest.raises(AcneEdgeError, match=r"history\.json: damaged, or of another training"):
+        train(tmp_path, network=with_statistics)

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("tomli_w")
 
 from acne_runtime.errors import SourceError
-from acne_trainer.cli import MODELS
+from acne_trainer.model_names import MODELS
 from acne_trainer.settings import CNN, DEFAULTS, YOLOV8_XS, Settings
 
 
@@ -32,7 +32,7 @@ def test_the_file_names_every_setting(tmp_path):
 
 def test_the_defaults_are_known_by_their_models_names():
     assert all(settings.model == name for name, settings in DEFAULTS.items())
-    assert list(DEFAULTS) == MODELS
+    assert tuple(DEFAULTS) == MODELS
 
 
 def test_a_detectors_sizes_fit_its_grids():
@@ -87,11 +87,26 @@ def with_line(file, name, value):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("epochs", '"many"'), ("batch_size", "3.5"), ("model", "7"), ("seed", "[0]"), ("learning_rate", "true")],
+    [
+        *[("epochs", '"many"'), ("batch_size", "3.5"), ("model", "7"), ("seed", "[0]"), ("learning_rate", "true")],
+        # Of the right type, but out of range.
+        *[("model", '"yolov9"'), ("epochs", "0"), ("validate_every", "0"), ("batch_size", "0"), ("patience", "0")],
+        *[("optimizer", '"sgd"'), ("precision", '"int8"'), ("input_scaling", '"half"'), ("learning_rate", "0.0")],
+        *[("average_decay", "1.0"), ("label_smoothing", "-0.1"), ("final_rate", "1.5"), ("focal", "-1.0")],
+        *[("absent_unknown", "[1]"), ("input_size", "8"), ("fine_tune_epochs", "-1")],
+    ],
 )
-def test_a_setting_of_another_type_is_refused_by_name(tmp_path, name, value):
+def test_a_setting_of_another_type_or_out_of_range_is_refused_by_name(tmp_path, name, value):
     assert name in refusal(with_line(tmp_path / "config.toml", name, value))
 
 
 def test_a_whole_number_is_a_rate_too(tmp_path):
     assert Settings.read(with_line(tmp_path / "config.toml", "final_rate", "1")).final_rate == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("input_size", 100), ("crop_size", 100), ("crop_size", 0), ("crops_per_photo", 0)]
+)
+def test_a_detectors_sizes_have_to_fit_its_grids(name, value):
+    with pytest.raises(ValueError, match=name):
+        dataclasses.replace(YOLOV8_XS, **{name: value})

@@ -44,7 +44,7 @@ def detection(data):
 
 
 def labels_work(settings, data):
-    photographs = LabelledPhotographs(data, settings)
+    photographs = LabelledPhotographs(data, settings, to_train=True)
     return multilabel_work(settings, photographs, photographs, build_cnn(4, settings.input_size))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +112,8 @@ def audit(root: Path, training_size: int, on_photo: Callable[[int], object] = la
     """
     errors: list[SourceError] = []
     form, splits = read_form_and_splits(root, errors.append)
-    split_of = {sample.path: split for split, data in splits.items() for sample in data.samples}
+    listed = [(sample.path, split) for split, data in splits.items() for sample in data.samples]
+    split_of = dict(listed)
     looks = look_at(list(split_of), errors.append, lambda: on_photo(len(split_of)))
     samples = [sample for data in splits.values() for sample in data.samples]
     classes = next(iter(splits.values())).classes
@@ -123,6 +125,7 @@ def audit(root: Path, training_size: int, on_photo: Callable[[int], object] = la
 
     findings = [
         *_unreadable(errors),
+        *_listed_twice(listed, shown),
         *repeated_photographs(split_of, looks, shown),
         *box_faults(samples, looks, shown),
         *_types(types),
@@ -173,6 +176,15 @@ def _unreadable(errors: Sequence[SourceError]) -> list[Finding]:
     cases = tuple(map(str, errors))
     sentence = f"{counted(cases, 'photograph or label', 'photographs or labels')} cannot be read"
     return [Finding(UNREADABLE, "unreadable", sentence, cases)] if cases else []
+
+
+def _listed_twice(listed: Sequence[tuple[Path, str]], shown: Callable[[Path], str]) -> list[Finding]:
+    splits_of = defaultdict(list)
+    for photo, split in listed:
+        splits_of[photo].append(split)
+    cases = tuple(f"{shown(photo)}: {', '.join(splits)}" for photo, splits in splits_of.items() if len(splits) > 1)
+    sentence = f"{counted(cases, 'photograph is', 'photographs are')} listed more than once, the same file"
+    return [Finding(PROBLEM, "listed-twice", sentence, cases)] if cases else []
 
 
 def _types(types: TypesByPhotograph) -> list[Finding]:

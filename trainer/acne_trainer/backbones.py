@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,13 @@ _SCALING = "to_bgr_less_mean"
 _CAFFE_MEAN = (103.939, 116.779, 123.68)
 """Mean of ImageNet's blue, green and red: what ResNet50 and VGG19 were trained with, in this order (Caffe's)."""
 
+_IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+"""Of ImageNet's red, green and blue, at 0 to 1."""
 
-def build_backbone(name: str, input_size: int, weights: str, input_scaling: str) -> keras.Model:
+
+def build_backbone(
+    name: str, input_size: int, weights: str, input_scaling: str, say: Callable[[str], None] = lambda _: None
+) -> keras.Model:
     """Builds a frozen backbone with its input scaling inside.
 
     Args:
@@ -35,6 +42,7 @@ def build_backbone(name: str, input_size: int, weights: str, input_scaling: str)
             downloads it ("notop").
         input_scaling: `own` is what the backbone was pretrained with. `paper` feeds 0 to 1, as the paper did to all
             three; it does not suit the pretrained weights.
+        say: Is told which layers a `.keras` file leaves new.
 
     Returns:
         A flat model from `image` `[batch, input_size, input_size, 3]` float32 RGB, 0 to 255, to features
@@ -64,14 +72,18 @@ def build_backbone(name: str, input_size: int, weights: str, input_scaling: str)
     scaled = _scaled(image, name, input_scaling)
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        return layer(*(scaled if one is image else one for one in args), **kwargs)
+        output = layer(*(scaled if one is image else one for one in args), **kwargs)
+        if isinstance(layer, layers.Normalization) and weights != "imagenet":
+            # Keras puts this second half of EfficientNet's scaling in only where it downloads the weights itself.
+            return layers.Rescaling([1 / math.sqrt(one) for one in _IMAGENET_DEVIATION], name="to_deviation")(output)
+        return output
 
     # A copy: Keras finds the place of downloaded weights by counting layers, and the scaling is one more.
     copy = keras.models.clone_model(backbone, input_tensors=image, call_function=call)
     copy_weights(backbone, copy)
     model = keras.Model(image, copy.output, name=name)
     if weights.endswith(".keras"):
-        load_weights(model, weights)
+        load_weights(model, weights, say)
     model.trainable = False
     return model
 

@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from acne_trainer.source_names import source_of
 
-RESAMPLES = 200
+RESAMPLES = 1000
 """Resamples of every bootstrap here."""
 
 _SEED = 0

@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from acne_runtime.manifest import MAX_DETECTIONS
 from acne_trainer.findings import PROBLEM, Finding, counted
 from acne_trainer.labels.dataset import Sample
 from acne_trainer.near_duplicates import Look
-
-DETECTION_LIMIT = 300
-"""Most boxes that a detector of ours returns for a photograph; see `acne_runtime.manifest.Manifest`."""
 
 _ROUNDED_OFF = 1.0  # px; labelling tools put boxes at the edge so far outside
 
@@ -38,7 +36,7 @@ def box_faults(samples: Sequence[Sample], looks: Mapping[Path, Look], shown: Cal
         marks, times = np.unique(np.column_stack([sample.boxes, sample.classes]), axis=0, return_counts=True)
         repeated = zip(marks[times > 1], times[times > 1], strict=True)
         twice += [f"{name}: {_corners(mark[:4])}, {count} times" for mark, count in repeated]
-        if len(sample.boxes) > DETECTION_LIMIT:
+        if len(sample.boxes) > MAX_DETECTIONS:
             crowded.append(f"{name}: {len(sample.boxes)} boxes")
     found = [
         Finding(
@@ -57,7 +55,7 @@ def box_faults(samples: Sequence[Sample], looks: Mapping[Path, Look], shown: Cal
             PROBLEM,
             "over-detection-limit",
             f"{counted(crowded, 'photograph carries', 'photographs carry')} more boxes than the "
-            f"{DETECTION_LIMIT} that a detector returns",
+            f"{MAX_DETECTIONS} that a detector returns",
             tuple(crowded),
         ),
     ]

@@ -18,9 +18,11 @@ from acne_runtime.load import load_model
 from acne_runtime.quiet import native_logs_silenced
 from acne_trainer.data_cli import data
 from acne_trainer.installed import need_training_packages
+from acne_trainer.model_names import MODELS
 from acne_trainer.report_cli import compare, report
 
-_DATA = click.Path(file_okay=False, path_type=Path)
+_DATA = click.Path(path_type=Path)
+_RUN = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -31,15 +33,16 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-MODELS = ["cnn", "resnet50", "vgg19", "efficientnetb3", "yolov8-xs", "yolov8-s", "yolov8-m", "yolov8-l", "yolov8-xl"]
-"""What `acne_trainer.settings.DEFAULTS` has; written out since importing that needs the training packages."""
-
-
 @main.command()
 @click.argument("model", type=click.Choice(MODELS))
-@click.option("--data", type=_DATA, metavar="DIR", help="Holds the splits train, valid and test, in any known form.")
-@click.option("--run", type=_DATA, required=True, metavar="DIR", help="The run folder to write.")
-@click.option("--resume", is_flag=True, help="Go on with the training in --run, with its own settings.")
+@click.option(
+    "--data",
+    type=_DATA,
+    metavar="DIR",
+    help="Holds the splits train, valid and test, in any known form; or a splits.json.",
+)
+@click.option("--run", type=_RUN, required=True, metavar="DIR", help="The run folder to write.")
+@click.option("--resume", is_flag=True, help="Go on with the training in --run; --epochs may be new.")
 @click.option("--config", type=_FILE, metavar="FILE", help="Settings in TOML; flags go before it.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Most passes over the photographs.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Of all devices together.")
@@ -80,7 +83,9 @@ def fit(
     from acne_trainer.loop import StoppedError
     from acne_trainer.settings import DEFAULTS, Settings
 
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
     if resume:
+        _check_resumable(given, config)
         settings = Settings.read(run / "config.toml")
         if settings.model != model:
             raise AcneEdgeError(f"{run / 'config.toml'}: this is a training of {settings.model}, not of {model}")
@@ -90,16 +95,28 @@ def fit(
         settings = DEFAULTS[model]
     if config:
         settings = settings.changed_by(config)
-    given = {name: value for name, value in flags.items() if value not in (None, ())}
-    settings = dataclasses.replace(settings, **given | ({"data": str(data)} if data else {}))
+    try:
+        settings = dataclasses.replace(settings, **given | ({"data": str(data)} if data else {}))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     _check(settings, model)
     strategy = choose_devices(devices)
     with stop_requests() as request:
         try:
-            train(settings, run, strategy, Watch(click.echo, _progress, request))
+            train(settings, run, strategy, Watch(_say, _progress, request))
         except StoppedError as stopped:
             click.echo(f"{stopped}; to go on: acne-train fit {model} --run {run} --resume", err=True)
             raise SystemExit(128 + (request.signal or 0)) from None
+
+
+def _check_resumable(given: dict[str, Any], config: Path | None) -> None:
+    """Refuses to change what has been trained with: half of a run would follow other settings than its record says."""
+    changed = sorted(f"--{name.replace('_', '-')}" for name in given if name != "epochs")
+    changed += ["--config"] * (config is not None)
+    if changed:
+        raise click.UsageError(
+            f"--resume: {', '.join(changed)} cannot change now; only --epochs, --data and --devices can"
+        )
 
 
 def _check(settings: Any, model: str) -> None:
@@ -108,8 +125,6 @@ def _check(settings: Any, model: str) -> None:
         raise click.UsageError("--data DIR is needed to begin a training")
     if settings.model != model:
         raise click.UsageError(f"--config: these are settings of {settings.model}, not of {model}")
-    if settings.is_detector and settings.input_size % 32:
-        raise click.UsageError(f"--input-size {settings.input_size}: the detector's grids need a multiple of 32")
     if settings.weights == "imagenet" and not settings.is_backbone:
         raise click.UsageError(f"--weights imagenet: {model} has none; give none or a .keras file")
     if settings.weights == "coco" and not settings.is_detector:
@@ -118,6 +133,12 @@ def _check(settings: Any, model: str) -> None:
         raise click.UsageError(f"--fine-tune-epochs: {model} is trained as a whole from the start")
     if settings.input_scaling != "own" and not settings.is_backbone:
         raise click.UsageError(f"--input-scaling {settings.input_scaling}: {model} has one scaling only")
+
+
+def _say(line: str) -> None:
+    """Prints a line, in place of a progress line that stands there."""
+    _progress("")
+    click.echo(line)
 
 
 def _progress(line: str) -> None:

@@ -30,11 +30,11 @@ def build_cnn(class_count: int, input_size: int = INPUT_SIZE) -> keras.Model:
     for block, filters in enumerate(FILTERS, start=1):
         x = layers.Conv2D(filters, 5, activation="relu", name=f"conv_{block}")(x)
         if block == 1:  # the paper normalises before pooling in the first block and after it in the others
-            x = layers.BatchNormalization(name=f"norm_{block}")(x)
+            x = layers.BatchNormalization(synchronized=True, name=f"norm_{block}")(x)
             x = layers.MaxPooling2D(2, name=f"pool_{block}")(x)
         else:
             x = layers.MaxPooling2D(2, name=f"pool_{block}")(x)
-            x = layers.BatchNormalization(name=f"norm_{block}")(x)
+            x = layers.BatchNormalization(synchronized=True, name=f"norm_{block}")(x)
         x = layers.Dropout(CONV_DROPOUT, name=f"drop_{block}")(x)
     x = layers.Flatten(name="flatten")(x)
     for block, units in enumerate((128, 64), start=1):

@@ -9,10 +9,9 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
+from acne_runtime.manifest import MAX_DETECTIONS
 from acne_trainer.marked_and_found import MarkedAndFound
 
-MAX_DETECTIONS = 300
-"""Most boxes of a class that count on a photograph; COCO's 100 are too few for a face with 182 lesions."""
 OVERLAPS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 """The evaluator's overlaps (IoU) and recall points."""
@@ -56,6 +55,7 @@ def precision_curves(
         }
     )
     evaluation = COCOeval_faster(truth, truth.loadRes(detections), "bbox", print_function=_silent)
+    # COCO's 100 are too few for a face with 182 lesions.
     evaluation.params.maxDets = [1, 10, MAX_DETECTIONS]
     evaluation.params.iouThrs = OVERLAPS
     evaluation.params.areaRng = [[low**2, high**2] for low, high in sides]

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from acne_trainer.aligned import headed
 from acne_trainer.finished_run import FinishedRun
 from acne_trainer.parameter_count import parameter_count
+from acne_trainer.text_table import headed
 
 CONSTANT = "constant predictor"
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from acne_runtime.manifest import MAX_DETECTIONS
 from acne_runtime.result import Lesion, Result
-from acne_trainer.coco_evaluator import MAX_DETECTIONS
 from acne_trainer.labels.dataset import Sample
 
 _SEED = 0

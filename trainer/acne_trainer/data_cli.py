@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -97,12 +98,15 @@ def split(folder: Path, out: Path, ratios: tuple[float, float, float], seed: int
     from acne_trainer.near_duplicates import look_at
     from acne_trainer.splits import deal, leak_free_groups
 
+    if folder.is_file():
+        raise AcneEdgeError(f"{folder}: name the folder of the labelled set itself, to split it anew")
     file = out if out.suffix == ".json" else out / SPLIT_FILE
     if file.exists():
         raise AcneEdgeError(f"{file}: is there already; remove it or name another")
     form, parts = read_form_and_splits(folder, follow=False)
     classes = next(iter(parts.values())).classes
     samples = [sample for part in parts.values() for sample in part.samples]
+    _check_listed_once([sample.path for sample in samples])
     with click.progressbar(length=len(samples), label="Reading photographs", file=sys.stderr) as bar:
         looks = look_at([sample.path for sample in samples], on_photo=lambda: bar.update(1))
     groups = leak_free_groups(looks)
@@ -120,6 +124,12 @@ def split(folder: Path, out: Path, ratios: tuple[float, float, float], seed: int
             f"{sum(present[k] for present in members) / max(1, len(members)):.1%} {c}" for k, c in enumerate(classes)
         )
         click.echo(f"  {name:5}  {len(members):6,} photographs: {', '.join(shares)}")
+
+
+def _check_listed_once(photos: list[Path]) -> None:
+    twice = next((photo for photo, times in Counter(photos).items() if times > 1), None)
+    if twice is not None:
+        raise AcneEdgeError(f"{twice}: listed more than once; acne-train data inspect tells which others are")
 
 
 @data.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -26,8 +26,8 @@ from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.labels.dataset import Dataset
 from acne_trainer.labels.incomplete import unknown_classes
 from acne_trainer.loop import Work
+from acne_trainer.norm_statistics import Statistics
 from acne_trainer.settings import Settings
-from acne_trainer.statistics import Statistics
 from acne_trainer.thresholds import DEFAULT
 from acne_trainer.weights import load_weights
 
@@ -72,8 +72,16 @@ def manifest(settings: Settings, classes: tuple[str, ...]) -> Manifest:
     )
 
 
-def detection_work(settings: Settings, train: Dataset, valid: Dataset) -> Work:
+def detection_work(
+    settings: Settings, train: Dataset, valid: Dataset, say: Callable[[str], None] = lambda _: None
+) -> Work:
     """Prepares the detector, its batches, its loss and its validation.
+
+    Args:
+        settings: The training's.
+        train: What it learns from.
+        valid: What each epoch's model is scored on.
+        say: Is told which layers start anew where others start from a file.
 
     Raises:
         SourceError: The photographs come without boxes, or `absent_unknown` names no class of theirs.
@@ -81,10 +89,12 @@ def detection_work(settings: Settings, train: Dataset, valid: Dataset) -> Work:
     for data in (train, valid):
         if not data.has_boxes:
             raise SourceError(f"{data.path}: its photographs come without boxes, which {settings.model} learns from")
+        if not any(len(sample.boxes) for sample in data.samples):
+            raise SourceError(f"{data.path}: no lesion is marked on any of its photographs")
     network = build_detector(
         settings.model, len(train.classes), settings.input_size, settings.precision, coco=settings.weights == "coco"
     )
-    load_weights(network, settings.weights)
+    load_weights(network, settings.weights, say)
     make_batch = BatchMaker(settings, train)
 
     def batches(epoch: int, first: int = 0) -> Iterator[tuple[NDArray[np.float32], tuple[NDArray[Any], ...]]]:

@@ -59,31 +59,34 @@ def _precisions(
     """Returns average precision: the figures from the COCO evaluator, the intervals from boxes ranked once."""
     curves, _ = precision_curves(photographs, len(classes), list(SIDES.values()))
     by_side = dict(zip(SIDES, np.moveaxis(curves, -1, 0), strict=True))
-    at_50 = by_side["all"][0].mean(axis=0)
     lesions = [photograph.as_one_class() for photograph in photographs]
 
-    def resampled(overlap: float, side: str = "all") -> NDArray[np.float64]:
-        ranked = (rank(photographs, index, overlap, SIDES[side]) for index in range(len(classes)))
-        return np.array([average_precisions(one, weights) for one in ranked])  # [classes, resamples]
+    def resampled(side: str) -> NDArray[np.float64]:
+        ranked = [
+            [rank(photographs, index, overlap, SIDES[side]) for index in range(len(classes))] for overlap in OVERLAPS
+        ]
+        return np.array([[average_precisions(one, weights) for one in row] for row in ranked])
 
-    drawn = np.array([resampled(overlap) for overlap in OVERLAPS])
+    drawn = resampled("all")  # [overlaps, classes, resamples]
+    by_class = by_side["all"].mean(axis=1)  # [overlaps, classes]
     sizes = [name for name in SIDES if name != "all"]
+    by_size = np.array([known_means(by_side[name].mean(axis=1).T) for name in sizes]).T  # [overlaps, sizes]
+    drawn_by_size = np.array([known_means(resampled(name).swapaxes(0, 1)) for name in sizes]).swapaxes(0, 1)
     return {
         **with_interval("ap", known_mean(by_side["all"]), known_means(known_means(drawn))),
-        **with_interval("ap50", known_mean(at_50), known_means(drawn[0])),
+        **with_interval("ap50", known_mean(by_class[0]), known_means(drawn[0])),
         **with_interval("ap75", known_mean(by_side["all"][AT_75]), known_means(drawn[AT_75])),
-        **with_intervals("ap50_by_class", classes, at_50, drawn[0]),
+        **with_intervals("ap_by_class", classes, known_means(by_class), known_means(drawn)),
+        **with_intervals("ap50_by_class", classes, by_class[0], drawn[0]),
+        **with_intervals("ap75_by_class", classes, by_class[AT_75], drawn[AT_75]),
         **with_interval(
             "ap50_one_class",
             known_mean(precision_curves(lesions, 1)[0][0]),
             average_precisions(rank(lesions, 0), weights),
         ),
-        **with_intervals(
-            "ap50_by_size",
-            sizes,
-            np.array([known_mean(by_side[name][0]) for name in sizes]),
-            np.array([known_means(resampled(0.5, name)) for name in sizes]),
-        ),
+        **with_intervals("ap_by_size", sizes, known_means(by_size), known_means(drawn_by_size)),
+        **with_intervals("ap50_by_size", sizes, by_size[0], drawn_by_size[0]),
+        **with_intervals("ap75_by_size", sizes, by_size[AT_75], drawn_by_size[AT_75]),
         "lesions_by_size": {
             name: sum(int(within(one.marked, SIDES[name]).sum()) for one in photographs) for name in sizes
         },

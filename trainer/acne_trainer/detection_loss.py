@@ -68,7 +68,7 @@ def detection_loss(
     if focal:
         crossentropy *= tf.abs(wanted - probabilities) ** focal
     if unknown is not None:
-        crossentropy *= 1.0 - unknown[:, None] * tf.cast(wanted == 0, tf.float32)
+        crossentropy *= 1.0 - unknown[:, None] * tf.cast(target.scores == 0, tf.float32)
     class_loss = tf.reduce_sum(crossentropy) / total
 
     # Boxes are learnt by the cells that own a lesion only; the rest is not even computed.

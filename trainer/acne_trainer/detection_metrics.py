@@ -16,7 +16,7 @@ from acne_trainer.coco_evaluator import AT_75, RECALLS, precision_curves
 from acne_trainer.constant_detector import ConstantDetector
 from acne_trainer.detection_figures import Scored, detection_figures
 from acne_trainer.known_means import known_mean
-from acne_trainer.labels.dataset import Sample
+from acne_trainer.labels.dataset import Sample, names_of
 from acne_trainer.marked_and_found import beside
 from acne_trainer.thresholds import best_f1_threshold
 
@@ -92,7 +92,7 @@ def detection_report(
         spec: The model's input, in whose pixels lesions are large or small.
         constant: What answers without looking; its figures stand under `constant_predictor`.
     """
-    weights = resample_weights([sample.path.name for sample in samples])
+    weights = resample_weights(names_of(samples))
     several = [number for number, sample in enumerate(samples) if len(set(sample.classes.tolist())) > 1]
 
     photographs = beside(samples, results, classes, spec)

@@ -63,9 +63,25 @@ def _split_cpu(count: int) -> list[str]:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Returns whether this process writes the run folder: of several machines the first one alone does."""
+    """Returns whether this process writes the run folder: of several machines the first one alone does.
+
+    That is the one called `chief` in `TF_CONFIG`, or else the first `worker`.
+    """
     resolver = strategy.cluster_resolver
-    return resolver is None or resolver.task_id in (None, 0)
+    if resolver is None or resolver.task_id is None:
+        return True
+    if "chief" in resolver.cluster_spec().jobs:
+        return bool(resolver.task_type == "chief")
+    return bool(resolver.task_id == 0)
+
+
+def on_any_machine(strategy: tf.distribute.Strategy, flag: bool) -> bool:
+    """Returns whether the flag is set on any of the machines that train together; all get the same answer."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or resolver.task_id is None:
+        return flag
+    flags = strategy.experimental_distribute_values_from_function(lambda _: tf.constant(float(flag)))
+    return float(strategy.reduce(tf.distribute.ReduceOp.SUM, flags, axis=None)) > 0
 
 
 def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,12 +17,12 @@ from acne_runtime.model import Model
 from acne_runtime.result import Result
 from acne_trainer.constant_detector import ConstantDetector
 from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision, detection_report
-from acne_trainer.labels.dataset import Dataset
-from acne_trainer.multilabel_metrics import choose_thresholds, multilabel_report
+from acne_trainer.labels.dataset import Dataset, names_of
+from acne_trainer.multilabel_metrics import Constant, choose_thresholds, multilabel_report
 
 
 def results_of(model: Model, data: Dataset) -> list[Result]:
-    """Returns the model's answer for each photograph, in the split's order; `source` is the file's name.
+    """Returns the model's answer for each photograph, in the split's order; `source` is its name by `names_of`.
 
     A detector gives all boxes from `SCORE_THRESHOLD` on, as average precision needs them; its own thresholds would cut
     them off.
@@ -31,11 +32,15 @@ def results_of(model: Model, data: Dataset) -> list[Result]:
     """
     threshold = SCORE_THRESHOLD if model.manifest.task == "detection" else None
     runner = Model(model.manifest, model.backend, threshold)
-    return [runner(sample.image(), source=sample.path.name) for sample in data.samples]
+    return [
+        runner(sample.image(), source=name) for name, sample in zip(names_of(data.samples), data.samples, strict=True)
+    ]
 
 
 def with_chosen_thresholds(manifest: Manifest, valid: Dataset, results: Sequence[Result]) -> Manifest:
-    """Returns the manifest with each class's threshold set where F1 is highest.
+    """Returns the manifest with each class's threshold set where F1 is highest, to four digits, rounded down.
+
+    A threshold is the score of a photograph or box, which rounding up would lose.
 
     Args:
         manifest: The model's.
@@ -47,7 +52,7 @@ def with_chosen_thresholds(manifest: Manifest, valid: Dataset, results: Sequence
         thresholds = tuple(chosen[name] for name in manifest.classes)
     else:
         thresholds = choose_thresholds(_truth(valid), _scores(results))
-    return dataclasses.replace(manifest, thresholds=tuple(round(one, 4) for one in thresholds))
+    return dataclasses.replace(manifest, thresholds=tuple(math.floor(one * 1e4) / 1e4 for one in thresholds))
 
 
 def decided_by(manifest: Manifest, results: Sequence[Result]) -> list[Result]:
@@ -91,9 +96,10 @@ def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Resu
         constant = ConstantDetector.of(train.samples, len(train.classes))
         report = detection_report(data.samples, results, data.classes, manifest.thresholds, manifest.input, constant)
     else:
-        names = [sample.path.name for sample in data.samples]
-        prevalence: NDArray[np.float32] = _truth(train).mean(axis=0)
-        report = multilabel_report(names, _truth(data), _scores(results), data.classes, manifest.thresholds, prevalence)
+        seen = _truth(train)
+        constant = Constant(seen.mean(axis=0), Counter(map(tuple, seen)).most_common(1)[0][0])
+        names = names_of(data.samples)
+        report = multilabel_report(names, _truth(data), _scores(results), data.classes, manifest.thresholds, constant)
     return {name: _json(value) for name, value in report.items()}
 
 

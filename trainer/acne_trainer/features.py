@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from acne_runtime.errors import AcneEdgeError
-from acne_trainer.loop import Work
+from acne_trainer.loop import StoppedError, Work
 from acne_trainer.multilabel import LabelledPhotographs, shuffled, validation_scores, work_on_labels
 from acne_trainer.settings import Settings
 
@@ -21,7 +23,14 @@ _AT_ONCE = 8
 class Features:
     """A backbone's answers to all photographs of a split: float16, on disk, computed when they are first needed."""
 
-    def __init__(self, backbone: keras.Model, images: NDArray[np.uint8], file: Path, say: Callable[[str], None]):
+    def __init__(
+        self,
+        backbone: keras.Model,
+        images: NDArray[np.uint8],
+        file: Path,
+        say: Callable[[str], None],
+        stopped: Callable[[], bool] = lambda: False,
+    ):
         """Remembers what to compute.
 
         Args:
@@ -29,8 +38,9 @@ class Features:
             images: `[n, size, size, 3]` uint8 RGB.
             file: Where to keep the features; one that is there already is taken as it is.
             say: Gets a line at the beginning.
+            stopped: Asked after every few photographs; once it says true, the computation ends.
         """
-        self._backbone, self._images, self._file, self._say = backbone, images, file, say
+        self._backbone, self._images, self._file, self._say, self._stopped = backbone, images, file, say, stopped
         self._values: NDArray[np.float16] | None = None
 
     def __getitem__(self, chosen: NDArray[np.int64] | slice) -> NDArray[np.float32]:
@@ -38,6 +48,7 @@ class Features:
 
         Raises:
             AcneEdgeError: The disk is full.
+            StoppedError: `stopped` said so.
         """
         if self._values is None:
             if not self._file.exists():
@@ -49,19 +60,24 @@ class Features:
         count, shape = len(self._images), tuple(self._backbone.output.shape[1:])
         self._say(f"computing the frozen features of {count} photographs, once")
         answer = tf.function(lambda images: self._backbone(tf.cast(images, tf.float32), training=False))
-        part = self._file.with_suffix(".part.npy")
+        # A name of its own: several machines may compute the same features into one folder.
+        part = self._file.with_suffix(f".{socket.gethostname()}-{os.getpid()}.part.npy")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             kept = np.lib.format.open_memmap(part, "w+", np.float16, (count, *shape))
             for first in range(0, count, _AT_ONCE):
                 # float16 reaches to 65,504
                 kept[first : first + _AT_ONCE] = np.clip(answer(self._images[first : first + _AT_ONCE]), -65504, 65504)
+                if self._stopped():
+                    raise StoppedError(f"stopped after the features of {min(first + _AT_ONCE, count)} photographs")
             kept.flush()
             part.replace(self._file)
         except OSError as error:
             raise AcneEdgeError(
                 f"{part}: {error.strerror}; the features take {count * np.prod(shape) * 2:,} bytes"
             ) from error
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def head_work(
@@ -81,6 +97,6 @@ def head_work(
     def validate(model: keras.Model) -> dict[str, float]:
         parts = [slice(first, first + _AT_ONCE) for first in range(0, len(valid.images), _AT_ONCE)]
         predicted = np.concatenate([np.asarray(model(of_valid[part], training=False)) for part in parts])
-        return validation_scores(valid.targets, predicted)
+        return validation_scores(valid, predicted)
 
     return work_on_labels(settings, len(train.images), head, batches, validate)

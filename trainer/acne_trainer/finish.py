@@ -41,8 +41,9 @@ def finish(network: keras.Model, settings: Settings, splits: tuple[Dataset, Data
     """
     train, valid, test = splits
     experiment = detection if settings.is_detector else multilabel
-    network.save(run / "model.keras")
-    experiment.inference_form(network, settings).save(run / "inference.keras")
+    (run / "manifest.json").unlink(missing_ok=True)  # that of an earlier, shorter training
+    _save(network, run / "model.keras")
+    _save(experiment.inference_form(network, settings), run / "inference.keras")
     # Read back: what is scored from here on is the file, and its layers belong to one graph only.
     inference = keras.models.load_model(run / "inference.keras", compile=False)
     backend = KerasBackend(inference)
@@ -60,6 +61,13 @@ def finish(network: keras.Model, settings: Settings, splits: tuple[Dataset, Data
         manifest, validation={"keras": _headline(metrics["test"])}, provenance=_provenance(settings, train)
     )
     files.write_atomically(run / "manifest.json", manifest.to_json().encode())
+
+
+def _save(model: keras.Model, file: Path) -> None:
+    """Writes a Keras file whole or not at all."""
+    part = file.with_name(f"{file.stem}.part.keras")
+    model.save(part)
+    part.replace(file)
 
 
 def _calibration(inference: keras.Model, manifest: Manifest, train: Dataset, seed: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from acne_trainer.devices import is_chief
 from acne_trainer.features import Features, head_work
 from acne_trainer.finish import finish
 from acne_trainer.labels.dataset import Dataset
-from acne_trainer.labels.read import read_split
+from acne_trainer.labels.read import read_three_splits
 from acne_trainer.loop import Loop, Work, write_history
 from acne_trainer.multilabel import LabelledPhotographs
 from acne_trainer.plots import plot_history
@@ -62,7 +62,7 @@ def fit(settings: Settings, run: Path, strategy: tf.distribute.Strategy, watch: 
         )
     keras.utils.set_random_seed(settings.seed)
     folder = Path(settings.data)
-    train, valid, test = (read_split(folder, split) for split in ("train", "valid", "test"))
+    train, valid, test = read_three_splits(folder)
     chief = is_chief(strategy)
     if chief:
         settings.save(run / "config.toml")
@@ -71,56 +71,76 @@ def fit(settings: Settings, run: Path, strategy: tf.distribute.Strategy, watch: 
     )
     with strategy.scope():
         network = _trained(settings, run, train, valid, watch)
+    shutil.rmtree(run / "features", ignore_errors=True)
     if not chief:  # the first of several machines finishes
         return
     watch.say("choosing thresholds, scoring and recording activation ranges")
     finish(network, settings, (train, valid, test), run)
-    shutil.rmtree(run / "features", ignore_errors=True)
     watch.say(f"wrote {run}; its figures are in {run / 'metrics.json'}")
 
 
 def _trained(settings: Settings, run: Path, train: Dataset, valid: Dataset, watch: Watch) -> keras.Model:
     """Runs the one stage, or the two stages, of a training and draws its course."""
-
-    def train_in(folder: Path, work: Work, settings: Settings) -> tuple[keras.Model, list[dict[str, float]]]:
-        loop = Loop(work, settings, folder)
-        return loop.fit(watch.say, watch.progress, watch.stopped), loop.history
-
     if settings.is_detector:
-        network, history = train_in(run, detection.detection_work(settings, train, valid), settings)
+        work = detection.detection_work(settings, train, valid, watch.say)
+        network, history = _run_loop(run, work, settings, watch)
     else:
-        photographs = (LabelledPhotographs(train, settings), LabelledPhotographs(valid, settings))
-        if not settings.is_backbone:
-            with built_in(settings.precision):
-                network = build_cnn(len(train.classes), settings.input_size)
-            load_weights(network, settings.weights)
-            network, history = train_in(run, multilabel.multilabel_work(settings, *photographs, network), settings)
+        photographs = (
+            LabelledPhotographs(train, settings, to_train=True),
+            LabelledPhotographs(valid, settings, to_train=False),
+        )
+        if settings.is_backbone:
+            network, history = _backbone_trained(settings, run, photographs, len(train.classes), watch)
         else:
             with built_in(settings.precision):
-                backbone = build_backbone(settings.model, settings.input_size, settings.weights, settings.input_scaling)
-                head = build_head(backbone.output.shape[1:], len(train.classes))
-            features = (
-                Features(backbone, photographs[0].images, run / "features" / "train.npy", watch.say),
-                Features(backbone, photographs[1].images, run / "features" / "valid.npy", watch.say),
-            )
-            head, history = train_in(run, head_work(settings, *photographs, features, head), settings)
-            network = joined(backbone, head)
-            if settings.fine_tune_epochs:
-                watch.say(f"fine-tuning the top {settings.fine_tune_layers} layers of {settings.model}")
-                unfreeze_top(backbone, settings.fine_tune_layers)
-                second = dataclasses.replace(
-                    settings, epochs=settings.fine_tune_epochs, learning_rate=settings.fine_tune_rate
-                )
-                frozen = network.get_weights()
-                work = multilabel.multilabel_work(second, *photographs, network)
-                network, more = train_in(run / "fine-tune", work, second)
-                if _best_loss(more) >= _best_loss(history):
-                    watch.say("fine-tuning did not lower the validation loss: the frozen model stays")
-                    network.set_weights(frozen)
-                history = history + [row | {"epoch": row["epoch"] + len(history)} for row in more]
-                write_history(history, run)
-    plot_history(history, run / "history.png")
+                network = build_cnn(len(train.classes), settings.input_size)
+            load_weights(network, settings.weights, watch.say)
+            work = multilabel.multilabel_work(settings, *photographs, network)
+            network, history = _run_loop(run, work, settings, watch)
+    if is_chief(tf.distribute.get_strategy()):
+        plot_history(history, run / "history.png")
     return network
+
+
+def _run_loop(folder: Path, work: Work, settings: Settings, watch: Watch) -> tuple[keras.Model, list[dict[str, float]]]:
+    loop = Loop(work, settings, folder)
+    return loop.fit(watch.say, watch.progress, watch.stopped), loop.history
+
+
+def _backbone_trained(
+    settings: Settings,
+    run: Path,
+    photographs: tuple[LabelledPhotographs, LabelledPhotographs],
+    class_count: int,
+    watch: Watch,
+) -> tuple[keras.Model, list[dict[str, float]]]:
+    """Trains a new head on frozen features, then the backbone's top where that is wanted and helps."""
+    with built_in(settings.precision):
+        backbone = build_backbone(
+            settings.model, settings.input_size, settings.weights, settings.input_scaling, watch.say
+        )
+        head = build_head(backbone.output.shape[1:], class_count)
+    features = (
+        Features(backbone, photographs[0].images, run / "features" / "train.npy", watch.say, watch.stopped),
+        Features(backbone, photographs[1].images, run / "features" / "valid.npy", watch.say, watch.stopped),
+    )
+    head, history = _run_loop(run, head_work(settings, *photographs, features, head), settings, watch)
+    network = joined(backbone, head)
+    if not settings.fine_tune_epochs:
+        return network, history
+    watch.say(f"fine-tuning the top {settings.fine_tune_layers} layers of {settings.model}")
+    unfreeze_top(backbone, settings.fine_tune_layers)
+    second = dataclasses.replace(settings, epochs=settings.fine_tune_epochs, learning_rate=settings.fine_tune_rate)
+    frozen = network.get_weights()
+    work = multilabel.multilabel_work(second, *photographs, network)
+    network, more = _run_loop(run / "fine-tune", work, second, watch)
+    if _best_loss(more) >= _best_loss(history):
+        watch.say("fine-tuning did not lower the validation loss: the frozen model stays")
+        network.set_weights(frozen)
+    history = history + [row | {"epoch": row["epoch"] + len(history)} for row in more]
+    if is_chief(tf.distribute.get_strategy()):
+        write_history(history, run)
+    return network, history
 
 
 def _best_loss(history: list[dict[str, float]]) -> float:

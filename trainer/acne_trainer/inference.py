@@ -23,7 +23,7 @@ def inference_copy(network: keras.Model, image: Any) -> Any:
 def plain_copy(network: keras.Model, image: Any = None) -> keras.Model:
     """Returns a float32 copy of the network for one device, on an input of its own or on `image`."""
     copy = keras.models.clone_model(network, input_tensors=image, clone_function=_plain)
-    copy.set_weights(network.get_weights())
+    copy_weights(network, copy)
     return copy
 
 

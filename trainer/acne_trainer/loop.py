@@ -18,7 +18,8 @@ import tensorflow as tf
 
 from acne_runtime import files
 from acne_runtime.errors import AcneEdgeError
-from acne_trainer.devices import is_chief, per_replica
+from acne_trainer.devices import is_chief, on_any_machine, per_replica, sum_over_replicas
+from acne_trainer.inference import copy_weights
 from acne_trainer.optimizer import optimizer_of
 from acne_trainer.settings import Settings
 
@@ -85,7 +86,12 @@ class Loop:
         self.average = self.network
         if settings.average_decay:
             self.average = keras.models.clone_model(self.network)
-            self.average.set_weights(self.network.get_weights())
+            copy_weights(self.network, self.average)
+        self._pairs = [
+            pair
+            for layer in self.network.layers
+            for pair in zip(self.average.get_layer(layer.name).variables, layer.variables, strict=True)
+        ]
         self.optimizer = optimizer_of(settings, work.steps)
         self.optimizer.build(self.network.trainable_variables)
         self.history: list[dict[str, float]] = []
@@ -109,7 +115,9 @@ class Loop:
         with tf.GradientTape() as tape:
             losses = self.work.loss(self.network(images, training=True), targets)
             scaled = self.optimizer.scale_loss(losses["loss"])
-        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        # Summed before they are clipped, or found infinite: all devices then do the same.
+        gradients = [sum_over_replicas(one) for one in tape.gradient(scaled, variables)]
+        self.optimizer.apply(gradients, variables)
         return losses
 
     def _follow(self) -> None:
@@ -117,7 +125,7 @@ class Loop:
         step = tf.cast(self.optimizer.iterations.value, tf.float32)
         # (1 + step) / (10 + step) lets the average follow quickly at first (tf.train.ExponentialMovingAverage).
         decay = tf.minimum(self.settings.average_decay, (1.0 + step) / (10.0 + step))
-        for slow, live in zip(self.average.variables, self.network.variables, strict=True):
+        for slow, live in self._pairs:
             if slow.dtype.startswith("float"):  # dropout's seed counters are not averaged
                 self.strategy.extended.update(
                     slow.value,
@@ -166,7 +174,9 @@ class Loop:
             self._log(row)
             figures = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
             say(f"epoch {epoch + 1}/{self.settings.epochs}  {figures}  ({left(self.work.steps)})")
-        self.average.load_weights(self._best_weights)
+        # Where no epoch since the resumption was better, only the first machine's folder has the best.
+        best = self._best_weights if self._best_weights.exists() else self._resume_from / self._best_weights.name
+        self.average.load_weights(best)
         return self.average
 
     def _run_epoch(
@@ -182,19 +192,25 @@ class Loop:
             losses = {name: float(value) for name, value in self._step(*per_replica(self.strategy, batch)).items()}
             if not math.isfinite(losses["loss"]):
                 raise AcneEdgeError(
-                    f"the loss became {losses['loss']} in epoch {epoch + 1}, batch {step}; the best model so far is in "
-                    f"{self.run}; lower --learning-rate and start again"
+                    f"the loss became {losses['loss']} in epoch {epoch + 1}, batch {step}; {self._way_out(epoch)}"
                 )
             sums = {name: sums.get(name, 0.0) + value for name, value in losses.items()}
             progress(
                 f"epoch {epoch + 1}/{self.settings.epochs}  step {step}/{self.work.steps}  "
                 f"loss {sums['loss'] / step:.4g}  ({left(step)})"
             )
-            if step < self.work.steps and stopped():
+            if step < self.work.steps and on_any_machine(self.strategy, stopped()):
                 self._begun = {"step": step, "sums": sums, "seconds": time.monotonic() - started}
                 self._checkpoint(best=False)
                 raise StoppedError(f"stopped in epoch {epoch + 1} after step {step} of {self.work.steps}")
         return {name: value / self.work.steps for name, value in sums.items()} | {"seconds": time.monotonic() - started}
+
+    def _way_out(self, epochs: int) -> str:
+        begin_anew = "lower --learning-rate and start again in another --run"
+        if not self._best_weights.exists():
+            return begin_anew
+        keep = f"acne-train fit {self.settings.model} --run {self.run} --resume --epochs {epochs}"
+        return f"{keep} finishes with the best model so far; or {begin_anew}"
 
     def _scores(self) -> list[float]:
         sign = 1 if self.work.higher_is_better else -1
@@ -257,8 +273,14 @@ class Loop:
         record_file = self._resume_from / "checkpoints" / "history.json"
         if not record_file.exists():
             return
-        record = json.loads(record_file.read_text())
-        self._state.read(str(record_file.with_name(record["checkpoint"]))).assert_consumed()
-        self.history, self._begun = record["history"], record["begun"]
+        try:
+            record = json.loads(record_file.read_text())
+            self._state.read(str(record_file.with_name(record["checkpoint"]))).assert_consumed()
+            self.history, self._begun = record["history"], record["begun"]
+        except (AssertionError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise AcneEdgeError(
+                f"{record_file}: damaged, or of another training ({reason}); begin anew in another --run"
+            ) from error
         step = self._begun["step"]
         say(f"resumed after epoch {len(self.history)}" + (f" and {step} steps" if step else ""))

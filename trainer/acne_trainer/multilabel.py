@@ -102,10 +102,16 @@ class LabelledPhotographs:
         unknown: `[n, classes]` float32, 1 where a class was not looked for; `None` where all were.
     """
 
-    def __init__(self, data: Dataset, settings: Settings):
+    def __init__(self, data: Dataset, settings: Settings, *, to_train: bool):
+        """Reads the photographs.
+
+        Raises:
+            SourceError: A photograph cannot be read, or an `absent_unknown` does not fit the set; of photographs `to_train`
+                on, also one that matches none of them.
+        """
         self.images, self.targets = load_arrays(data, settings.input_size)
         rules = settings.absent_unknown
-        self.unknown = unknown_classes(data, rules) if rules else None
+        self.unknown = unknown_classes(data, rules, must_match=to_train) if rules else None
 
     def truth(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.float32], ...]:
         """Returns what the loss needs to know of the chosen photographs."""
@@ -114,10 +120,13 @@ class LabelledPhotographs:
         return self.targets[chosen], self.unknown[chosen]
 
 
-def validation_scores(targets: NDArray[np.float32], predicted: NDArray[np.float32]) -> dict[str, float]:
-    """Returns `val_loss` (plain binary cross-entropy) and `val_argmax_agreement`, the paper's accuracy."""
-    agree = np.argmax(predicted, axis=1) == np.argmax(targets, axis=1)
-    loss = keras.losses.BinaryCrossentropy()(targets, predicted)
+def validation_scores(photographs: LabelledPhotographs, predicted: NDArray[np.float32]) -> dict[str, float]:
+    """Returns `val_loss` (plain binary cross-entropy, without what is unknown) and `val_argmax_agreement`.
+
+    The latter is the paper's accuracy.
+    """
+    agree = np.argmax(predicted, axis=1) == np.argmax(photographs.targets, axis=1)
+    loss = multilabel_loss(photographs.targets, predicted, photographs.unknown)["loss"]
     return {"val_loss": float(loss), "val_argmax_agreement": float(agree.mean())}
 
 
@@ -142,7 +151,7 @@ def multilabel_work(
             yield augment(images, training=True), train.truth(chosen[step])
 
     def validate(model: keras.Model) -> dict[str, float]:
-        return validation_scores(valid.targets, model.predict(valid.images, batch_size=settings.batch_size, verbose=0))
+        return validation_scores(valid, model.predict(valid.images, batch_size=settings.batch_size, verbose=0))
 
     return work_on_labels(settings, len(train.images), network, batches, validate)
 

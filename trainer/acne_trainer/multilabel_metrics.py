@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,13 +38,31 @@ def choose_thresholds(truth: NDArray[np.float32], scores: NDArray[np.float32]) -
     return tuple(chosen)
 
 
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """What can be said of every photograph without looking at it.
+
+    Attributes:
+        prevalence: `[classes]`, how often each class stands on training photographs: its scores.
+        commonest: The set of classes, 0 or 1 each, that stands on most of them: its guess at the exact set. For the
+            other decisions it says every class of every photograph, which gives it its best F1.
+    """
+
+    prevalence: NDArray[np.float32]
+    commonest: Sequence[float]
+
+
+_ALWAYS = (0.0,)
+"""The threshold of each class that every score reaches."""
+
+
 def multilabel_report(
     names: Sequence[str],
     truth: NDArray[np.float32],
     scores: NDArray[np.float32],
     classes: tuple[str, ...],
     thresholds: Sequence[float],
-    prevalence: NDArray[np.float32],
+    constant: Constant,
 ) -> dict[str, Any]:
     """Returns all figures of a multi-label model on one split, for `metrics.json`.
 
@@ -57,16 +76,18 @@ def multilabel_report(
         scores: `[photographs, classes]`, 0 to 1.
         classes: Class names.
         thresholds: The decision threshold of each class.
-        prevalence: `[classes]`, how often each class stands on training photographs: the constant predictor's answer.
+        constant: What answers without looking; its figures stand under `constant_predictor`.
     """
     weights = resample_weights(names)
-    constant = np.broadcast_to(prevalence, scores.shape)
-    always = (0.0,) * len(classes)  # the constant predictor's best F1: every class on every photograph
+    blind = _figures(
+        truth, np.broadcast_to(constant.prevalence, scores.shape), classes, _ALWAYS * len(classes), weights
+    )
+    exact = int((truth == np.asarray(constant.commonest)).all(axis=1).sum())
     return {
         "photographs": len(truth),
         "calibration_bins": BINS,
         "model": _figures(truth, scores, classes, thresholds, weights),
-        "constant_predictor": _figures(truth, constant, classes, always, weights),
+        "constant_predictor": blind | _share("exact_match", exact, len(truth)),
     }
 
 
@@ -81,12 +102,7 @@ def _figures(
     # The paper's "accuracy": Keras' categorical_accuracy, the argmax of the truth against that of the scores.
     agree = int((truth.argmax(axis=1) == scores.argmax(axis=1)).sum())
     exact = int((said == truth).all(axis=1).sum())
-    figures: dict[str, Any] = {
-        "argmax_agreement": agree / len(truth),
-        "argmax_agreement_interval_95": wilson_interval(agree, len(truth)),
-        "exact_match": exact / len(truth),
-        "exact_match_interval_95": wilson_interval(exact, len(truth)),
-    }
+    figures = _share("argmax_agreement", agree, len(truth)) | _share("exact_match", exact, len(truth))
     once = _all_of(truth, scores, said, np.ones((1, len(truth))))
     for name, resampled in _all_of(truth, scores, said, weights).items():
         if resampled.ndim == 1:
@@ -99,6 +115,10 @@ def _figures(
             one: wilson_interval(int(right[place]), int(of[place])) for place, one in enumerate(classes)
         }
     return figures | {"thresholds": dict(zip(classes, map(float, thresholds), strict=True))}
+
+
+def _share(name: str, count: int, total: int) -> dict[str, Any]:
+    return {name: count / total, f"{name}_interval_95": wilson_interval(count, total)}
 
 
 def _all_of(

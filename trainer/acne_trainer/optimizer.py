@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from acne_trainer.devices import sum_over_replicas
 from acne_trainer.settings import Settings
 
 CLIP_NORM = 10.0
@@ -30,26 +29,26 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
         return self.settings.learning_rate * warmup * (floor + (1.0 - floor) * cosine)
 
 
-class _SummedFirst:
-    """Sums the gradients of all devices before it clips them; Keras clips each device's own and sums then."""
-
-    def apply(self, grads: list[tf.Tensor], trainable_variables: Any = None) -> Any:
-        return super().apply([sum_over_replicas(grad) for grad in grads], trainable_variables)  # type: ignore[misc]
+class _OfSums:
+    """Takes gradients that are summed over all devices; Keras would clip each device's own and sum then."""
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
         return list(grads_and_vars)
 
 
-class _Adam(_SummedFirst, keras.optimizers.Adam):  # type: ignore[misc]
+class _Adam(_OfSums, keras.optimizers.Adam):  # type: ignore[misc]
     pass
 
 
-class _RmsProp(_SummedFirst, keras.optimizers.RMSprop):  # type: ignore[misc]
+class _RmsProp(_OfSums, keras.optimizers.RMSprop):  # type: ignore[misc]
     pass
 
 
 def optimizer_of(settings: Settings, steps: int) -> keras.optimizers.Optimizer:
-    """Returns the optimizer of a training of `steps` steps an epoch, with loss scaling where float16 needs it."""
+    """Returns the optimizer of a training of `steps` steps an epoch, with loss scaling where float16 needs it.
+
+    It is to be given gradients summed over all devices.
+    """
     kind = {"adam": _Adam, "rmsprop": _RmsProp}[settings.optimizer]
     optimizer = kind(Schedule(settings, steps), global_clipnorm=CLIP_NORM, name=settings.optimizer)
     if settings.precision == "mixed_float16":  # small gradients would be zero in float16

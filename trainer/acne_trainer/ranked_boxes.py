@@ -13,7 +13,8 @@ import numpy as np
 from faster_coco_eval.core import mask
 from numpy.typing import NDArray
 
-from acne_trainer.coco_evaluator import MAX_DETECTIONS, RECALLS, SIDES
+from acne_runtime.manifest import MAX_DETECTIONS
+from acne_trainer.coco_evaluator import RECALLS, SIDES
 from acne_trainer.marked_and_found import MarkedAndFound
 
 
@@ -128,17 +129,21 @@ def average_precisions(ranked: RankedBoxes, weights: NDArray[np.float64]) -> NDA
     Returns:
         `[resamples]`, `nan` where no lesion is marked.
     """
-    answers = np.full(len(weights), np.nan)
     at = np.flatnonzero(ranked.right)
-    for row, weight in enumerate(weights.astype(np.int32)):
-        lesions = int(weight @ ranked.lesions)
-        if not lesions:
-            continue
-        said = np.cumsum(weight[ranked.photograph])[at]
-        found = np.cumsum(weight[ranked.photograph[at]])
-        precision = np.maximum.accumulate((found / np.maximum(said, 1))[::-1])[::-1]
-        reached = np.searchsorted(found / lesions, RECALLS)
-        answers[row] = precision[reached[reached < len(at)]].sum() / len(RECALLS)
+    lesions = weights @ ranked.lesions
+    answers = np.where(lesions > 0, 0.0, np.nan)
+    if not len(at):
+        return answers
+    # [right boxes, photographs]: the boxes of each photograph from one right box (excluded) to the next (included).
+    count, until = weights.shape[1], at[-1] + 1
+    stretch = np.searchsorted(at, np.arange(until))
+    boxes = np.bincount(stretch * count + ranked.photograph[:until], minlength=len(at) * count).reshape(-1, count)
+    said = np.cumsum(boxes @ weights.T, axis=0)  # [right boxes, resamples]
+    found = np.cumsum(weights.T[ranked.photograph[at]], axis=0)
+    precision = np.maximum.accumulate((found / np.maximum(said, 1))[::-1])[::-1]
+    for resample in np.flatnonzero(lesions):
+        reached = np.searchsorted(found[:, resample] / lesions[resample], RECALLS)
+        answers[resample] = precision[reached[reached < len(at)], resample].sum() / len(RECALLS)
     return answers
 
 

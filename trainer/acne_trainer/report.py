@@ -12,7 +12,7 @@ from acne_runtime.result import Result
 from acne_trainer import report_detection, report_multilabel
 from acne_trainer.failures import Failure
 from acne_trainer.finished_run import FinishedRun, read_run
-from acne_trainer.labels.dataset import Sample
+from acne_trainer.labels.dataset import Sample, names_of
 from acne_trainer.labels.read import read_split
 from acne_trainer.markup import Html, element, paragraph, section, table
 from acne_trainer.predictions import load_predictions, predictions_file
@@ -107,7 +107,7 @@ def _answers(run: FinishedRun, split: str, gaps: list[str]) -> _Answers | None:
     except SourceError as error:
         gaps.append(f"{error}; {lost}")
         return None
-    by_name = {sample.path.name: sample for sample in data.samples}
+    by_name = dict(zip(names_of(data.samples), data.samples, strict=True))
     known = [result for result in results if result.source in by_name]
     if len(known) < len(results):
         gaps.append(f"{data.path}: {len(results) - len(known)} of {len(results)} photographs are no longer there")

@@ -12,6 +12,7 @@ import tomli_w
 
 from acne_runtime import files
 from acne_runtime.errors import SourceError
+from acne_trainer.model_names import BACKBONES, DETECTORS, MODELS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,6 +21,18 @@ else:
 
 
 _TYPES = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "tuple[str, ...]": (tuple,)}
+
+
+GRID = 32
+"""Pixels to a cell of the detector's coarsest grid, which its sizes are multiples of."""
+_CHOICES = {
+    "optimizer": ("adam", "rmsprop"),
+    "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
+    "input_scaling": ("own", "paper"),
+}
+_LEAST = {"epochs": 1, "patience": 1, "validate_every": 1, "batch_size": 1, "input_size": 32} | dict.fromkeys(
+    ("warmup_steps", "focal", "crop_size", "crops_per_photo", "whole_every", "fine_tune_epochs", "fine_tune_layers"), 0
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +62,7 @@ class Settings:
         absent_unknown: `GLOB=CLASS,CLASS`: on photographs of such names these classes were not looked for, so that
             their absence teaches nothing.
         crop_size: Side of the detector's training crops in pixels.
-        crops_per_photo: Crops taken from each photograph in an epoch.
+        crops_per_photo: Crops taken from each photograph in an epoch, less the steps that `whole_every` takes.
         whole_every: Every so many steps the detector sees a batch of whole photographs with as many pixels; 0 never.
         fine_tune_epochs: Epochs for which a backbone's top is trained after its head; 0 leaves it frozen.
         fine_tune_layers: Layers of the backbone, counted from its end, that are trained then.
@@ -83,10 +96,28 @@ class Settings:
     fine_tune_layers: int = 0
     fine_tune_rate: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Raises `ValueError` where a setting is out of its range."""
+        _check(self.model in MODELS, f"model = {self.model!r} is none of {', '.join(MODELS)}")
+        for name, known in _CHOICES.items():
+            _check(getattr(self, name) in known, f"{name} = {getattr(self, name)!r} is none of {', '.join(known)}")
+        for name, least in _LEAST.items():
+            _check(getattr(self, name) >= least, f"{name} = {getattr(self, name)} is less than {least}")
+        _check(self.learning_rate > 0, f"learning_rate = {self.learning_rate} is not above 0")
+        for name in ("average_decay", "label_smoothing"):
+            _check(0 <= getattr(self, name) < 1, f"{name} = {getattr(self, name)} is not within 0 to below 1")
+        _check(0 <= self.final_rate <= 1, f"final_rate = {self.final_rate} is not within 0 to 1")
+        _check(all(isinstance(one, str) for one in self.absent_unknown), "absent_unknown holds more than texts")
+        if self.is_detector:
+            for name in ("input_size", "crop_size"):
+                size = getattr(self, name)
+                _check(size > 0 and size % GRID == 0, f"{name} = {size} is no multiple of {GRID}: the detector's grids")
+            _check(self.crops_per_photo > 0, "crops_per_photo = 0 leaves the detector nothing to learn from")
+
     @property
     def is_detector(self) -> bool:
         """Whether the model belongs to Experiment II."""
-        return self.model.startswith("yolov8")
+        return self.model in DETECTORS
 
     @property
     def is_backbone(self) -> bool:
@@ -108,7 +139,7 @@ class Settings:
             return cls(**_typed(tomllib.loads(file.read_text(encoding="utf-8"))))
         except FileNotFoundError:
             raise SourceError(f"{file}: not found; --resume takes a folder in which a training was begun") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             raise SourceError(f"{file}: these are no settings of acne-train ({error})") from None
 
     def changed_by(self, file: Path) -> Settings:
@@ -121,8 +152,13 @@ class Settings:
             return dataclasses.replace(self, **_typed(tomllib.loads(file.read_text(encoding="utf-8"))))
         except OSError as error:
             raise SourceError(f"{file}: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             raise SourceError(f"{file}: these are no settings of acne-train ({error})") from None
+
+
+def _check(holds: bool, sentence: str) -> None:
+    if not holds:
+        raise ValueError(sentence)
 
 
 def _typed(values: dict[str, Any]) -> dict[str, Any]:
@@ -155,7 +191,7 @@ CNN = Settings(
     input_size=416,
 )
 
-BACKBONES = {
+_ON_A_BACKBONE = {
     name: dataclasses.replace(
         CNN,
         model=name,
@@ -166,7 +202,7 @@ BACKBONES = {
         fine_tune_layers=20,
         fine_tune_rate=1e-5,
     )
-    for name in ("resnet50", "vgg19", "efficientnetb3")
+    for name in BACKBONES
 }
 """The paper's three: a frozen backbone under a new head, RMSprop at 1e-4."""
 
@@ -189,8 +225,4 @@ YOLOV8_XS = Settings(
     whole_every=3,
 )
 
-DETECTORS = {
-    f"yolov8-{size}": dataclasses.replace(YOLOV8_XS, model=f"yolov8-{size}") for size in ["xs", "s", "m", "l", "xl"]
-}
-
-DEFAULTS = {"cnn": CNN, **BACKBONES, **DETECTORS}
+DEFAULTS = {"cnn": CNN, **_ON_A_BACKBONE} | {name: dataclasses.replace(YOLOV8_XS, model=name) for name in DETECTORS}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,3 +73,12 @@ class Dataset:
             digest.update(sample.boxes.tobytes())
             digest.update((sample.classes if sample.types is None else sample.types).tobytes())
         return digest.hexdigest()
+
+
+def names_of(samples: Sequence[Sample]) -> list[str]:
+    """Returns what each photograph of a split is called: its file name, or where two share one its path."""
+    names = [sample.path.name for sample in samples]
+    if len(set(names)) == len(names):
+        return names
+    common = os.path.commonpath([sample.path.parent for sample in samples])
+    return [sample.path.relative_to(common).as_posix() for sample in samples]

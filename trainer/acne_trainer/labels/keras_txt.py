@@ -37,11 +37,16 @@ def read_keras_txt(folder: Path, on_error: OnError | None = None) -> Dataset:
     """
     classes = read_class_names(folder / CLASSES_FILE, _EXPECTED)
     annotations = folder / ANNOTATIONS_FILE
-    samples = []
+    samples: list[Sample] = []
+    listed: set[Path] = set()
     for number, line in enumerate(read_text(annotations, _EXPECTED).splitlines(), start=1):
         if line.strip():
             with passed_over(on_error):
-                samples.append(_parse(line, folder, len(classes), f"{annotations}:{number}"))
+                sample = _parse(line, folder, len(classes), f"{annotations}:{number}")
+                if sample.path in listed:
+                    raise SourceError(f"{annotations}:{number}: {sample.path.name!r} is listed twice")
+                listed.add(sample.path)
+                samples.append(sample)
     if not samples:
         raise SourceError(f"{annotations}: no photograph is listed")
     return Dataset(folder, classes, tuple(samples))

@@ -8,7 +8,7 @@ from pathlib import Path
 from acne_runtime.errors import SourceError
 from acne_trainer.labels.dataset import Dataset
 from acne_trainer.labels.find import find_labels
-from acne_trainer.labels.forms import UNSPLIT
+from acne_trainer.labels.forms import SPLITS, UNSPLIT
 from acne_trainer.labels.passed_over import OnError, passed_over
 from acne_trainer.labels.split_file import SPLIT_FILE, apply_split_file, read_split_file
 
@@ -47,6 +47,20 @@ def read_split(root: Path, split: str, on_error: OnError | None = None) -> Datas
     if split not in readers:
         raise _no_such_split(root, split, list(readers))
     return dataclasses.replace(readers[split](on_error), path=root / split)
+
+
+def read_three_splits(root: Path) -> tuple[Dataset, Dataset, Dataset]:
+    """Reads `train`, `valid` and `test` of a labelled set; see `read_splits`.
+
+    Raises:
+        SourceError: One of them is not there or cannot be read, or they differ in their classes.
+    """
+    splits = read_splits(root)
+    missing = next((split for split in SPLITS if split not in splits), None)
+    if missing:
+        raise _no_such_split(root, missing, list(splits))
+    train, valid, test = (splits[split] for split in SPLITS)
+    return train, valid, test
 
 
 def read_form_and_splits(

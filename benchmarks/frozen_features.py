@@ -1,0 +1,68 @@
+"""What training a head costs beside the backbone under it: `python benchmarks/frozen_features.py [DATA]`.
+
+A frozen backbone answers each photograph once; its answers are kept. Prints the time of a whole head training, features
+and all epochs, over one bare forward pass of the backbone over the same photographs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import tensorflow as tf
+
+from acne_trainer.backbones import build_backbone, build_head
+from acne_trainer.features import Features, head_work
+from acne_trainer.labels.read import read_split
+from acne_trainer.loop import Loop
+from acne_trainer.model_names import BACKBONES
+from acne_trainer.multilabel import LabelledPhotographs
+from acne_trainer.settings import DEFAULTS
+
+BATCH = 8
+
+
+@click.command(help=__doc__)
+@click.argument("data", default="../shared/data/acne4", type=click.Path(exists=True, path_type=Path))
+@click.option("--model", type=click.Choice(BACKBONES), default="resnet50", show_default=True)
+@click.option("--photographs", default=200, show_default=True, help="Most of train, and a quarter as many of valid.")
+def main(data: Path, model: str, photographs: int) -> None:
+    """Measures and prints."""
+    settings = dataclasses.replace(DEFAULTS[model], data=str(data), weights="none", patience=99)
+    splits = []
+    for name, most in (("train", photographs), ("valid", photographs // 4)):
+        split = read_split(data, name)
+        split = dataclasses.replace(split, samples=split.samples[:most])
+        splits.append(LabelledPhotographs(split, settings, to_train=name == "train"))
+    train, valid = splits
+    backbone = build_backbone(model, settings.input_size, "none", "own")
+    answer = tf.function(lambda images: backbone(tf.cast(images, tf.float32), training=False))
+    answer(train.images[:BATCH])  # traced before the clock runs
+
+    begun = time.perf_counter()
+    for images in (train.images, valid.images):
+        for first in range(0, len(images), BATCH):
+            np.asarray(answer(images[first : first + BATCH]))
+    bare = time.perf_counter() - begun
+
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        features = tuple(
+            Features(backbone, part.images, Path(folder) / f"{place}.npy", lambda _: None)
+            for place, part in enumerate(splits)
+        )
+        head = build_head(backbone.output.shape[1:], train.targets.shape[1])
+        Loop(head_work(settings, train, valid, features, head), settings, Path(folder)).fit(lambda _: None)
+        whole = time.perf_counter() - begun
+
+    click.echo(f"{model}, {len(train.images)} + {len(valid.images)} photographs of {settings.input_size} px")
+    click.echo(f"one bare forward pass          {bare:6.1f} s")
+    click.echo(f"{settings.epochs} epochs of a head, features and all {whole:6.1f} s  {whole / bare:.2f} x")
+
+
+if __name__ == "__main__":
+    main()
