@@ -9,9 +9,10 @@ pytest.importorskip("keras_cv")
 import keras
 from pictures import picture
 
+from acne_runtime.errors import SourceError
 from acne_runtime.model import Model
 from acne_trainer.cnn import build_cnn
-from acne_trainer.detection import detection_work, inference_form, manifest
+from acne_trainer.detection import BatchMaker, detection_work, inference_form, manifest
 from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision
 from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.labels.dataset import Dataset, Sample
@@ -152,12 +153,34 @@ def test_crops_alone_when_no_whole_photographs_are_asked_for(data):
     assert {images.shape for images, _, _ in arrays(work.batches(0))} == {(4, 32, 32, 3)}
 
 
-def test_a_batch_without_lesions_still_has_a_row_of_padding(tmp_path, data):
-    bare = Dataset(
-        data.path,
-        CLASSES,
-        tuple(Sample(one.path, np.zeros((0, 4), np.float32), np.zeros(0, np.int32)) for one in data.samples),
-    )
-    for _, boxes, classes in arrays(detection_work(DETECTION, bare, bare).batches(0)):
+@pytest.fixture
+def bare(data):
+    """The same photographs without a lesion."""
+    nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
+    return dataclasses.replace(data, samples=tuple(Sample(one.path, *nothing) for one in data.samples))
+
+
+def test_a_batch_without_lesions_still_has_a_row_of_padding(bare):
+    make_batch = BatchMaker(DETECTION, bare)
+    for _, boxes, classes in arrays(make_batch(0, step) for step in range(make_batch.steps)):
         assert (boxes.shape[1:], classes.shape[1:]) == ((16, 4), (16,))
         assert not boxes.any()
+
+
+@pytest.mark.parametrize("which", ["train", "valid"])
+def test_photographs_without_a_single_lesion_are_refused_before_the_training(data, bare, which):
+    train, valid = (bare, data) if which == "train" else (data, bare)
+    with pytest.raises(SourceError, match="no lesion is marked on any of its photographs"):
+        detection_work(DETECTION, train, valid)
+
+
+def test_unknown_absences_do_not_count_in_validation(data):
+    unknown = dataclasses.replace(MULTILABEL, absent_unknown=("[0-4].png=papules,pustules",))
+    plain, spared = labels_work(MULTILABEL, data), labels_work(unknown, data)
+    spared.network.set_weights(plain.network.get_weights())
+    images, labels = load_arrays(data, 96)
+    said = np.asarray(plain.network(images.astype(np.float32), training=False), np.float64)
+    losses = -(labels * np.log(said) + (1 - labels) * np.log(1 - said))
+    losses[:5, 2:] *= labels[:5, 2:]
+    assert spared.validate(spared.network)["val_loss"] == pytest.approx(losses.mean(), rel=1e-3)
+    assert plain.validate(plain.network)["val_loss"] > losses.mean()

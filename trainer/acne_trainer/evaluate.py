@@ -93,8 +93,8 @@ def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Resu
             raise SourceError(f"{split.path}: its labels have no boxes, which a detector is scored on")
     results = results_of(model, data) if results is None else results
     if manifest.task == "detection":
-        constant = ConstantDetector.of(train.samples, len(train.classes))
-        report = detection_report(data.samples, results, data.classes, manifest.thresholds, manifest.input, constant)
+        blind = ConstantDetector.of(train.samples, len(train.classes))
+        report = detection_report(data.samples, results, data.classes, manifest.thresholds, manifest.input, blind)
     else:
         seen = _truth(train)
         constant = Constant(seen.mean(axis=0), Counter(map(tuple, seen)).most_common(1)[0][0])

@@ -106,8 +106,8 @@ class LabelledPhotographs:
         """Reads the photographs.
 
         Raises:
-            SourceError: A photograph cannot be read, or an `absent_unknown` does not fit the set; of photographs `to_train`
-                on, also one that matches none of them.
+            SourceError: A photograph cannot be read, or an `absent_unknown` does not fit the set; of photographs to
+                train on, also one that matches none of them.
         """
         self.images, self.targets = load_arrays(data, settings.input_size)
         rules = settings.absent_unknown
