@@ -29,7 +29,7 @@ BATCH = 8
 @click.command(help=__doc__)
 @click.argument("data", default="../shared/data/acne4", type=click.Path(exists=True, path_type=Path))
 @click.option("--model", type=click.Choice(BACKBONES), default="resnet50", show_default=True)
-@click.option("--photographs", default=200, show_default=True, help="Most of train, and a quarter as many of valid.")
+@click.option("--photographs", default=640, show_default=True, help="Most of train, and a quarter as many of valid.")
 def main(data: Path, model: str, photographs: int) -> None:
     """Measures and prints."""
     settings = dataclasses.replace(DEFAULTS[model], data=str(data), weights="none", patience=99)
