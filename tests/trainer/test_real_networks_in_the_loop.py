@@ -1,0 +1,79 @@
+"""The loop with the real networks, small: what toys in test_loop.py cannot show."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from finished_runs import write_data
+
+pytest.importorskip("tensorflow")
+
+from acne_trainer.cnn import build_cnn
+from acne_trainer.detection import detection_work
+from acne_trainer.labels.keras_txt import read_keras_txt
+from acne_trainer.loop import Loop, StoppedError
+from acne_trainer.multilabel import LabelledPhotographs, multilabel_work
+from acne_trainer.precision import built_in
+from acne_trainer.settings import CNN, YOLOV8_XS
+
+pytestmark = pytest.mark.slow
+EPOCHS = 2
+CHANGES = {"epochs": EPOCHS, "batch_size": 2, "seed": 3}
+MULTILABEL = dataclasses.replace(CNN, input_size=96, **CHANGES)
+DETECTION = dataclasses.replace(
+    YOLOV8_XS, input_size=64, crop_size=64, crops_per_photo=2, whole_every=3, validate_every=1, **CHANGES
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = write_data(tmp_path_factory.mktemp("data"))
+    return read_keras_txt(folder / "train"), read_keras_txt(folder / "valid")
+
+
+def prepared(kind, data, **changes):
+    settings = dataclasses.replace({"cnn": MULTILABEL, "detector": DETECTION}[kind], **changes)
+    keras.utils.set_random_seed(settings.seed)
+    train, valid = data
+    if kind == "detector":
+        return settings, detection_work(settings, train, valid)
+    photographs = (
+        LabelledPhotographs(train, settings, to_train=True),
+        LabelledPhotographs(valid, settings, to_train=False),
+    )
+    with built_in(settings.precision):
+        network = build_cnn(4, settings.input_size)
+    return settings, multilabel_work(settings, *photographs, network)
+
+
+def train(kind, data, folder, stopped=lambda: False, **changes):
+    settings, work = prepared(kind, data, **changes)
+    loop = Loop(work, settings, folder)
+    loop.fit(lambda _: None, stopped=stopped)
+    return loop
+
+
+@pytest.mark.parametrize("kind", ["cnn", "detector"])
+@pytest.mark.parametrize(
+    "changes", [{"precision": "mixed_float16"}, {"precision": "mixed_bfloat16"}, {"jit": True}], ids=str
+)
+def test_other_arithmetic_trains_too_and_its_weights_stay_float32(data, tmp_path, kind, changes):
+    loop = train(kind, data, tmp_path, **changes)
+    assert [row["epoch"] for row in loop.history] == [1, 2]
+    assert all(np.isfinite(row["loss"]) for row in loop.history)
+    assert all(np.isfinite(weight).all() for weight in loop.average.get_weights())
+    assert {weight.dtype for weight in loop.network.trainable_weights} == {"float32"}
+
+
+@pytest.mark.parametrize("kind", ["cnn", "detector"])
+def test_stopped_within_an_epoch_and_resumed_is_as_uninterrupted(data, tmp_path, kind):
+    whole = train(kind, data, tmp_path / "whole")
+    asked = iter([False, True])
+    with pytest.raises(StoppedError):
+        train(kind, data, tmp_path / "stopped", stopped=lambda: next(asked))
+    resumed = train(kind, data, tmp_path / "stopped")
+    for row, expected in zip(resumed.history, whole.history, strict=True):
+        assert {**row, "seconds": 0} == pytest.approx({**expected, "seconds": 0}, rel=1e-4, abs=1e-5)
+    for weight, expected in zip(resumed.average.get_weights(), whole.average.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=1e-3, atol=1e-4)
