@@ -80,15 +80,16 @@ def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Resu
         results: What `results_of` gave for the split, where it was called already.
 
     Raises:
-        SourceError: The split has other classes than the model, or no boxes for a detector; a photograph cannot be
+        SourceError: A split has other classes than the model, or no boxes for a detector; a photograph cannot be
             decoded.
     """
     manifest = model.manifest
-    if data.classes != manifest.classes:
-        raise SourceError(
-            f"{data.path}: its classes {list(data.classes)} are not those of {manifest.name}, {list(manifest.classes)}"
-        )
     for split in (train, data):
+        if split.classes != manifest.classes:
+            raise SourceError(
+                f"{split.path}: its classes {list(split.classes)} are not those of {manifest.name}, "
+                f"{list(manifest.classes)}"
+            )
         if manifest.task == "detection" and not split.has_boxes:
             raise SourceError(f"{split.path}: its labels have no boxes, which a detector is scored on")
     results = results_of(model, data) if results is None else results
