@@ -52,10 +52,6 @@ class Constant:
     commonest: Sequence[float]
 
 
-_ALWAYS = (0.0,)
-"""The threshold of each class that every score reaches."""
-
-
 def multilabel_report(
     names: Sequence[str],
     truth: NDArray[np.float32],
@@ -79,9 +75,8 @@ def multilabel_report(
         constant: What answers without looking; its figures stand under `constant_predictor`.
     """
     weights = resample_weights(names)
-    blind = _figures(
-        truth, np.broadcast_to(constant.prevalence, scores.shape), classes, _ALWAYS * len(classes), weights
-    )
+    always = (0.0,) * len(classes)  # thresholds that every score reaches
+    blind = _figures(truth, np.broadcast_to(constant.prevalence, scores.shape), classes, always, weights)
     exact = int((truth == np.asarray(constant.commonest)).all(axis=1).sum())
     return {
         "photographs": len(truth),
