@@ -12,11 +12,13 @@ from acne_runtime.errors import AcneEdgeError
 def _as_click_error(error: Exception) -> click.ClickException:
     if isinstance(error, OSError) and error.filename is not None:
         return click.ClickException(f"{error.filename}: {error.strerror}")
-    return click.ClickException(str(error))
+    shown = click.ClickException(str(error))
+    vars(shown)["exit_code"] = getattr(error, "exit_code", 1)  # click has it on the class
+    return shown
 
 
-class Command(click.Command):
-    """A command whose `AcneEdgeError` and `OSError` become one line on standard error and exit code 1."""
+class _OneLine(click.Command):
+    """Turns `AcneEdgeError` and `OSError` into one line on standard error and the error's exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command; see `click.Command.invoke`."""
@@ -28,7 +30,11 @@ class Command(click.Command):
             raise _as_click_error(error) from error
 
 
-class Group(click.Group):
+class Command(_OneLine):
+    """A command whose errors are one line."""
+
+
+class Group(_OneLine, click.Group):
     """A group of `Command`s."""
 
     command_class = Command

@@ -58,3 +58,23 @@ def decode(
     if not found:
         return Candidates(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
     return Candidates(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def suppressed_inside(
+    outputs: Mapping[str, NDArray[np.float32]], specs: tuple[OutputSpec, ...], thresholds: NDArray[np.float32]
+) -> Candidates:
+    """Reads what a graph with its own decoding and suppression found, best score first.
+
+    Args:
+        outputs: By output name, as `OutputSpec.kind` says.
+        specs: Which output is what.
+        thresholds: `[classes]`, the least score of each class; at least those inside the file.
+    """
+    box, score, kind, count = (
+        next(outputs[spec.name][0] for spec in specs if spec.kind == f"lesion_{part}")
+        for part in ("box", "score", "class", "count")
+    )
+    found = slice(0, int(count[0]))
+    classes = kind[found].astype(np.int64)
+    kept = score[found] >= thresholds[classes]
+    return Candidates(box[found][kept], score[found][kept], classes[kept])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 
 class AcneEdgeError(Exception):
-    """Base of every error this project raises on purpose; the commands print its message and exit with 1."""
+    """Base of every error this project raises on purpose; the commands print its message and exit with `exit_code`."""
+
+    exit_code = 1
 
 
 class SourceError(AcneEdgeError):

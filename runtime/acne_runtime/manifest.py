@@ -23,10 +23,15 @@ MAX_DETECTIONS = 300
 
 Task = Literal["multilabel", "detection"]
 
+Kind = Literal["box", "score", "label", "lesion_box", "lesion_score", "lesion_class", "lesion_count"]
+
+NMS_KINDS: tuple[Kind, ...] = ("lesion_box", "lesion_score", "lesion_class", "lesion_count")
+"""The outputs of a detector that decodes and suppresses inside its graph."""
+
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """The one input tensor, `[1, height, width, 3]` RGB.
+    """The one input tensor, `[batch, height, width, 3]` RGB.
 
     Attributes:
         name: The tensor's name.
@@ -38,6 +43,7 @@ class InputSpec:
         color: Always `RGB`.
         pad_value: Grey level of the letterbox border, 0 to 255.
         scale: Factor from a 0-255 pixel to what the tensor holds; 1 where the graph scales inside.
+        batch: Photographs in one call; 0 for any number.
     """
 
     name: str
@@ -49,6 +55,7 @@ class InputSpec:
     color: Literal["RGB"] = "RGB"
     pad_value: int = 114
     scale: float = 1.0
+    batch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +65,13 @@ class OutputSpec:
     Attributes:
         name: The tensor's name.
         kind: `box` `[1, h, w, 4 * bins]` logits, `score` `[1, h, w, classes]` probabilities, or `label`
-            `[1, classes]` probabilities.
-        stride: Pixels of the input per cell of the grid (0 for `label`).
+            `[1, classes]` probabilities. With suppression inside the graph: `lesion_box` `[1, most, 4]` float32 `xyxy`
+            in pixels of the input, `lesion_score` and `lesion_class` `[1, most]`, `lesion_count` `[1, 1]`, all float32.
+        stride: Pixels of the input per cell of the grid (0 where there is none).
     """
 
     name: str
-    kind: Literal["box", "score", "label"]
+    kind: Kind
     stride: int = 0
 
 
@@ -84,7 +92,7 @@ class Manifest:
         precision: How the weights and activations are stored, such as `float32` or `int8`.
         validation: Measured figures, before and after conversion.
         provenance: Data fingerprint, library versions, revision and licence of the weights.
-        golden: SHA-256 of a generated input and of the file's answer to it.
+        golden: SHA-256 of a generated input and of the file's answer to it, and the lesions or labels in that.
         schema: Version of this form.
     """
 
@@ -119,6 +127,7 @@ class Manifest:
         size = (self.input.width, self.input.height)
         _check(all(0 < side <= LARGEST_SIDE for side in size), f"input size {size} not within 1 to {LARGEST_SIDE}")
         _check(0 <= self.input.pad_value <= 255, f"pad_value {self.input.pad_value} not within 0 to 255")
+        _check(self.input.batch >= 0, f"batch {self.input.batch} is negative")
         _check(0.0 < self.nms_iou <= 1.0, f"nms_iou {self.nms_iou} not within 0 to 1")
         _check(self.max_detections > 0, f"max_detections {self.max_detections} is not positive")
         names = [output.name for output in self.outputs]
@@ -128,7 +137,16 @@ class Manifest:
         else:
             self._check_detection()
 
+    @property
+    def suppresses(self) -> bool:
+        """Whether decoding and suppression lie inside the graph."""
+        return any(output.kind in NMS_KINDS for output in self.outputs)
+
     def _check_detection(self) -> None:
+        if self.suppresses:
+            kinds = [output.kind for output in self.outputs]
+            _check(sorted(kinds) == sorted(NMS_KINDS), f"outputs {kinds}: a model that suppresses has {NMS_KINDS}")
+            return
         _check(self.bins > 1, f"bins {self.bins}: a detection model needs at least 2")
         _check(all(o.kind != "label" for o in self.outputs), "a detection model has no output of kind label")
         strides = {kind: sorted(o.stride for o in self.outputs if o.kind == kind) for kind in ("box", "score")}
@@ -146,6 +164,9 @@ class Manifest:
         """Returns the shape that one of the outputs must have."""
         if output.kind == "label":
             return (1, len(self.classes))
+        if output.kind in NMS_KINDS:
+            most = self.max_detections
+            return {"lesion_box": (1, most, 4), "lesion_count": (1, 1)}.get(output.kind, (1, most))
         channels = 4 * self.bins if output.kind == "box" else len(self.classes)
         return (1, self.input.height // output.stride, self.input.width // output.stride, channels)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_runtime.backends.base import Backend
-from acne_runtime.decode import decode
+from acne_runtime.decode import decode, suppressed_inside
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import Manifest
 from acne_runtime.nms import suppress
@@ -28,7 +28,15 @@ class Model:
             manifest: What the file says about itself.
             backend: The opened file.
             score_threshold: One threshold for all classes, 0 to 1, instead of the manifest's own.
+
+        Raises:
+            ModelError: The file has the thresholds inside that another is asked instead of.
         """
+        if manifest.suppresses and score_threshold is not None and score_threshold < max(manifest.thresholds):
+            raise ModelError(
+                f"{manifest.name}: its thresholds lie inside the file; --score-threshold can only be above "
+                f"{max(manifest.thresholds)}"
+            )
         self.manifest = manifest
         self.backend = backend
         thresholds = manifest.thresholds if score_threshold is None else [score_threshold] * len(manifest.classes)
@@ -42,7 +50,14 @@ class Model:
             source: Where it came from, for the result.
             frame: Its index in the source.
             time_s: Seconds from the start of the source.
+
+        Raises:
+            ModelError: The file takes batches only.
         """
+        if self.manifest.input.batch > 1:
+            raise ModelError(
+                f"{self.manifest.name}: made for batches of {self.manifest.input.batch}; the runtime asks one by one"
+            )
         started = perf_counter()
         tensor, placement = preprocess(image, self.manifest.input)
         prepared = perf_counter()
@@ -90,8 +105,11 @@ class Model:
 
     def _lesions(self, outputs: Mapping[str, NDArray[Any]], placement: Placement) -> tuple[Lesion, ...]:
         manifest = self.manifest
-        candidates = decode(outputs, manifest.outputs, self.thresholds, manifest.bins)
-        found = suppress(candidates, manifest.nms_iou, manifest.max_detections)
+        if manifest.suppresses:
+            found = suppressed_inside(outputs, manifest.outputs, self.thresholds)
+        else:
+            candidates = decode(outputs, manifest.outputs, self.thresholds, manifest.bins)
+            found = suppress(candidates, manifest.nms_iou, manifest.max_detections)
         boxes = placement.to_photograph(found.boxes).tolist()
         return tuple(
             Lesion(manifest.classes[one], score, tuple(box))

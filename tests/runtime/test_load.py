@@ -20,12 +20,14 @@ def bare(networks, tmp_path_factory):
     """Gives a converted file that carries no manifest."""
     pytest.importorskip("tf2onnx")
     from acne_export.graph import simplify
+    from acne_export.recipe import Recipe
     from acne_export.to_onnx import float32_onnx
     from acne_export.to_tflite import float32_tflite
 
     folder = tmp_path_factory.mktemp("bare")
     for form, convert in (("onnx", float32_onnx), ("tflite", float32_tflite)):
-        (folder / f"bare.{form}").write_bytes(convert(simplify(networks["multilabel"])))
+        recipe = Recipe(form, "float32", "uint8", 64)
+        (folder / f"bare.{form}").write_bytes(convert(simplify(networks["multilabel"]), recipe, {}))
     return folder
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from acne_trainer.thresholds import DEFAULT, best_f1_threshold
+from acne_trainer.thresholds import DEFAULT, best_f1_threshold, carried_over
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,30 @@ def test_no_other_point_of_a_random_curve_has_a_higher_f1():
         every = [2 * p * r / (p + r) for p, r in zip(precision, recall, strict=True)]
         assert f1 == pytest.approx(max(every))
         assert threshold == scores[int(np.argmax(every))]
+
+
+def test_as_many_scores_of_the_reduced_model_reach_the_carried_threshold():
+    rng = np.random.default_rng(2)
+    exact = rng.uniform(0, 1, 200)
+    reduced = 0.6 * exact + 0.1
+    for threshold in (0.02, 0.3, 0.71, 0.99):
+        got = carried_over(threshold, exact, reduced)
+        assert ((reduced >= got) == (exact >= threshold)).all()
+        assert type(got) is float
+
+
+def test_equal_scores_fall_to_the_side_that_is_nearer_in_number():
+    reduced = np.array([0.9, 0.5, 0.5, 0.5, 0.1])
+    exact = np.array([0.9, 0.8, 0.7, 0.2, 0.1])
+    assert carried_over(0.85, exact, reduced) == pytest.approx(0.7)  # one
+    assert carried_over(0.75, exact, reduced) == pytest.approx(0.7)  # two: one is nearer than four
+    assert carried_over(0.6, exact, reduced) == pytest.approx(0.3)  # three
+
+
+@pytest.mark.parametrize(
+    ("exact", "reduced"),
+    [([0.1, 0.2], [0.1, 0.2]), ([0.9, 0.8], [0.9, 0.8]), ([], []), ([0.9, 0.1], [0.4, 0.4])],
+    ids=["none reaches it", "all reach it", "no scores", "one score only"],
+)
+def test_where_the_scores_tell_nothing_the_threshold_stays(exact, reduced):
+    assert carried_over(0.5, np.array(exact), np.array(reduced)) == 0.5

@@ -173,6 +173,34 @@ def evaluate(model: str, data: Path, split: str, backend: str | None, json_file:
     click.echo(overall_text(OVERALL[task], figures.get("model", figures), figures["constant_predictor"]))
 
 
+@main.command()
+@click.option("--model", required=True, metavar="NAME|FILE", help="A shipped model, or a .onnx or .tflite file.")
+@click.option("--data", type=_DATA, required=True, metavar="DIR", help="Holds the split valid.")
+@click.option("--like", metavar="NAME|FILE", help="Decide as this model does, instead of where F1 is highest.")
+@click.option("--backend", type=click.Choice(["onnx", "litert"]))
+@click.option("--json", "json_file", metavar="FILE", help="Write them here; - for standard output.")
+def thresholds(model: str, data: Path, like: str | None, backend: str | None, json_file: str | None) -> None:
+    """Chooses an exported model's decision thresholds anew on the photographs of valid: where F1 is highest."""
+    _load_tensorflow()
+    from acne_trainer.evaluate import results_of, with_chosen_thresholds, with_thresholds_like
+    from acne_trainer.labels.read import read_split
+
+    runner, valid = load_model(model, backend=backend), read_split(data, "valid")
+    if like is None:
+        manifest = with_chosen_thresholds(runner.manifest, valid, results_of(runner, valid))
+    else:
+        source = load_model(like)
+        if source.manifest.classes != runner.manifest.classes or source.manifest.task != runner.manifest.task:
+            raise click.UsageError(f"--like {like}: it does not answer what {model} answers")
+        exact = results_of(source, valid)
+        manifest = with_thresholds_like(runner.manifest, results_of(runner, valid), source.manifest, exact)
+    chosen = dict(zip(manifest.classes, manifest.thresholds, strict=True))
+    text = json.dumps(chosen, indent=2) + "\n"
+    if json_file and json_file != "-":
+        files.write_atomically(Path(json_file), text.encode())
+    click.echo(text if json_file == "-" else "\n".join(f"{name}  {value:.4f}" for name, value in chosen.items()))
+
+
 main.add_command(data)
 main.add_command(report)
 main.add_command(compare)

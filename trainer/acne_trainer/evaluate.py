@@ -19,6 +19,7 @@ from acne_trainer.constant_detector import ConstantDetector
 from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision, detection_report
 from acne_trainer.labels.dataset import Dataset, names_of
 from acne_trainer.multilabel_metrics import Constant, choose_thresholds, multilabel_report
+from acne_trainer.thresholds import carried_over
 
 
 def results_of(model: Model, data: Dataset) -> list[Result]:
@@ -53,6 +54,30 @@ def with_chosen_thresholds(manifest: Manifest, valid: Dataset, results: Sequence
     else:
         thresholds = choose_thresholds(_truth(valid), _scores(results))
     return dataclasses.replace(manifest, thresholds=tuple(math.floor(one * 1e4) / 1e4 for one in thresholds))
+
+
+def with_thresholds_like(
+    manifest: Manifest, results: Sequence[Result], like: Manifest, exact: Sequence[Result]
+) -> Manifest:
+    """Returns the manifest of a reduced model with thresholds by which it decides as its source does.
+
+    Args:
+        manifest: The reduced model's.
+        results: What `results_of` gave for it.
+        like: The source's.
+        exact: What `results_of` gave for the source on the same photographs.
+    """
+    thresholds = [
+        carried_over(threshold, _scores_of(name, exact), _scores_of(name, results))
+        for name, threshold in zip(like.classes, like.thresholds, strict=True)
+    ]
+    return dataclasses.replace(manifest, thresholds=tuple(math.floor(one * 1e4) / 1e4 for one in thresholds))
+
+
+def _scores_of(name: str, results: Sequence[Result]) -> NDArray[np.float64]:
+    return np.array(
+        [one.score for result in results for one in result.lesions or result.labels or () if one.name == name]
+    )
 
 
 def decided_by(manifest: Manifest, results: Sequence[Result]) -> list[Result]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import platform
 import subprocess
@@ -58,7 +59,9 @@ def finish(network: keras.Model, settings: Settings, splits: tuple[Dataset, Data
     _write_json(run / "metrics.json", metrics)
     _write_json(run / "calibration.json", _calibration(inference, manifest, train, settings.seed))
     manifest = dataclasses.replace(
-        manifest, validation={"keras": _headline(metrics["test"])}, provenance=_provenance(settings, train)
+        manifest,
+        validation={"keras": _headline(metrics["test"])},
+        provenance=_provenance(settings, train) | {"files": _hashes(run)},
     )
     files.write_atomically(run / "manifest.json", manifest.to_json().encode())
 
@@ -76,6 +79,13 @@ def _calibration(inference: keras.Model, manifest: Manifest, train: Dataset, see
     chosen = rng.choice(len(train.samples), count, replace=False)
     tensors = (preprocess(train.samples[i].image(), manifest.input)[0] for i in chosen)
     return {"schema": 1, "photographs": count, "ranges": activation_ranges(inference, tensors)}
+
+
+def _hashes(run: Path) -> dict[str, str]:
+    """Returns the SHA-256 of what the exporter reads beside the manifest."""
+    return {
+        name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in ("inference.keras", "calibration.json")
+    }
 
 
 def _headline(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,9 @@ from typing import Any
 
 import keras
 
+_WITH_ACTIVATION = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
+_NO_RANGE_OF_ITS_OWN = (keras.activations.linear, keras.activations.relu)
+
 
 def inference_copy(network: keras.Model, image: Any) -> Any:
     """Builds the network anew on `image`, with float32 layers of its own and the same weights.
@@ -21,8 +24,21 @@ def inference_copy(network: keras.Model, image: Any) -> Any:
 
 
 def plain_copy(network: keras.Model, image: Any = None) -> keras.Model:
-    """Returns a float32 copy of the network for one device, on an input of its own or on `image`."""
-    copy = keras.models.clone_model(network, input_tensors=image, clone_function=_plain)
+    """Returns a float32 copy of the network for one device, on an input of its own or on `image`.
+
+    Activations inside a layer leave it, so that the range of what they are given can be recorded; ReLU may stay, since
+    its output tells enough.
+    """
+    inside = {layer.name: layer.activation for layer in network.layers if isinstance(layer, _WITH_ACTIVATION)}
+    apart = {name: one for name, one in inside.items() if one not in _NO_RANGE_OF_ITS_OWN}
+
+    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        output = operation(*args, **kwargs)
+        if operation.name not in apart:
+            return output
+        return keras.layers.Activation(apart[operation.name], name=f"{operation.name}_activation")(output)
+
+    copy = keras.models.clone_model(network, input_tensors=image, clone_function=_plain, call_function=call)
     copy_weights(network, copy)
     return copy
 
@@ -40,4 +56,6 @@ def _plain(operation: Any) -> Any:
         config["dtype"] = "float32"
     if "synchronized" in config:
         config["synchronized"] = False
+    if isinstance(operation, _WITH_ACTIVATION) and operation.activation not in _NO_RANGE_OF_ITS_OWN:
+        config["activation"] = "linear"
     return type(operation).from_config(config)

@@ -25,3 +25,26 @@ def best_f1_threshold(
     if not f1.size or f1[best] == 0:
         return DEFAULT, 0.0
     return float(scores[best]), float(f1[best])
+
+
+def carried_over(threshold: float, exact: NDArray[np.float64], reduced: NDArray[np.float64]) -> float:
+    """Returns the threshold that as many scores of a reduced model reach as scores of its source reach its own.
+
+    The reduced model then decides as its source did. A threshold chosen anew would follow the noise of the photographs
+    it is chosen on.
+
+    Args:
+        threshold: The source's.
+        exact: `[n]`, the source's scores.
+        reduced: `[m]`, the reduced model's, for the same photographs.
+    """
+    wanted = int((exact >= threshold).sum())
+    descending = np.sort(reduced)[::-1]
+    if not 0 < wanted < len(descending):
+        return threshold
+    # Halfway to the next score below; where several are equal, at whichever end of them is nearer to the number.
+    steps = np.flatnonzero(np.diff(descending)) + 1
+    if not len(steps):
+        return threshold
+    place = int(steps[np.abs(steps - wanted).argmin()])
+    return float(descending[place - 1] + descending[place]) / 2

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+import keras
+from keras import layers
+from pictures import picture
+
+from acne_trainer.inference import plain_copy
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Every kind of activation inside a layer, as in a squeeze-and-excite block."""
+    image = keras.Input(batch_shape=(1, 16, 16, 3), name="image")
+    x = layers.Conv2D(4, 3, activation="relu", name="stem")(image)
+    x = layers.DepthwiseConv2D(3, activation="swish", name="depth")(x)
+    weight = layers.Conv2D(4, 1, activation="sigmoid", name="excite")(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    x = layers.Flatten()(layers.Multiply()([x, weight]))
+    return keras.Model(image, {"label": layers.Dense(4, activation="sigmoid", name="label_dense")(x)})
+
+
+def test_activations_leave_their_layers_but_relu(network):
+    plain = plain_copy(network)
+    inside = {one.name: one.activation.__name__ for one in plain.layers if hasattr(one, "kernel")}
+    assert inside == {"stem": "relu", "depth": "linear", "excite": "linear", "label_dense": "linear"}
+    assert {one.name for one in plain.layers if isinstance(one, layers.Activation)} == {
+        "depth_activation",
+        "excite_activation",
+        "label_dense_activation",
+    }
+
+
+def test_the_answers_and_the_network_stay(network):
+    image = picture(16, 16, 4)[None, ..., ::-1].astype(np.float32) / 255
+    before = np.asarray(network(image)["label"])
+    assert np.allclose(plain_copy(network)(image)["label"], before, atol=1e-6)
+    assert network.get_layer("depth").activation is keras.activations.swish
