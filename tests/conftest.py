@@ -53,19 +53,19 @@ def runs(tiny, networks, tmp_path_factory):
 @pytest.fixture(scope="session")
 def exported(runs, tmp_path_factory):
     """Gives the converted file of a task, format and precision; each is converted once."""
-    from acne_export.export import export, file_name
+    from acne_export.export import Terms, export
+    from acne_export.recipe import Recipe
     from acne_export.run_folder import read_run_folder
 
     folder = tmp_path_factory.mktemp("exported")
     made = {}
 
-    def convert(task, form="onnx", precision="float32"):
-        wanted = (task, form, precision)
-        if wanted not in made:
-            run = read_run_folder(runs[task])
-            target = folder / file_name(run.manifest.name, form, precision)
-            export(run, form, precision, target, lambda _: None)
-            made[wanted] = target
-        return made[wanted]
+    def convert(task, form="onnx", precision="float32", **changes):
+        run = read_run_folder(runs[task])
+        recipe = Recipe(form, precision, **{"input": "uint8", "size": run.manifest.input.width, **changes})
+        if (task, recipe) not in made:
+            target = folder / recipe.file_name(run.manifest.name, run.manifest.input.width)
+            made[task, recipe] = export(run, recipe, target, Terms(), lambda _: None)
+        return made[task, recipe]
 
     return convert

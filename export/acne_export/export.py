@@ -1,12 +1,13 @@
-"""One export: run folder in, one verified model file and its readable manifest out."""
+"""One export: run folder in, one proven model file and its readable manifest out."""
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,92 +16,237 @@ import tensorflow as tf
 import tf2onnx
 from numpy.typing import NDArray
 
+from acne_export.accuracy import HEADLINE, Photographs
+from acne_export.convert import Conversion, convert, opened, with_suppression
+from acne_export.formats import FALLBACKS, exporter_of
 from acne_export.golden import golden_input, sha256
-from acne_export.graph import simplify
-from acne_export.proof import keras_outputs, prove_float32, prove_int8, rounding_errors
+from acne_export.golden_answers import golden_answers
+from acne_export.photographs import inputs_from
+from acne_export.proof import ProofError, damaged_layers
+from acne_export.ranges import ranges_of
+from acne_export.recipe import Format, Recipe
 from acne_export.run_folder import RunFolder
-from acne_export.to_onnx import float32_onnx, onnx_with_manifest
-from acne_export.to_tflite import float32_tflite, int8_tflite, tflite_with_manifest
+from acne_export.shape import manifest_of
+from acne_export.source import PHOTOGRAPHS_ASKED, Source, source_of
+from acne_export.tflite_manifest import tflite_with_manifest
+from acne_export.to_onnx import onnx_with_manifest
 from acne_runtime import files
-from acne_runtime.backends.litert import LiteRtBackend
-from acne_runtime.backends.onnx import OnnxBackend
-from acne_runtime.errors import ModelError
-from acne_runtime.manifest import manifest_beside
-
-Format = Literal["onnx", "tflite"]
-Precision = Literal["float32", "int8"]
-
-DEFAULT_PRECISION: dict[Format, Precision] = {"onnx": "float32", "tflite": "int8"}
+from acne_runtime.errors import ModelError, SourceError
+from acne_runtime.manifest import InputSpec, Manifest, manifest_beside
+from acne_runtime.model import Model
 
 
-def file_name(model: str, form: Format, precision: Precision) -> str:
-    """Returns what a file is called: `m.onnx`, `m.tflite`, `m-int8.tflite`."""
-    return f"{model}{'' if precision == 'float32' else '-' + precision}.{form}"
+class DropError(ProofError):
+    """A converted file is less accurate than it may be."""
+
+    exit_code = 3
 
 
-def export(run: RunFolder, form: Format, precision: Precision, target: Path, say: Callable[[str], None]) -> None:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under which terms a file is handed over.
+
+    Attributes:
+        calibration: A folder of photographs that activations' ranges are taken from, instead of the trainer's.
+        photographs: Where accuracy is measured before and after; `None` measures none.
+        max_drop: By how much the headline figure may fall, 0 to 1.
+        fallback: Whether a recipe that fails is followed by the next of `FALLBACKS`.
+        force: Whether an existing file is replaced.
+    """
+
+    calibration: Path | None = None
+    photographs: Photographs | None = None
+    max_drop: float = 0.01
+    fallback: bool = False
+    force: bool = False
+
+
+def export(run: RunFolder, recipe: Recipe, out: Path | None, terms: Terms, say: Callable[[str], None]) -> Path:
     """Converts, proves and writes one file.
 
     Args:
         run: What to convert.
-        form: `onnx` or `tflite`.
-        precision: `float32`, or for TFLite `int8`.
-        target: The file to write; its manifest goes beside it.
+        recipe: Into what.
+        out: The file to write, its manifest beside it; `None` names it after model and recipe, in this folder.
+        terms: What it has to hold.
         say: Gets one line a step.
 
+    Returns:
+        The file.
+
     Raises:
-        ModelError: The pair of format and precision is not supported, or the proof fails; no file is left then.
+        ModelError: The recipe cannot be made of this model, or the file exists.
+        ProofError: A proof fails; no file is left then.
     """
-    if form == "onnx" and precision != "float32":
-        raise ModelError(f"--precision {precision}: ONNX files are float32 here; use --format tflite")
-    if precision == "int8" and not run.ranges:
-        raise ModelError(f"{run.path / 'calibration.json'}: not found; int8 needs it, acne-train writes it")
-    say(f"reading {run.path / 'inference.keras'}")
-    image = golden_input(run.manifest.input)
-    # Asked first: the simplified graph shares layers with its source, and damage done to both would show in neither.
-    source = keras_outputs(run.model, image)
-    rounding = rounding_errors(run.model, image, source)
-    model = simplify(run.model)
-    with tempfile.TemporaryDirectory() as folder:
-        draft = Path(folder) / target.name
+    damaged = damaged_layers(run.model)
+    if damaged:
+        raise ModelError(
+            f"{run.path / 'inference.keras'}: layer {damaged[0]!r} holds weights that are no finite numbers; train it "
+            "anew"
+        )
+    others = [dataclasses.replace(recipe, precision=one) for one in FALLBACKS.get((recipe.form, recipe.precision), ())]
+    others = [one for one in others if not (one.nms and exporter_of(one).no_nms)]
+    recipes = [recipe, *(others if terms.fallback else [])]
+    for number, one in enumerate(recipes, start=1):
+        target = out or Path(one.file_name(run.manifest.name, run.manifest.input.width))
+        for file in (target, manifest_beside(target)):
+            if file.is_dir():
+                raise ModelError(f"{file}: is a folder; --out names another file")
+            if file.exists() and not terms.force:
+                raise ModelError(f"{file}: exists already; --force replaces it, --out names another file")
+        try:
+            made = _made(run, one, terms, say)
+        except ProofError as error:
+            if number == len(recipes):
+                gentler = ", ".join(other.precision for other in others)
+                way_out = f"; --fallback tries {gentler}" if gentler and not terms.fallback else ""
+                raise type(error)(f"{target} is not written: {error}{way_out}") from error
+            say(f"{one.precision} is refused: {error}; trying {recipes[number].precision}")
+            continue
+        files.write_together(
+            {target: _sealed(made, one.form), manifest_beside(target): made.manifest.to_json().encode()}
+        )
+        figures = ", ".join(
+            f"{name.replace('_', ' ')} {value:.3g}"
+            for name, value in made.figures.items()
+            if not isinstance(value, dict)
+        )
+        size = f"{target.stat().st_size / 1e6:.1f} MB"
+        say(f"wrote {target} ({one.precision}, {size}; against the Keras model: {figures})")
+        return target
+    raise AssertionError("the last recipe either returns or raises")
 
-        def answer(converted: bytes) -> dict[str, NDArray[np.float32]]:
-            draft.write_bytes(converted)
-            return _answer(draft, form, image)
 
-        if form == "onnx":
-            say("converting to ONNX")
-            converted = float32_onnx(model)
-            outputs = answer(converted)
-            proof = prove_float32(source, outputs, rounding)
-        else:
-            say("converting to float32 TFLite")
-            converted = float32_tflite(model)
-            outputs = answer(converted)
-            proof = prove_float32(source, outputs, rounding)
-            if precision == "int8":
-                say("quantizing to int8")
-                float32_bytes, converted = len(converted), int8_tflite(model, run.ranges)
-                outputs = answer(converted)
-                proof = prove_int8(source, outputs, draft, float32_bytes)
+def _made(run: RunFolder, recipe: Recipe, terms: Terms, say: Callable[[str], None]) -> Conversion:
+    """Returns a proven conversion, with its whole manifest."""
+    _check(run, recipe, terms)
+    exporter = exporter_of(recipe)
+    say(f"asking {run.path / 'inference.keras'}")
+    spec = manifest_of(run.manifest, recipe).input
+    given = inputs_from(terms.calibration, spec, say) if terms.calibration else []
+    source = source_of(run, recipe, given or _some_of(terms, spec))
+    ranges = source.ranges
+    if exporter.needs_ranges and given:
+        say(f"calibrating on {len(given)} photographs of {terms.calibration}")
+        ranges = ranges_of(source.model, given)
+    say(f"converting to {recipe.precision} {recipe.form}")
+    made = convert(source, recipe, ranges)
     manifest = dataclasses.replace(
-        run.manifest,
-        precision=precision,
-        provenance=run.manifest.provenance | {"converted_with": _versions(form)},
-        validation=run.manifest.validation | {"conversion": {name: float(f"{x:.3g}") for name, x in proof.items()}},
-        golden={"input_sha256": sha256({"": image}), "output_sha256": sha256(outputs)},
+        made.manifest,
+        provenance=made.manifest.provenance | {"converted_with": _versions(recipe.form), "recipe": recipe.to_dict()},
+        validation=made.manifest.validation | {"conversion": _rounded(made.figures)},
     )
-    seal = onnx_with_manifest if form == "onnx" else tflite_with_manifest
-    files.write_atomically(target, seal(converted, manifest))
-    files.write_atomically(manifest_beside(target), manifest.to_json().encode())
-    figures = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in proof.items())
-    say(f"wrote {target} ({target.stat().st_size / 1e6:.1f} MB; against the Keras model: {figures})")
+    made = dataclasses.replace(made, manifest=manifest)
+    if terms.photographs is not None:
+        made = _measured(source, made, recipe, terms, say)
+    if recipe.nms:
+        say("putting decoding and suppression inside")
+        made = with_suppression(source, recipe, ranges, made)
+    return dataclasses.replace(made, manifest=_with_golden(made, source, recipe))
 
 
-def _answer(file: Path, form: Format, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    """Asks a converted file through the runtime's own backend, as a device will."""
-    backend = OnnxBackend if form == "onnx" else LiteRtBackend
-    return dict(backend(file, device="cpu", threads=0).run(image))
+def _some_of(terms: Terms, spec: InputSpec) -> list[NDArray[np.uint8]]:
+    """Returns real photographs to ask both sides about, where accuracy is measured on a folder of them."""
+    folder = terms.photographs.data / terms.photographs.split if terms.photographs else None
+    try:
+        return inputs_from(folder, spec, lambda _: None, PHOTOGRAPHS_ASKED) if folder and folder.is_dir() else []
+    except SourceError:
+        return []  # its photographs lie deeper; the trainer's reader finds them
+
+
+def _check(run: RunFolder, recipe: Recipe, terms: Terms) -> None:
+    exporter = exporter_of(recipe)
+    if exporter.needs_ranges and not run.ranges and terms.calibration is None:
+        raise ModelError(
+            f"{run.path / 'calibration.json'}: not found; {recipe.precision} needs it (acne-train writes it), or "
+            "photographs like those it will see: --calibration DIR"
+        )
+    if recipe.form == "tflite" and recipe.batch != 1:
+        raise ModelError(
+            f"--batch {recipe.batch or 'dynamic'}: TFLite files here take one photograph; use --format onnx"
+        )
+    if recipe.nms and exporter.no_nms:
+        raise ModelError(f"--nms: not with --precision {recipe.precision}: {exporter.no_nms}; leave one of them out")
+    if recipe.nms and run.manifest.task != "detection":
+        raise ModelError(f"--nms: {run.manifest.name} finds no boxes")
+    if recipe.nms and recipe.batch != 1:
+        raise ModelError("--nms: suppression inside the graph is made for one photograph; leave --batch out")
+    if terms.photographs is not None and recipe.batch > 1:
+        raise ModelError("--data: photographs are measured one by one; leave --batch out, the network is the same")
+
+
+def _measured(source: Source, made: Conversion, recipe: Recipe, terms: Terms, say: Callable[[str], None]) -> Conversion:
+    """Measures a file's accuracy beside that of float32, and gives it thresholds of its own.
+
+    Raises:
+        DropError: It lost more than `terms.max_drop`.
+    """
+    on = terms.photographs
+    assert on is not None
+    task, name = made.manifest.task, HEADLINE[made.manifest.task]
+    with tempfile.TemporaryDirectory() as folder:
+        if recipe.precision == "float32":
+            exact = made
+        else:
+            exact = convert(source, dataclasses.replace(recipe, precision="float32"), {})
+        before_file = Path(folder) / f"before.{recipe.form}"
+        before_file.write_bytes(_sealed(exact, recipe.form))
+        say(f"measuring float32 on {on.data / on.split}")
+        before = on.figures(before_file, task)
+        after = before
+        if recipe.precision != "float32":
+            after_file = Path(folder) / f"after.{recipe.form}"
+            after_file.write_bytes(_sealed(made, recipe.form))
+            say(f"choosing thresholds for {recipe.precision} on {on.data / 'valid'}")
+            made = dataclasses.replace(
+                made, manifest=dataclasses.replace(made.manifest, thresholds=on.thresholds(after_file, before_file))
+            )
+            after_file.write_bytes(_sealed(made, recipe.form))
+            say(f"measuring {recipe.precision} on {on.data / on.split}")
+            after = on.figures(after_file, task)
+    for figure, value in before.items():
+        say(f"  {figure}: {_told(value)} before, {_told(after[figure])} after")
+    if before[name] is None or after[name] is None:
+        raise ModelError(f"--data {on.data}: no lesion is labelled on {on.split}, so that there is no {name}")
+    drop = before[name] - after[name]
+    if drop > terms.max_drop:
+        raise DropError(
+            f"{name} falls from {before[name]:.3f} to {after[name]:.3f} in {recipe.precision}, more than --max-drop "
+            f"{terms.max_drop:g}"
+        )
+    measured = {"data": f"{on.data.name}/{on.split}", "before": _rounded(before), "after": _rounded(after)}
+    validation = made.manifest.validation | {"accuracy": measured}
+    return dataclasses.replace(made, manifest=dataclasses.replace(made.manifest, validation=validation))
+
+
+def _with_golden(made: Conversion, source: Source, recipe: Recipe) -> Manifest:
+    """Returns the manifest with what the file answers to the golden picture, so that any copy can be asked again."""
+    picture = golden_input(source.manifest.input)
+    model = Model(made.manifest, opened(made.file, recipe.form))
+    kind = "lesions" if made.manifest.task == "detection" else "labels"
+    golden: dict[str, Any] = {
+        "input_sha256": sha256({"": picture}),
+        "output_sha256": sha256(made.golden),
+        kind: golden_answers(model, made.golden),
+    }
+    return dataclasses.replace(made.manifest, golden=golden)
+
+
+def _sealed(made: Conversion, form: Format) -> bytes:
+    return (onnx_with_manifest if form == "onnx" else tflite_with_manifest)(made.file, made.manifest)
+
+
+def _rounded(value: Any) -> Any:
+    """Returns figures to three digits: more of them would tell of the machine."""
+    if isinstance(value, dict):
+        return {name: _rounded(one) for name, one in value.items()}
+    return float(f"{value:.3g}") if isinstance(value, float) else value
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_told(one)}" for name, one in value.items())
+    return "-" if value is None else f"{value:.3g}"
 
 
 def _versions(form: Format) -> dict[str, str]:

@@ -10,7 +10,13 @@ import tensorflow as tf
 from acne_export.run_folder import Ranges
 from acne_runtime.errors import ModelError
 
-_SHAPE_ONLY = (keras.layers.InputLayer, keras.layers.ZeroPadding2D, keras.layers.MaxPooling2D, keras.layers.Flatten)
+_SHAPE_ONLY = (
+    keras.layers.InputLayer,
+    keras.layers.ZeroPadding2D,
+    keras.layers.MaxPooling2D,
+    keras.layers.Flatten,
+    keras.layers.Reshape,
+)
 """Operations that only move or select values: their output has the range of their input."""
 
 
@@ -24,6 +30,12 @@ class FakeQuant(keras.layers.Layer):  # type: ignore[misc]
     def call(self, tensor: tf.Tensor) -> tf.Tensor:
         """Returns the tensor, rounded."""
         return tf.quantization.fake_quant_with_min_max_args(tensor, self.low, self.high)
+
+
+def needs_range(op: Any) -> bool:
+    """Returns whether an operation computes new values whose range is not known from what it is, as a sigmoid's is."""
+    is_sigmoid = isinstance(op, keras.layers.Activation) and op.activation is keras.activations.sigmoid
+    return not isinstance(op, _SHAPE_ONLY) and not is_sigmoid
 
 
 def with_ranges(model: keras.Model, ranges: Ranges) -> keras.Model:
@@ -41,9 +53,7 @@ def with_ranges(model: keras.Model, ranges: Ranges) -> keras.Model:
 
     def call(op: Any, *args: Any, **kwargs: Any) -> Any:
         output = op(*args, **kwargs)
-        if isinstance(op, _SHAPE_ONLY) or not isinstance(output, keras.KerasTensor):
-            return output
-        if isinstance(op, keras.layers.Activation) and op.activation is keras.activations.sigmoid:
+        if not isinstance(output, keras.KerasTensor) or not needs_range(op):
             return output
         if op.name not in ranges:
             raise ModelError(f"calibration.json has no range for {op.name!r}: it belongs to another model")
@@ -54,4 +64,4 @@ def with_ranges(model: keras.Model, ranges: Ranges) -> keras.Model:
 
     bound = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
     image = keras.Input(batch_shape=model.inputs[0].shape, name=model.inputs[0].name)
-    return keras.Model(image, bound(FakeQuant(0.0, 255.0, name="image_range")(image)))
+    return keras.Model(image, bound(FakeQuant(0.0, 255.0, name="image_range")(image)), name=f"{model.name}_bounded")

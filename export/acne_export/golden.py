@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from acne_runtime.manifest import InputSpec
 
+BOX_TOLERANCE, SCORE_TOLERANCE = 0.5, 1e-3
+"""Pixels and score by which two ways to the same lesions may differ."""
+
 _SEED = 20240607
 _SKIN = (200, 152, 128)
 _BLOTCHES = ((160, 40), (40, 20), (10, 8))
@@ -19,22 +22,32 @@ _NOISE = 4
 
 
 def golden_input(spec: InputSpec) -> NDArray[np.uint8]:
-    """Returns `[1, height, width, 3]` uint8: uneven skin colour with spots under fine noise, always the same.
+    """Returns the golden picture in a model's size, `[1, height, width, 3]` uint8 RGB."""
+    return skin(spec.height, spec.width)
+
+
+def golden_batch(spec: InputSpec) -> NDArray[np.uint8 | np.float32]:
+    """Returns the golden picture as one call of a model takes it: in its dtype, as often as its batch asks."""
+    return np.repeat(golden_input(spec), max(spec.batch, 1), axis=0).astype(spec.dtype)
+
+
+def skin(height: int, width: int, seed: int = _SEED) -> NDArray[np.uint8]:
+    """Returns `[1, height, width, 3]` uint8 RGB: uneven skin colour with spots under fine noise, the same for a seed.
 
     Like the photographs in colour and contrast, since an int8 model answers rightly only within the ranges that it was
     calibrated for. Integers throughout, so that every machine makes the same bytes.
     """
-    rng = np.random.default_rng(_SEED)
-    picture = np.full((spec.height, spec.width, 3), _SKIN, np.int64)
+    rng = np.random.default_rng(seed)
+    picture = np.full((height, width, 3), _SKIN, np.int64)
     for side, strength in _BLOTCHES:
-        rows, columns = -(-spec.height // side) + 1, -(-spec.width // side) + 1
+        rows, columns = -(-height // side) + 1, -(-width // side) + 1
         light = rng.integers(-strength, strength + 1, (rows, columns, 1))
         tint = rng.integers(-strength // 4, strength // 4 + 1, (rows, columns, 3))
         blocks = (light + tint).repeat(side, axis=0).repeat(side, axis=1)
-        picture += _box_mean(_box_mean(blocks, side, 0), side, 1)[: spec.height, : spec.width]
-    y, x = np.mgrid[: spec.height, : spec.width]
+        picture += _box_mean(_box_mean(blocks, side, 0), side, 1)[:height, :width]
+    y, x = np.mgrid[:height, :width]
     for _ in range(_SPOTS):
-        centre_x, centre_y, radius = rng.integers(spec.width), rng.integers(spec.height), rng.integers(*_RADIUS)
+        centre_x, centre_y, radius = rng.integers(width), rng.integers(height), rng.integers(*_RADIUS)
         inside = (x - centre_x) ** 2 + (y - centre_y) ** 2 < radius**2
         picture[inside] += rng.integers(-_CONTRAST, _CONTRAST // 2) + rng.integers(-_CONTRAST // 4, _CONTRAST // 4, 3)
     picture += rng.integers(-_NOISE, _NOISE + 1, picture.shape)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 from numpy.typing import NDArray
+
+from acne_export.affine import affine
+
+Finish = Callable[[keras.Model], keras.Model]
+"""Adds to a graph what is converted with it but takes no part in quantization."""
+
+
+def unchanged(model: keras.Model) -> keras.Model:
+    """Returns the model: a `Finish` that adds nothing."""
+    return model
 
 
 def simplify(model: keras.Model) -> keras.Model:
@@ -18,6 +28,7 @@ def simplify(model: keras.Model) -> keras.Model:
       convolution, one operation instead of a multiplication and an addition.
     - Normalisation by fixed means and variances becomes such a convolution too.
     - The input's scaling by 1/255 moves into the first convolution (padding with zeros stays padding with zeros).
+    - Two operations that repeat rows and columns become one that enlarges (nearest neighbour).
     - Dropout goes.
 
     An operation that takes over another's output takes over its name, so that activation ranges recorded on the
@@ -35,10 +46,14 @@ def simplify(model: keras.Model) -> keras.Model:
     answers = {id(tensor) for tensor in keras.tree.flatten(model.output)}
     input_scale: dict[str, float] = {}
     dropped: set[str] = set()
+    enlarged: set[str] = set()
     norms: dict[str, layers.BatchNormalization] = {}
     for op in model.operations:
         if isinstance(op, layers.Dropout):
             dropped.add(op.name)
+        elif _doubles(op, axis=1) and len(consumers[op.name]) == 1 and _doubles(consumers[op.name][0], axis=2):
+            dropped.add(op.name)
+            enlarged.add(consumers[op.name][0].name)
         elif isinstance(op, layers.Rescaling) and np.isscalar(op.scale) and np.isscalar(op.offset) and op.offset == 0:
             first = list(_convolutions_after(op, consumers))
             if all(isinstance(one, layers.Conv2D) for one in first):
@@ -61,7 +76,7 @@ def simplify(model: keras.Model) -> keras.Model:
             made.append((new, _folded(layer, norm, input_scale.get(layer.name, 1.0))))
             return new
         if isinstance(layer, layers.BatchNormalization) and layer.name not in dropped and len(layer.output.shape) == 4:
-            gain, offset = _affine(layer)
+            gain, offset = affine(layer)
             new = layers.DepthwiseConv2D(1, name=layer.name)
             made.append((new, [gain.reshape(1, 1, -1, 1), offset]))
             return new
@@ -77,6 +92,10 @@ def simplify(model: keras.Model) -> keras.Model:
         # A replaced convolution bears its norm's name: what is dropped is known by name and kind.
         if layer.name in dropped and not isinstance(layer, layers.Conv2D):
             return args[0]
+        if layer.name in enlarged:
+            _, height, width, _ = args[0].shape
+            # UpSampling2D would repeat again; this is one operation wherever it goes.
+            return layers.Resizing(2 * height, 2 * width, interpolation="nearest", name=layer.name)(args[0])
         if any(layer is new for new, _ in made):  # it need not know the flags of what it replaces
             return layer(args[0])
         return layer(*args, **kwargs)
@@ -99,13 +118,8 @@ def _is_plain_convolution(op: Any) -> bool:
     return type(op) is layers.Conv2D and op.activation is keras.activations.linear
 
 
-def _affine(norm: layers.BatchNormalization) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Returns a batch normalisation at inference as gain and offset, `[channels]` each (float64 arithmetic)."""
-    mean, variance = np.asarray(norm.moving_mean, np.float64), np.asarray(norm.moving_variance, np.float64)
-    gamma = np.asarray(norm.gamma, np.float64) if norm.scale else np.ones_like(mean)
-    beta = np.asarray(norm.beta, np.float64) if norm.center else np.zeros_like(mean)
-    gain = gamma / np.sqrt(variance + norm.epsilon)
-    return gain.astype(np.float32), (beta - mean * gain).astype(np.float32)
+def _doubles(op: Any, axis: int) -> bool:
+    return type(op).__name__ == "Repeat" and (op.repeats, op.axis) == (2, axis)
 
 
 def _folded(
@@ -116,5 +130,5 @@ def _folded(
     offset = bias[0] if bias else np.zeros(kernel.shape[-1], np.float32)
     if norm is None:
         return [kernel, offset]
-    gain, shift = _affine(norm)
+    gain, shift = affine(norm)
     return [kernel * gain, offset * gain + shift]

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
+from acne_export.formats import Limits
+from acne_export.golden import BOX_TOLERANCE, SCORE_TOLERANCE
 from acne_runtime.errors import ModelError
+from acne_runtime.result import Lesion, Result
 
 PARITY = 1e-5
 """Largest error of a float32 conversion, relative to the largest value of that output (at least 1)."""
-ROUNDINGS = 4
-"""How many times its source's own rounding error a float32 conversion may be off, where that is more."""
-LEAST_COSINE = 0.98
-"""Least cosine between an int8 model's box output and its source's; a broken scale falls far below."""
-LARGEST_SCORE_ERROR = 0.05
-"""Largest mean difference between an int8 model's scores and its source's; int8 itself costs about 0.001."""
-LARGEST_INT8_SHARE = 0.35
-"""Largest size of an int8 file, as a share of the float32 file."""
+ROUNDINGS, MOST_ROUNDING = 4, 1e-3
+"""How many times its source's own rounding error a float32 conversion may be off, where that is more; and the end."""
+LEAST_TIES = 2
+"""Lesions that a graph of reduced precision may find otherwise than the runtime does in its raw heads."""
+LEAST_SCORE = 2 / 256
+"""Scores below it are a step or two of int8: noise in any model."""
+LEAST_OF_WEIGHTS = 0.9
+"""Least size of a float32 file, as a share of its weights."""
+LEAST_OF_LEVELS, FEWEST_LEVELS = 0.15, 16
+"""Least share of its source's score levels that a reduced file keeps, where the source shows enough of them to tell.
+Sound int8 keeps a third and more: its logits have 256 steps for all scores. Scores that share their scale with box
+distances keep about a twentieth."""
+
+Outputs = Mapping[str, NDArray[Any]]
 
 
 class ProofError(ModelError):
@@ -53,7 +60,7 @@ def rounding_errors(
         config = layer.get_config()
         return type(layer).from_config(config | {"dtype": "float64"} if isinstance(layer, keras.Layer) else config)
 
-    given = keras.Input(model.input.shape[1:], dtype="float64", name=model.input.name)
+    given = keras.Input(batch_shape=model.inputs[0].shape, dtype="float64", name=model.inputs[0].name)
     exact = keras.models.clone_model(model, input_tensors=given, clone_function=in_float64)
     for layer in (one for one in model.layers if one.weights):
         exact.get_layer(layer.name).set_weights(layer.get_weights())
@@ -61,9 +68,7 @@ def rounding_errors(
     return {name: float(np.abs(output - np.asarray(answer[name])).max()) for name, output in source.items()}
 
 
-def prove_float32(
-    source: Mapping[str, NDArray[Any]], converted: Mapping[str, NDArray[Any]], rounding: Mapping[str, float]
-) -> dict[str, float]:
+def prove_float32(source: Outputs, converted: Outputs, rounding: Mapping[str, float]) -> dict[str, float]:
     """Compares a float32 conversion with its source.
 
     Args:
@@ -76,50 +81,147 @@ def prove_float32(
 
     Raises:
         ProofError: An output is missing, has another shape, is not finite, or differs by more than `PARITY`
-            and by more than `ROUNDINGS` times its source's own rounding error.
+            and by more than `ROUNDINGS` times its source's own rounding error, or by more than `MOST_ROUNDING`.
     """
     worst = 0.0
     for name, expected, got in _pairs(source, converted):
         largest = max(1.0, float(np.abs(expected).max()))
         error = float(np.abs(expected - got).max()) / largest
-        allowed = max(PARITY, ROUNDINGS * rounding[name] / largest)
+        allowed = max(PARITY, min(MOST_ROUNDING, ROUNDINGS * rounding[name] / largest))
         if error > allowed:
             raise ProofError(f"output {name!r} differs from the Keras model by {error:.2g}, more than {allowed:.2g}")
         worst = max(worst, error)
     return {"max_error": worst}
 
 
-def prove_int8(
-    source: Mapping[str, NDArray[Any]], converted: Mapping[str, NDArray[Any]], file: Path, float32_bytes: int
-) -> dict[str, float]:
-    """Compares an int8 conversion with its source, and looks at what the converter made of it.
+def prove_reduced(
+    source: Outputs, converted: Outputs, limits: Limits, threshold: float, only_finite: bool = False
+) -> dict[str, Any]:
+    """Compares a conversion of reduced precision with its source.
+
+    Args:
+        source: The source's answer.
+        converted: The conversion's.
+        limits: What it may lose.
+        threshold: The least decision threshold. Nearly all scores of a detector are near zero, and any error there is
+            small; from half the threshold on they matter.
+        only_finite: Ask for no more than finite outputs of the right shapes: the picture is none that the activations'
+            ranges were taken from.
 
     Returns:
-        `mean_score_error` (absolute), and for detectors `min_box_cosine`, each over the outputs of its kind.
+        `mean_score_error` (absolute), `relative_score_error` (of the scores that matter), for detectors
+        `min_box_cosine`, each the worst over the outputs of its kind, and `snr_db`, the signal-to-noise ratio in
+        decibels by output; nothing with `only_finite`.
 
     Raises:
-        ProofError: As for float32, or a float operation is left, or the file is too large to be int8.
+        ProofError: An output is missing, has another shape, is not finite, or lost more than `limits` allow.
     """
-    for name in _float_tensors(file):
-        raise ProofError(f"tensor {name!r} is still float32: the converter left an operation unquantized")
-    share = file.stat().st_size / float32_bytes
-    if share > LARGEST_INT8_SHARE:
-        raise ProofError(f"the file has {share:.0%} of the float32 size; int8 weights take about a quarter")
     cosines: list[float] = []
     errors: list[float] = []
+    noise: dict[str, float] = {}
+    wrong = right = 0.0
+    least = max(LEAST_SCORE, threshold / 2)
     for name, expected, got in _pairs(source, converted):
-        if not name.startswith("box"):  # scores near zero have no direction to compare
-            errors.append(float(np.abs(expected - got).mean()))
+        if only_finite:
             continue
-        cosines.append(float((expected * got).sum() / max(1e-12, np.linalg.norm(expected) * np.linalg.norm(got))))
-        if cosines[-1] < LEAST_COSINE:
-            raise ProofError(f"output {name!r} has lost its source's shape: cosine {cosines[-1]:.3f} < {LEAST_COSINE}")
-    if max(errors) > LARGEST_SCORE_ERROR:
-        raise ProofError(f"scores differ by {max(errors):.3f} on average, more than {LARGEST_SCORE_ERROR}")
-    return {"mean_score_error": max(errors)} | ({"min_box_cosine": min(cosines)} if cosines else {})
+        power, loss = float((expected.astype(np.float64) ** 2).sum()), float(((expected - got) ** 2).sum())
+        noise[name] = round(10 * float(np.log10(max(power, 1e-30) / max(loss, 1e-30))), 1)
+        if name.startswith("box"):
+            norms = float(np.linalg.norm(expected)) * float(np.linalg.norm(got))
+            cosines.append(float((expected * got).sum()) / max(1e-12, norms))
+            if cosines[-1] < limits.least_cosine:
+                raise ProofError(
+                    f"output {name!r} has lost its source's shape: cosine {cosines[-1]:.3f} < {limits.least_cosine}"
+                )
+            continue
+        levels, wanted = _levels(got), _levels(expected)
+        if wanted >= FEWEST_LEVELS and levels < LEAST_OF_LEVELS * wanted:
+            raise ProofError(
+                f"output {name!r} has {levels} levels left of {wanted}: its scores share one scale with other values; "
+                "they must leave the graph apart"
+            )
+        errors.append(float(np.abs(expected - got).mean()))  # scores near zero have no direction to compare
+        if errors[-1] > limits.score_error:
+            raise ProofError(
+                f"output {name!r} differs from its source's scores by {errors[-1]:.3f} on average, more than "
+                f"{limits.score_error}"
+            )
+        matters = np.maximum(expected, got) >= least
+        wrong += float(((expected - got)[matters].astype(np.float64) ** 2).sum())
+        right += float((expected[matters].astype(np.float64) ** 2).sum())
+    relative = float(np.sqrt(wrong / max(right, 1e-12)))
+    if relative > limits.relative_error:
+        raise ProofError(
+            f"the scores from {least:.3f} on differ from their source's by {relative:.0%}, more than "
+            f"{limits.relative_error:.0%}"
+        )
+    found = {"mean_score_error": max(errors), "relative_score_error": relative} if errors else {}
+    return found | ({"min_box_cosine": min(cosines)} if cosines else {}) | ({"snr_db": noise} if noise else {})
 
 
-def _pairs(source: Mapping[str, NDArray[Any]], converted: Mapping[str, NDArray[Any]]) -> Any:
+def _levels(scores: NDArray[Any]) -> int:
+    """Returns how many different scores there are, to the 1/256 that an int8 score of its own comes in."""
+    return len(np.unique(np.round(scores * 256)))
+
+
+def prove_size(file_bytes: int, model: keras.Model, limits: Limits | None) -> None:
+    """Compares a file's size with that of the model's weights in float32.
+
+    Raises:
+        ProofError: Weights are missing, or were not made smaller.
+    """
+    weights = 4 * model.count_params()
+    share = file_bytes / weights
+    if limits is None and share < LEAST_OF_WEIGHTS:
+        raise ProofError(
+            f"the file has {file_bytes / 1e6:.2f} MB, the model's weights alone {weights / 1e6:.2f}: the converter "
+            "lost variables"
+        )
+    if limits is not None and share > max(limits.most_bytes, limits.most_bytes + _OVERHEAD / weights):
+        raise ProofError(
+            f"the file has {share:.0%} of the float32 weights' size: the converter left weights as they were"
+        )
+
+
+_OVERHEAD = 100_000
+"""Bytes that a graph takes beside its weights; they count in tiny models."""
+
+
+def prove_same_lesions(expected: Result, got: Result, exact: bool = True) -> None:
+    """Compares what a graph with its own suppression finds with what the runtime finds in the same raw heads.
+
+    Args:
+        expected: The runtime's result.
+        got: The graph's.
+        exact: Whether all must be the same; where scores come in coarse steps, ties at a threshold or between two
+            boxes fall to either, and `LEAST_TIES` and a twentieth of the lesions may.
+
+    Raises:
+        ProofError: They differ in a lesion.
+    """
+    ours, inside = expected.lesions or (), list(got.lesions or ())
+    tolerance = SCORE_TOLERANCE if exact else SCORE_TOLERANCE + LEAST_SCORE
+
+    def alike(one: Lesion, other: Lesion) -> bool:
+        apart = max(abs(a - b) for a, b in zip(one.box, other.box, strict=True))
+        return one.name == other.name and apart <= BOX_TOLERANCE and abs(one.score - other.score) <= tolerance
+
+    missing = []
+    for one in ours:
+        twin = next((other for other in inside if alike(one, other)), None)
+        if twin is None:
+            missing.append(one)
+        else:
+            inside.remove(twin)
+    if len(missing) + len(inside) > (0 if exact else LEAST_TIES + len(ours) // 20):
+        odd = (missing or inside)[0]
+        raise ProofError(
+            f"--nms: of {len(ours)} lesions that the runtime finds the graph lacks {len(missing)}, and it finds "
+            f"{len(inside)} others, such as {odd.name} at {odd.box}"
+        )
+
+
+def _pairs(source: Outputs, converted: Outputs) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
     for name, expected in source.items():
         if name not in converted:
             raise ProofError(f"output {name!r} is missing; the file has {sorted(converted)}")
@@ -131,12 +233,6 @@ def _pairs(source: Mapping[str, NDArray[Any]], converted: Mapping[str, NDArray[A
         yield name, expected, got
 
 
-def _float_tensors(file: Path) -> list[str]:
-    """Returns the float32 tensors of a TFLite file, its outputs excepted."""
-    interpreter = Interpreter(model_path=str(file), experimental_preserve_all_tensors=False)
-    outputs = {detail["index"] for detail in interpreter.get_output_details()}
-    return [
-        detail["name"]
-        for detail in interpreter.get_tensor_details()
-        if detail["dtype"] is np.float32 and detail["index"] not in outputs
-    ]
+def damaged_layers(model: keras.Model) -> Sequence[str]:
+    """Returns the layers whose weights are not all finite numbers."""
+    return [one.name for one in model.layers if not all(np.isfinite(weight).all() for weight in one.get_weights())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ def read_run_folder(path: Path) -> RunFolder:
         if not (path / name).is_file():
             raise ModelError(f"{path / name}: not found; --run takes a folder that acne-train wrote, or one of models/")
     manifest = Manifest.from_json((path / "manifest.json").read_bytes(), str(path / "manifest.json"))
+    _check_hashes(path, manifest.provenance.get("files", {}))
     try:
         model = keras.models.load_model(path / "inference.keras", compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its parts raise
@@ -50,6 +52,18 @@ def read_run_folder(path: Path) -> RunFolder:
         raise ModelError(f"{path / 'inference.keras'}: Keras cannot load this model: {reason}") from error
     _check(model, manifest, path)
     return RunFolder(path, model, manifest, _read_ranges(path / "calibration.json"))
+
+
+def _check_hashes(path: Path, hashes: dict[str, str]) -> None:
+    """Compares the files with what the trainer wrote down when it wrote them."""
+    for name, expected in hashes.items():
+        if not (path / name).is_file():
+            raise ModelError(f"{path / name}: not found, but {path / 'manifest.json'} names it")
+        if hashlib.sha256((path / name).read_bytes()).hexdigest() != expected:
+            raise ModelError(
+                f"{path / name}: not the file that acne-train wrote, its SHA-256 is another than manifest.json states; "
+                "take the folder from its source anew"
+            )
 
 
 def _check(model: keras.Model, manifest: Manifest, path: Path) -> None:
@@ -63,6 +77,13 @@ def _check(model: keras.Model, manifest: Manifest, path: Path) -> None:
             f"{path / 'inference.keras'}: outputs {sorted(outputs)}, but the manifest says "
             f"{sorted(spec.name for spec in manifest.outputs)}"
         )
+    for spec in manifest.outputs:
+        shape, wanted = tuple(model.output[spec.name].shape), manifest.output_shape(spec)
+        if shape != wanted:
+            raise ModelError(
+                f"{path / 'inference.keras'}: output {spec.name!r} has shape {shape}, but a {manifest.task} model's is "
+                f"{wanted}"
+            )
 
 
 def _read_ranges(file: Path) -> Ranges:

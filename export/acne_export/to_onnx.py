@@ -6,16 +6,48 @@ import keras
 import onnx
 import tensorflow as tf
 import tf2onnx
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
+from acne_export.fake_quant import with_ranges
+from acne_export.graph import Finish, unchanged
+from acne_export.onnx_int8 import quantized
+from acne_export.onnx_layout import tidied
+from acne_export.onnx_names import settled
+from acne_export.recipe import Recipe
+from acne_export.run_folder import Ranges
 from acne_runtime.manifest import METADATA_KEY, Manifest
 
 OPSET = 17
 """The newest operator set that every ONNX Runtime since 1.12 reads."""
 
 
-def float32_onnx(model: keras.Model) -> bytes:
-    """Converts a simplified model with float32 arithmetic and a uint8 input, cast inside."""
-    spec = tf.TensorSpec(model.inputs[0].shape, tf.uint8, name=model.inputs[0].name)
+def float32_onnx(model: keras.Model, recipe: Recipe, ranges: Ranges, finish: Finish = unchanged) -> bytes:
+    """Converts a simplified model with float32 arithmetic."""
+    return _file(_graph(finish(model), recipe))
+
+
+def float16_onnx(model: keras.Model, recipe: Recipe, ranges: Ranges, finish: Finish = unchanged) -> bytes:
+    """Converts a simplified model to float16 weights and arithmetic; outputs stay float32."""
+    # In settled order: the conversion names what it adds by where it stands.
+    return _file(convert_float_to_float16(settled(_graph(finish(model), recipe)), keep_io_types=True))
+
+
+def int8_onnx(model: keras.Model, recipe: Recipe, ranges: Ranges, finish: Finish = unchanged) -> bytes:
+    """Converts a simplified model to int8 weights and uint8 activations in QDQ form; outputs stay float32."""
+    return _file(quantized(_graph(finish(with_ranges(model, ranges)), recipe)))
+
+
+def onnx_with_manifest(file: bytes, manifest: Manifest) -> bytes:
+    """Returns the ONNX file with the manifest in its `metadata_props`."""
+    model = onnx.load_from_string(file)
+    onnx.helper.set_model_props(model, {METADATA_KEY: manifest.to_json()})
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _graph(model: keras.Model, recipe: Recipe) -> onnx.ModelProto:
+    """Converts what is in the graph already, the input cast inside."""
+    dtype = tf.as_dtype(recipe.input)
+    spec = tf.TensorSpec(model.inputs[0].shape, dtype, name=model.inputs[0].name)
 
     @tf.function(input_signature=[spec])  # type: ignore[untyped-decorator]
     def answer(image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -23,12 +55,10 @@ def float32_onnx(model: keras.Model) -> bytes:
         return outputs
 
     converted, _ = tf2onnx.convert.from_function(answer, input_signature=[spec], opset=OPSET)
-    onnx.checker.check_model(converted)
-    return bytes(converted.SerializeToString(deterministic=True))
+    return tidied(converted)
 
 
-def onnx_with_manifest(file: bytes, manifest: Manifest) -> bytes:
-    """Returns the ONNX file with the manifest in its `metadata_props`."""
-    model = onnx.load_from_string(file)
-    onnx.helper.set_model_props(model, {METADATA_KEY: manifest.to_json()})
+def _file(model: onnx.ModelProto) -> bytes:
+    model = settled(model)
+    onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))

@@ -3,49 +3,79 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.lite.tools import flatbuffer_utils
+from tensorflow.lite.python.lite import TFLiteConverterV2
+from tensorflow.lite.python.optimize.calibrator import Calibrator
 
 from acne_export.fake_quant import with_ranges
+from acne_export.graph import Finish, unchanged
+from acne_export.recipe import Recipe
 from acne_export.run_folder import Ranges
-from acne_runtime.manifest import METADATA_KEY, Manifest
+from acne_export.tflite_order import in_order
+from acne_export.tflite_ranges import with_tensor_ranges
 
 
-def float32_tflite(model: keras.Model) -> bytes:
-    """Converts a simplified model with float32 arithmetic and a uint8 input, cast inside."""
-    with _saved(model, tf.uint8) as folder:
-        return bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
+def float32_tflite(model: keras.Model, recipe: Recipe, ranges: Ranges, finish: Finish = unchanged) -> bytes:
+    """Converts a simplified model with float32 arithmetic."""
+    return _converted(finish(model), recipe.input)
 
 
-def int8_tflite(model: keras.Model, ranges: Ranges) -> bytes:
-    """Converts a simplified model to int8 weights and activations, uint8 input, float32 outputs.
+def float16_tflite(model: keras.Model, recipe: Recipe, ranges: Ranges, finish: Finish = unchanged) -> bytes:
+    """Converts a simplified model to float16 weights; the arithmetic is the delegate's, float32 on CPUs."""
 
-    Args:
-        model: The simplified model.
-        ranges: The range of every activation.
-    """
-    with _saved(with_ranges(model, ranges), tf.float32) as folder:
-        converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.inference_input_type = tf.uint8
-        return bytes(converter.convert())
+        converter.target_spec.supported_types = [tf.float16]
+
+    return _converted(finish(model), recipe.input, configure)
 
 
-def tflite_with_manifest(file: bytes, manifest: Manifest) -> bytes:
-    """Returns the TFLite file with the manifest as a metadata buffer inside."""
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(file))
-    buffer = flatbuffer_utils.schema_fb.BufferT()
-    buffer.data = list(manifest.to_json().encode())
-    entry = flatbuffer_utils.schema_fb.MetadataT()
-    entry.name, entry.buffer = METADATA_KEY, len(model.buffers)
-    model.buffers.append(buffer)
-    model.metadata = [*(model.metadata or []), entry]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+def dynamic_tflite(model: keras.Model, recipe: Recipe, ranges: Ranges, finish: Finish = unchanged) -> bytes:
+    """Converts a simplified model to int8 weights; activations are quantized as they come, so that none has a range."""
+
+    def configure(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+    return _converted(finish(model), recipe.input, configure)
+
+
+def int8_tflite(model: keras.Model, recipe: Recipe, ranges: Ranges, finish: Finish = unchanged) -> bytes:
+    """Converts a simplified model to int8 weights and activations; outputs stay float32."""
+
+    def configure(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.inference_input_type = tf.as_dtype(recipe.input)
+
+    return _converted(finish(with_ranges(model, ranges)), "float32", configure)
+
+
+def w8a16_tflite(model: keras.Model, recipe: Recipe, ranges: Ranges, finish: Finish = unchanged) -> bytes:
+    """Converts a simplified model to int8 weights and int16 activations; outputs stay float32."""
+    bounded = with_tensor_ranges(_converted(finish(model), recipe.input), model, ranges)
+    # Fed with nothing: the ranges are in the file already. The newer quantizer makes int16 files that LiteRT refuses.
+    return in_order(
+        Calibrator(bounded).calibrate_and_quantize(
+            dataset_gen=lambda: iter(()),
+            input_type=tf.float32,
+            output_type=tf.float32,
+            allow_float=True,
+            activations_type=tf.int16,
+            bias_type=tf.int64,
+        )
+    )
+
+
+def _converted(model: keras.Model, dtype: str, configure: Callable[[Any], None] = lambda _: None) -> bytes:
+    with _saved(model, tf.as_dtype(dtype)) as folder:
+        converter: TFLiteConverterV2 = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+        configure(converter)
+        return in_order(bytes(converter.convert()))
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 import sys
@@ -8,9 +9,11 @@ from click.testing import CliRunner
 pytest.importorskip("tensorflow")
 
 from acne_export import cli
+from acne_export.accuracy import Photographs
 from acne_export.cli import main
 from acne_runtime import __version__
 from acne_runtime.load import load_model
+from acne_runtime.manifest import manifest_beside
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +53,7 @@ def test_a_file_is_named_after_the_model_unless_told(runs, here, options, name):
     done = run("--run", runs["multilabel"], *options)
     assert (done.exit_code, done.stderr) == (0, "")
     assert names(here) == [name, f"{name}.json"]
-    assert done.stdout.splitlines()[-1].startswith(f"wrote {name} (0.")
+    assert done.stdout.splitlines()[-1].startswith(f"wrote {name} (")
     assert load_model(here / name).manifest.name == "tiny-cnn"
 
 
@@ -82,8 +85,16 @@ def test_a_name_that_does_not_fit_the_format_is_wrong_usage(runs, here, form, ou
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ([], "--format"),
+        ([], "--format onnx or --format tflite is needed"),
         (["--format", "coreml"], "--format"),
+        (["--format", "onnx", "--batch", "many"], "'many' is neither a number of photographs nor 'dynamic'"),
+        (["--format", "onnx", "--batch", "0"], "'0' is neither"),
+        (["--format", "onnx", "--imgsz", "8"], "--imgsz"),
+        (["--format", "onnx", "--max-drop", "2"], "--max-drop"),
+        (["--format", "onnx", "--calibration", "nowhere"], "nowhere"),
+        (["inspect"], "FILE"),
+        (["verify", "nowhere.onnx"], "nowhere.onnx"),
+        (["bench"], "FILE"),
         (["--format", "onnx", "--precision", "int4"], "--precision"),
         (["--format", "onnx", "--into", "m.onnx"], "--into"),
         (["--format", "onnx", "m.onnx"], "m.onnx"),
@@ -117,9 +128,87 @@ def test_a_bad_run_folder_ends_with_1_and_one_line(runs, here, tmp_path, spoil, 
 
 
 def test_an_unsupported_pair_ends_with_1_and_one_line(runs, here):
-    done = run("--run", runs["multilabel"], "--format", "onnx", "--precision", "int8")
-    assert_refused(done, 1, "--precision int8: ONNX files are float32 here; use --format tflite")
+    done = run("--run", runs["multilabel"], "--format", "onnx", "--precision", "w8a16")
+    assert_refused(done, 1, "--precision w8a16: not for --format onnx, which has float32, float16, int8")
     assert names(here) == []
+
+
+def test_litert_is_another_name_of_tflite(runs, here):
+    assert run("--run", runs["multilabel"], "--format", "litert").exit_code == 0
+    assert names(here) == ["tiny-cnn-int8.tflite", "tiny-cnn-int8.tflite.json"]
+
+
+def test_flags_reach_the_file(runs, here):
+    flags = ["--format", "onnx", "--precision", "float16", "--imgsz", "96", "--batch", "dynamic", "--input", "float32"]
+    done = run("--run", runs["detection"], *flags)
+    assert done.exit_code == 0, done.output
+    (file, _) = names(here)
+    assert file == "tiny-detector-float16-96-float-input-any-batch.onnx"
+    spec = load_model(file).manifest.input
+    assert (spec.width, spec.batch, spec.dtype) == (96, 0, "float32")
+
+
+def test_a_recipe_is_made_again_from_the_file_beside(runs, here):
+    assert run("--run", runs["multilabel"], "--format", "tflite", "--precision", "float16").exit_code == 0
+    first = (here / "tiny-cnn-float16.tflite").read_bytes()
+    done = run("--run", runs["multilabel"], "--recipe", "tiny-cnn-float16.tflite.json", "--out", "again.tflite")
+    assert done.exit_code == 0, done.output
+    assert (here / "again.tflite").read_bytes() == first
+    (here / "other.json").write_text("{}")
+    flags = ("--precision", "int8", "--nms", "--batch", "2")
+    assert_refused(run("--recipe", "again.tflite.json", *flags), 2, "--recipe says it all; leave --precision and --nms")
+    assert_refused(run("--recipe", "other.json"), 1, "--recipe other.json: not the .json beside an exported file")
+
+
+def test_a_drop_in_accuracy_ends_with_3(runs, here, monkeypatch):
+    (here / "set" / "valid").mkdir(parents=True)
+    answers = iter([0.5, 0.4])
+    monkeypatch.setattr(Photographs, "thresholds", lambda *_: (0.5,) * 4)
+    monkeypatch.setattr(Photographs, "figures", lambda *_: {"photographs": 3, "macro_f1": next(answers)})
+    done = run("--run", runs["multilabel"], "--format", "tflite", "--data", "set")
+    assert done.exit_code == 3
+    refusal = "Error: tiny-cnn-int8.tflite is not written: macro_f1 falls from 0.500 to 0.400 in int8, "
+    assert done.stderr.startswith(refusal)
+    assert names(here) == ["set"]
+
+
+def test_inspect_tells_what_a_file_says_about_itself(exported):
+    file = exported("detection", "tflite", "int8")
+    done = run("inspect", file)
+    assert done.exit_code == 0, done.output
+    for part in ("tiny-detector", "int8", "comedones", "letterbox", "[1, 8, 8, 64]", "IoU 0.5", "snr_db", "recipe"):
+        assert part in done.stdout, part
+    assert json.loads(run("inspect", file, "--json").stdout) == json.loads(manifest_beside(file).read_text())
+
+
+def test_inspect_of_no_model_is_one_line(here):
+    (here / "m.onnx").write_text("no model")
+    assert_refused(run("inspect", "m.onnx"), 1, "m.onnx: ONNX Runtime cannot open this model")
+
+
+def test_bench_prints_a_table_and_writes_json(exported, here):
+    files = [exported("multilabel", "onnx"), exported("multilabel", "tflite", "int8")]
+    done = run("bench", *files, "--threads", 1, "--threads", 2, "--runs", 3, "--json", "bench.json")
+    assert done.exit_code == 0, done.output
+    rows = json.loads((here / "bench.json").read_text())
+    assert [(row["file"], row["backend"], row["threads"]) for row in rows] == [
+        (file.name, backend, threads)
+        for file, backend in zip(files, ("onnx", "litert"), strict=True)
+        for threads in (1, 2)
+    ]
+    for row in rows:
+        assert 0 < row["median_ms"] <= row["p95_ms"]
+        assert row["load_ms"] > 0
+        assert row["size_mb"] == pytest.approx((file_size(files, row["file"])) / 1e6, abs=0.01)
+        assert 20 < row["peak_mb"] < 1000
+    table = done.stdout.splitlines()
+    assert table[0].split()[:3] == ["file", "backend", "precision"]
+    assert len(table) == 5
+    assert any(" 1.00 " in line for line in table[1:])
+
+
+def file_size(files, name):
+    return next(file.stat().st_size for file in files if file.name == name)
 
 
 def test_without_a_run_folder_the_shipped_model_is_taken(runs, here, tmp_path, monkeypatch):
@@ -148,7 +237,7 @@ def test_no_library_writes_a_traceback_or_a_warning_between(runs, here):
         text=True,
         check=True,
     )
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["reading", "converting", "wrote"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["asking", "converting", "wrote"]
     assert "Traceback" not in done.stderr
 
 

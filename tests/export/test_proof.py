@@ -3,9 +3,21 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
+from acne_export.formats import EXPORTERS
 from acne_export.golden import golden_input, sha256
-from acne_export.proof import LARGEST_INT8_SHARE, ProofError, keras_outputs, prove_float32, prove_int8, rounding_errors
-from acne_runtime.backends.litert import LiteRtBackend
+from acne_export.proof import (
+    ProofError,
+    damaged_layers,
+    keras_outputs,
+    prove_float32,
+    prove_reduced,
+    prove_same_lesions,
+    prove_size,
+    rounding_errors,
+)
+from acne_runtime.result import Lesion, Result, Timing
+
+LIMITS = EXPORTERS["tflite", "int8"].limits
 
 
 @pytest.fixture(scope="module")
@@ -21,16 +33,6 @@ def rounding(networks, tiny, source):
 @pytest.fixture(scope="module")
 def labels(networks, tiny):
     return keras_outputs(networks["multilabel"], golden_input(tiny.MULTILABEL.input))
-
-
-@pytest.fixture(scope="module")
-def int8(exported):
-    return exported("detection", "tflite", "int8")
-
-
-@pytest.fixture(scope="module")
-def float32_bytes(exported):
-    return exported("detection", "tflite").stat().st_size
 
 
 def without(outputs, name):
@@ -50,11 +52,12 @@ def one_value(value):
     return change
 
 
-def test_the_source_itself_passes(source, rounding, int8, float32_bytes):
+def test_the_source_itself_passes(source, rounding):
     assert prove_float32(source, source, rounding) == {"max_error": 0.0}
-    figures = prove_int8(source, source, int8, float32_bytes)
+    figures = prove_reduced(source, source, LIMITS, 0.5)
     assert figures["min_box_cosine"] == pytest.approx(1)
     assert figures["mean_score_error"] == 0
+    assert set(figures["snr_db"]) == set(source)
 
 
 def test_the_largest_error_is_reported_relative_to_the_outputs_largest_value(source, rounding):
@@ -114,11 +117,11 @@ def test_a_float32_conversion_that_answers_otherwise_is_refused(source, rounding
 
 
 @pytest.mark.parametrize("output", ["box_8", "score_32"])
-def test_a_conversion_that_lost_an_output_is_refused(source, rounding, int8, float32_bytes, output):
+def test_a_conversion_that_lost_an_output_is_refused(source, rounding, output):
     with pytest.raises(ProofError, match=f"output '{output}' is missing; the file has"):
         prove_float32(source, without(source, output), rounding)
     with pytest.raises(ProofError, match=f"output '{output}' is missing; the file has"):
-        prove_int8(source, without(source, output), int8, float32_bytes)
+        prove_reduced(source, without(source, output), LIMITS, 0.5)
 
 
 @pytest.mark.parametrize("output", ["box_8", "score_16"])
@@ -131,9 +134,10 @@ def test_a_conversion_that_lost_an_output_is_refused(source, rounding, int8, flo
     ],
     ids=["one nan", "all nan", "a row of cells"],
 )
-def test_an_int8_conversion_that_broke_is_refused(source, int8, float32_bytes, output, change, problem):
+@pytest.mark.parametrize("only_finite", [False, True])
+def test_a_reduced_conversion_that_broke_is_refused_even_on_noise(source, output, change, problem, only_finite):
     with pytest.raises(ProofError, match=f"'{output}' {problem}"):
-        prove_int8(source, changed(source, output, change), int8, float32_bytes)
+        prove_reduced(source, changed(source, output, change), LIMITS, 0.5, only_finite)
 
 
 WRONG = pytest.mark.parametrize(
@@ -149,52 +153,110 @@ WRONG = pytest.mark.parametrize(
 
 
 @WRONG
-def test_int8_boxes_that_are_others_are_refused(source, int8, float32_bytes, change):
+def test_reduced_boxes_that_are_others_are_refused(source, change):
     with pytest.raises(ProofError, match="'box_8' has lost its source's shape"):
-        prove_int8(source, changed(source, "box_8", change), int8, float32_bytes)
+        prove_reduced(source, changed(source, "box_8", change), LIMITS, 0.5)
 
 
 @WRONG
-def test_int8_scores_that_are_others_are_refused(source, int8, float32_bytes, change):
-    with pytest.raises(ProofError, match="scores differ by"):
-        prove_int8(source, changed(source, "score_16", change), int8, float32_bytes)
+@pytest.mark.parametrize("output", ["score_16", "score_8"])
+def test_reduced_scores_that_are_others_are_refused(source, output, change):
+    with pytest.raises(ProofError, match=f"'{output}' (differs from its source's scores|has 1 levels left)"):
+        prove_reduced(source, changed(source, output, change), LIMITS, 0.5)
 
 
 @WRONG
-def test_int8_labels_that_are_others_are_refused(labels, exported, change):
-    file = exported("multilabel", "tflite", "int8")
-    with pytest.raises(ProofError, match="scores differ by"):
-        prove_int8(labels, changed(labels, "label", change), file, exported("multilabel", "tflite").stat().st_size)
+def test_reduced_labels_that_are_others_are_refused(labels, change):
+    with pytest.raises(ProofError, match="'label' differs from its source's scores"):
+        prove_reduced(labels, changed(labels, "label", change), LIMITS, 0.5)
 
 
-def test_a_coarser_answer_passes_as_int8_and_its_error_is_reported(source, rounding, int8, float32_bytes):
+def test_noise_may_be_answered_otherwise(source):
+    assert (
+        prove_reduced(source, {name: output * 0 for name, output in source.items()}, LIMITS, 0.5, only_finite=True)
+        == {}
+    )
+
+
+def test_a_coarser_answer_passes_and_its_error_is_reported(source):
     rounded = {name: np.round(output * 128) / 128 for name, output in source.items()}
-    figures = prove_int8(source, rounded, int8, float32_bytes)
+    figures = prove_reduced(source, rounded, LIMITS, 0.5)
     assert 0.999 < figures["min_box_cosine"] < 1
     assert 0 < figures["mean_score_error"] <= 1 / 256
+    assert all(30 < value < 80 for value in figures["snr_db"].values())
 
 
-def test_a_file_with_an_unquantized_operation_is_refused_with_the_tensors_name(source, exported):
-    file = exported("detection", "tflite")
-    with pytest.raises(ProofError, match=r"tensor '.+' is still float32"):
-        prove_int8(source, source, file, 10 * file.stat().st_size)
+def test_scores_that_fell_to_a_few_levels_are_refused(source):
+    coarse = changed(source, "score_8", lambda score: np.round(score * 12) / 12)
+    with pytest.raises(
+        ProofError, match=r"'score_8' has \d+ levels left of \d+: its scores share one scale with other"
+    ):
+        prove_reduced(source, coarse, LIMITS, 0.5)
 
 
-@pytest.mark.parametrize(("share", "passes"), [(LARGEST_INT8_SHARE - 0.01, True), (LARGEST_INT8_SHARE + 0.01, False)])
-def test_a_file_too_large_to_be_int8_is_refused(source, int8, share, passes):
-    float32_size = round(int8.stat().st_size / share)
+def test_the_signal_to_noise_ratio_is_in_decibels(source):
+    off = changed(source, "box_8", lambda box: box + np.float32(0.1) * np.sqrt((box**2).mean()))
+    assert prove_reduced(source, off, LIMITS, 0.5)["snr_db"]["box_8"] == pytest.approx(20, abs=0.1)
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.89, False), (0.91, True), (3.0, True)])
+def test_a_float32_file_smaller_than_its_weights_is_refused(networks, share, passes):
+    check = prove_size, round(share * 4 * networks["detection"].count_params()), networks["detection"], None
     if passes:
-        prove_int8(source, source, int8, float32_size)
+        check[0](*check[1:])
     else:
-        with pytest.raises(ProofError, match="36% of the float32 size"):
-            prove_int8(source, source, int8, float32_size)
+        with pytest.raises(ProofError, match=r"the model's weights alone .*: the converter lost variables"):
+            check[0](*check[1:])
 
 
-def test_the_real_int8_answer_passes(source, int8, float32_bytes, tiny):
-    outputs = LiteRtBackend(int8, "cpu", 0).run(golden_input(tiny.DETECTION.input))
-    figures = prove_int8(source, outputs, int8, float32_bytes)
-    assert figures["min_box_cosine"] > 0.99
-    assert figures["mean_score_error"] < 0.02
+def test_a_reduced_file_as_large_as_float32_is_refused(networks):
+    weights = 4 * networks["detection"].count_params()
+    prove_size(round(0.3 * weights), networks["detection"], LIMITS)
+    with pytest.raises(ProofError, match=r"% of the float32 weights' size: the converter left weights as they were"):
+        prove_size(weights, networks["detection"], LIMITS)
+
+
+def test_a_weight_that_is_no_number_is_found(networks, tiny):
+    assert damaged_layers(networks["multilabel"]) == []
+    spoilt = tiny.NETWORKS["multilabel"]()
+    kernel, bias = spoilt.get_layer("dense").get_weights()
+    kernel[3, 4] = np.nan
+    spoilt.get_layer("dense").set_weights([kernel, bias])
+    assert damaged_layers(spoilt) == ["dense"]
+
+
+def result(*lesions):
+    return Result("", 0, 0.0, 64, 64, "m", ("comedones", "nodules"), lesions, None, Timing(0, 0, 0))
+
+
+ONE, OTHER = Lesion("comedones", 0.9, (1.0, 2.0, 10.0, 12.0)), Lesion("nodules", 0.8, (30.0, 30.0, 40.0, 44.0))
+
+
+def test_the_same_lesions_in_another_order_pass():
+    moved = Lesion("nodules", 0.8005, (30.2, 30.0, 40.0, 43.8))
+    prove_same_lesions(result(ONE, OTHER), result(moved, ONE))
+
+
+@pytest.mark.parametrize(
+    ("got", "problem"),
+    [
+        (result(ONE), "lacks 1, and it finds 0 others, such as nodules at"),
+        (result(ONE, Lesion("comedones", 0.8, OTHER.box)), "lacks 1, and it finds 1 others, such as nodules at"),
+        (result(ONE, Lesion("nodules", 0.7, OTHER.box)), "lacks 1, and it finds 1 others"),
+        (result(ONE, Lesion("nodules", 0.8, (30.0, 30.0, 40.0, 46.0))), "lacks 1, and it finds 1 others"),
+        (result(ONE, OTHER, OTHER), "lacks 0, and it finds 1 others"),
+    ],
+    ids=["one less", "another type", "another score", "another box", "one more"],
+)
+def test_other_lesions_are_refused(got, problem):
+    with pytest.raises(ProofError, match=problem):
+        prove_same_lesions(result(ONE, OTHER), got)
+    prove_same_lesions(result(ONE, OTHER), got, exact=False)
+
+
+def test_coarse_steps_excuse_a_few_lesions_only():
+    with pytest.raises(ProofError, match="of 3 lesions that the runtime finds the graph lacks 3"):
+        prove_same_lesions(result(ONE, OTHER, OTHER), result(), exact=False)
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 64), (416, 416), (70, 33), (1, 1)])
@@ -226,3 +288,53 @@ def test_the_digest_changes_with_values_and_names_but_not_with_order(other):
     arrays = {"a": np.float32([1, 2]), "b": np.float32([3])}
     assert sha256(dict(reversed(arrays.items()))) == sha256(arrays)
     assert sha256(other) != sha256(arrays)
+
+
+@pytest.fixture(scope="module")
+def sparse():
+    """A trained detector's answer: nearly every score near zero, a few lesions of one type each."""
+    rng = np.random.default_rng(5)
+    scores = rng.uniform(0, 0.002, (1, 40, 40, 4)).astype(np.float32)
+    scores[0, rng.integers(0, 40, 9), rng.integers(0, 40, 9), rng.integers(0, 3, 9)] = rng.uniform(0.1, 0.9, 9)
+    return {"box_8": rng.normal(size=(1, 40, 40, 64)).astype(np.float32), "score_8": scores}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda score: score[..., ::-1],
+        lambda score: score / 2,
+        lambda score: score[:, ::-1],
+        lambda score: np.minimum(score, 0.05),
+        lambda score: score * 0,
+        lambda score: np.where(score < 0.0001, 0.4, score).astype(np.float32),
+    ],
+    ids=["types swapped", "halved", "upside down", "lesions cut off", "nothing left", "lesions that are none"],
+)
+@pytest.mark.parametrize("pair", [pair for pair in EXPORTERS if EXPORTERS[pair].limits], ids="-".join)
+def test_lesions_count_among_thousands_of_scores_near_zero(sparse, change, pair):
+    limits = EXPORTERS[pair].limits
+    assert prove_reduced(sparse, sparse, limits, 0.1)["relative_score_error"] == 0
+    broken = changed(sparse, "score_8", change)
+    assert np.abs(broken["score_8"] - sparse["score_8"]).mean() < LIMITS.score_error  # the mean hardly shows it
+    with pytest.raises(ProofError, match=r"scores (from 0\.050 on differ from their source's by \d+%|by 0\.021 on)"):
+        prove_reduced(sparse, broken, limits, 0.1)
+
+
+def test_a_large_rounding_of_its_source_is_no_excuse_for_anything(source, rounding):
+    off = changed(source, "score_8", lambda score: score + np.float32(2e-3))
+    with pytest.raises(ProofError, match=r"'score_8' differs from the Keras model by 0\.002, more than 0\.001"):
+        prove_float32(source, off, {**rounding, "score_8": 1.0})
+
+
+def test_lesions_at_an_edge_of_rounding_are_the_same(tiny):
+    def found(first, second):
+        lesions = (
+            Lesion("papules", 0.9, (first, 100.0, 20.0, 110.0)),
+            Lesion("papules", 0.8, (second, 300.0, 20.0, 310.0)),
+        )
+        return Result("", 0, 0.0, 64, 64, "m", tiny.CLASSES, lesions, None, Timing(0, 0, 0))
+
+    prove_same_lesions(found(10.24, 10.20), found(10.26, 10.20))
+    with pytest.raises(ProofError, match="--nms: of 2 lesions that the runtime finds the graph lacks 1"):
+        prove_same_lesions(found(10.24, 10.20), found(11.24, 10.20))

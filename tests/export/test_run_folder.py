@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import json
 import re
 import shutil
@@ -179,3 +180,39 @@ def test_whole_numbers_are_ranges_too(run):
     ranges["ranges"]["dense"] = [0, 3]
     (run / "calibration.json").write_text(json.dumps(ranges))
     assert read_run_folder(run).ranges["dense"] == (0.0, 3.0)
+
+
+def hashed(folder, **hashes):
+    """Writes hashes into the manifest, of the files as they are unless told."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["provenance"]["files"] = {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in ("inference.keras", "calibration.json")
+    } | hashes
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_files_that_are_as_the_trainer_wrote_them_are_read(run):
+    assert read_run_folder(hashed(run)).ranges
+
+
+@pytest.mark.parametrize("name", ["inference.keras", "calibration.json"])
+def test_an_altered_file_is_refused_by_name(run, name):
+    hashed(run)
+    (run / name).write_bytes((run / name).read_bytes() + b" ")
+    assert refusal(run).startswith(f"{run / name}: not the file that acne-train wrote, its SHA-256 is another")
+
+
+def test_a_file_that_the_manifest_names_has_to_be_there(run):
+    hashed(run)
+    (run / "calibration.json").unlink()
+    assert refusal(run) == f"{run / 'calibration.json'}: not found, but {run / 'manifest.json'} names it"
+
+
+def test_outputs_that_fit_no_task_are_refused(run, tiny):
+    network = tiny.tiny_cnn()
+    keras.Model(network.input, {"label": keras.ops.concatenate([network.output["label"]] * 2, axis=-1)}).save(
+        run / "inference.keras"
+    )
+    assert "output 'label' has shape (1, 8), but a multilabel model's is (1, 4)" in refusal(run)

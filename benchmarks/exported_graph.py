@@ -1,0 +1,91 @@
+"""What the exporter's changes to a graph are worth: `python benchmarks/exported_graph.py [RUN]`.
+
+One trained model, converted as it is, by Keras' own `model.export(format="onnx")`, and as `acne-export` converts it.
+All files take turns in one run, so that a noisy machine troubles all alike.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import perf_counter, sleep
+
+import click
+import numpy as np
+import onnx
+import onnxruntime
+from tensorflow.lite.tools import flatbuffer_utils
+
+from acne_export.convert import opened
+from acne_export.formats import EXPORTERS
+from acne_export.golden import golden_input
+from acne_export.graph import simplify
+from acne_export.norms_ahead import norms_moved
+from acne_export.recipe import Recipe
+from acne_export.run_folder import read_run_folder
+
+THREADS = 2
+PAUSE_S = 0.03
+"""Before each turn: ONNX Runtime's threads spin for a while after a call, on the cores of whoever comes next."""
+TURN = 5
+"""Timed calls of a turn, one after the other; one before them, which wakes the threads, is not."""
+
+
+def operations(file: bytes, form: str) -> int:
+    """Returns how many operations the file's graph has."""
+    if form == "onnx":
+        return len(onnx.load_from_string(file).graph.node)
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(file))
+    return sum(len(graph.operators) for graph in model.subgraphs)
+
+
+@click.command(help=__doc__)
+@click.argument("run", default="models/acne-yolov8-xs", type=click.Path(exists=True, path_type=Path))
+@click.option("--rounds", default=20, show_default=True)
+def main(run: Path, rounds: int) -> None:
+    """Converts, measures and prints."""
+    source = read_run_folder(run)
+    moved, ranges = norms_moved(source.model, source.ranges)
+    simple = simplify(moved)
+    size = source.manifest.input.width
+    picture = golden_input(source.manifest.input)
+    calls: dict[str, Callable[[], object]] = {}
+    counts: dict[str, int] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "keras.onnx"
+        source.model(picture.astype(np.float32))  # Keras exports only what was called
+        source.model.export(file, format="onnx", verbose=False)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = THREADS
+        session = onnxruntime.InferenceSession(file, options)
+        floats = {session.get_inputs()[0].name: picture.astype(np.float32)}
+        counts["onnx float32, Keras' own"] = operations(file.read_bytes(), "onnx")
+        calls["onnx float32, Keras' own"] = lambda: session.run(None, floats)
+    for form, precision in (("onnx", "float32"), ("tflite", "float32"), ("tflite", "int8")):
+        recipe = Recipe(form, precision, "uint8", size)
+        for which, model in (("as trained", source.model), ("acne-export", simple)):
+            if precision == "int8" and which == "as trained":
+                continue  # its scaling and normalisation have no ranges of their own
+            name = f"{form} {precision}, {which}"
+            converted = EXPORTERS[form, precision].convert(model, recipe, ranges)
+            counts[name] = operations(converted, form)
+            calls[name] = partial(opened(converted, form, THREADS).run, picture)
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    rng = np.random.default_rng(0)
+    for _ in range(rounds):
+        for name in rng.permutation(list(calls)):  # none always follows the same other
+            sleep(PAUSE_S)
+            calls[name]()
+            for _ in range(TURN):
+                begun = perf_counter()
+                calls[name]()
+                taken[name].append(1e3 * (perf_counter() - begun))
+    click.echo(f"{source.manifest.name}, {size} px, median of {rounds * TURN}, {THREADS} threads")
+    for name, values in taken.items():
+        click.echo(f"{name:28} {np.median(values):7.1f} ms  {counts[name]:4} operations")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""What a model file says about itself, for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from acne_runtime.manifest import Manifest
+
+
+def describe(file: Path, manifest: Manifest) -> str:
+    """Returns the manifest in lines of at most a name and a value."""
+    spec = manifest.input
+    shape = [spec.batch or "any", spec.height, spec.width, 3]
+    rows: list[tuple[str, str]] = [
+        (manifest.name, f"{file.name}, {file.stat().st_size / 1e6:.1f} MB, {manifest.precision}"),
+        ("task", f"{manifest.task} of {', '.join(manifest.classes)}"),
+        ("input", f"{spec.name} {spec.dtype} {shape} {spec.color}, {_fitted(manifest)}"),
+    ]
+    for output in manifest.outputs:
+        rows.append(("output", f"{output.name} float32 {list(manifest.output_shape(output))}"))
+    rows.append(("thresholds", _pairs(dict(zip(manifest.classes, manifest.thresholds, strict=True)))))
+    if manifest.task == "detection":
+        where = "inside the file" if manifest.suppresses else "by the runtime"
+        rows.append(("suppression", f"{where}: IoU {manifest.nms_iou}, at most {manifest.max_detections} boxes"))
+    for name, value in manifest.validation.items():
+        rows.append((name, _pairs(value)))
+    for name, value in manifest.provenance.items():
+        rows.append((name, _pairs(value)))
+    width = max(len(name) for name, _ in rows) + 2
+    return "\n".join(f"{name:<{width}}{value}" for name, value in rows)
+
+
+def _fitted(manifest: Manifest) -> str:
+    spec = manifest.input
+    return "stretched" if spec.resize == "stretch" else f"letterboxed with {spec.pad_value}"
+
+
+def _pairs(value: Any) -> str:
+    if isinstance(value, dict):
+        parts = (
+            f"{name} ({_pairs(one)})" if isinstance(one, dict) else f"{name} {_pairs(one)}"
+            for name, one in value.items()
+        )
+        return ", ".join(parts)
+    if isinstance(value, list):
+        return " to ".join(map(_pairs, value)) if len(value) == 2 else " ".join(map(_pairs, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

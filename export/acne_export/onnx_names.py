@@ -1,0 +1,66 @@
+"""Gives an ONNX graph names and an order that depend on nothing but the graph: same model, same bytes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import onnx
+
+_COUNTER = re.compile(r"__\d+|:\d+")
+"""What tf2onnx adds to names to tell them apart; it differs from run to run."""
+
+
+def settled(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Returns the model with its nodes in the order of a walk from its outputs, its tensors named by that order.
+
+    The names of inputs and outputs stay. Nodes and weights that no output needs go.
+    """
+    graph = model.graph
+    maker = {output: node for node in graph.node for output in node.output}
+    weights = {weight.name: weight for weight in graph.initializer}
+    order: list[onnx.NodeProto] = []
+    seen: set[int] = set()
+    # Depth first without recursion: graphs are deeper than Python's stack.
+    stack = [(maker[output.name], False) for output in reversed(graph.output) if output.name in maker]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack += [(maker[name], False) for name in reversed(node.input) if name in maker]
+
+    names: dict[str, str] = {value.name: value.name for value in [*graph.input, *graph.output]}
+    taken, times = set(names), Counter[str]()
+
+    def settle(name: str) -> str:
+        if name and name not in names:
+            settled = plain = _COUNTER.sub("", name) or "tensor"
+            while settled in taken:
+                times[plain] += 1
+                settled = f"{plain}_{times[plain]}"
+            names[name] = settled
+            taken.add(settled)
+        return names.get(name, name)
+
+    used: list[onnx.TensorProto] = []
+    for node in order:
+        for place, name in enumerate(node.output):
+            node.output[place] = settle(name)
+        node.name = f"{node.op_type}_{node.output[0]}"
+        for place, name in enumerate(node.input):
+            if name in weights and name not in names:
+                # tf2onnx keeps equal weights once, under the name of any of them; the first user names it here.
+                names[name] = f"{node.name}_{place}"
+                weights[name].name = names[name]
+                used.append(weights[name])
+            node.input[place] = settle(name)
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    for field, values in (("node", order), ("initializer", used), ("value_info", [])):
+        result.graph.ClearField(field)
+        getattr(result.graph, field).extend(values)
+    result.graph.name, result.graph.doc_string = "model", ""  # tf2onnx names its temporary folder there
+    return result

@@ -1,0 +1,76 @@
+"""What an export is asked to make. It is data, and lies in every file that was made from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from acne_runtime.errors import ModelError
+
+Format = Literal["onnx", "tflite"]
+Precision = Literal["float32", "float16", "dynamic", "int8", "w8a16"]
+Input = Literal["uint8", "float32"]
+
+DEFAULT_PRECISION: dict[Format, Precision] = {"onnx": "float32", "tflite": "int8"}
+ANY_BATCH = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One file to make.
+
+    Attributes:
+        form: `onnx` or `tflite`.
+        precision: `float32`, `float16`, `dynamic` (int8 weights, float32 arithmetic), `int8`, or `w8a16` (int8 weights,
+            int16 activations).
+        input: The input's dtype; values are 0 to 255 in both.
+        size: Side of the model's square input in pixels.
+        batch: Photographs in one call; `ANY_BATCH` leaves it open.
+        nms: Whether box decoding and suppression lie inside the graph.
+    """
+
+    form: Format
+    precision: Precision
+    input: Input
+    size: int
+    batch: int = 1
+    nms: bool = False
+
+    def file_name(self, model: str, trained_size: int) -> str:
+        """Returns what the file is called: `m.onnx`, `m-int8.tflite`, `m-int8-416-nms.tflite`."""
+        parts = [model]
+        parts += [self.precision] * (self.precision != "float32")
+        parts += [str(self.size)] * (self.size != trained_size)
+        parts += ["float-input"] * (self.input == "float32")
+        parts += ["any-batch" if self.batch == ANY_BATCH else f"batch{self.batch}"] * (self.batch != 1)
+        parts += ["nms"] * self.nms
+        return f"{'-'.join(parts)}.{self.form}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: Any, origin: str) -> Recipe:
+        """Reads what `to_dict` returned.
+
+        Raises:
+            ModelError: It is no recipe.
+        """
+        try:
+            recipe = cls(**raw)
+            known = (
+                recipe.form in get_args(Format)
+                and recipe.precision in get_args(Precision)
+                and recipe.input in get_args(Input)
+                and type(recipe.size) is type(recipe.batch) is int
+                and recipe.size >= 32
+                and recipe.batch >= 0
+                and type(recipe.nms) is bool
+            )
+        except TypeError as error:
+            raise ModelError(f"{origin}: this is no recipe of acne-export ({error})") from None
+        if not known:
+            raise ModelError(f"{origin}: this is no recipe of acne-export ({raw})")
+        return recipe
