@@ -68,8 +68,8 @@ def write_golden_vectors(model_folder: Path) -> list[Path]:
     if len(inputs) > 1:
         raise ModelError(f"{model_folder}: its files take different inputs; keep those of one size in one folder")
     tensor = preprocess(photograph, inputs.pop())[0].astype(np.uint8)
-    contents = {"photograph.png": _png(photograph), "tensor.png": _png(tensor[0, ..., ::-1])}
-    record: dict[str, Any] = {"schema": _SCHEMA, "photograph": "photograph.png", "tensor": "tensor.png", "files": {}}
+    contents = {"rendered_skin.png": _png(photograph), "tensor.png": _png(tensor[0, ..., ::-1])}
+    record: dict[str, Any] = {"schema": _SCHEMA, "photograph": "rendered_skin.png", "tensor": "tensor.png", "files": {}}
     for name, model in models.items():
         outputs = model.backend.run(preprocess(photograph, model.manifest.input)[0])
         stored = {}
