@@ -109,7 +109,7 @@ def main(
         raise click.UsageError(f"--recipe says it all; leave {' and '.join(said)} out")
     wanted: Format = given.form if given else "onnx" if form == "onnx" else "tflite"
     if out is not None and out.suffix != f".{wanted}":
-        raise click.UsageError(f"--out {out}: a {wanted} file's name ends in .{wanted}")
+        raise click.UsageError(f"--out {out}: the name of a file for --format {wanted} ends in .{wanted}")
     run = run or _shipped_run()
     _need_converters()
     with native_logs_silenced():
@@ -138,7 +138,8 @@ def inspect(file: Path, as_json: bool) -> None:
     from acne_export.describe import describe
     from acne_runtime.load import load_model
 
-    manifest = load_model(file).manifest
+    with native_logs_silenced():
+        manifest = load_model(file).manifest
     click.echo(manifest.to_json() if as_json else describe(file, manifest), nl=not as_json)
 
 
@@ -148,8 +149,9 @@ def verify(file: Path) -> None:
     """Asks FILE again what it answered when it was made, and what its golden vectors say."""
     from acne_export.verify import verify as replay
 
-    for line in replay(file):
-        click.echo(line)
+    with native_logs_silenced():
+        for line in replay(file):
+            click.echo(line)
 
 
 @main.command()
@@ -159,7 +161,9 @@ def golden(models: tuple[Path, ...]) -> None:
     from acne_export.golden_vectors import write_golden_vectors
 
     for folder in models:
-        for file in write_golden_vectors(folder):
+        with native_logs_silenced():
+            written = write_golden_vectors(folder)
+        for file in written:
             click.echo(f"wrote {file}")
 
 
@@ -175,7 +179,8 @@ def bench(model_files: tuple[Path, ...], threads: tuple[int, ...], runs: int, js
     from acne_export.bench import bench as measure
     from acne_export.bench import table
 
-    rows = measure(model_files, threads, runs)
+    with native_logs_silenced():
+        rows = measure(model_files, threads, runs)
     text = json.dumps(rows, indent=2) + "\n"
     if json_file == "-":
         click.echo(text, nl=False)

@@ -43,4 +43,7 @@ def manifest_of(manifest: Manifest, recipe: Recipe) -> Manifest:
     spec = dataclasses.replace(
         manifest.input, width=recipe.size, height=recipe.size, dtype=recipe.input, batch=recipe.batch
     )
-    return dataclasses.replace(manifest, input=spec)
+    try:
+        return dataclasses.replace(manifest, input=spec)
+    except ModelError as error:
+        raise ModelError(f"--imgsz {recipe.size}: {error}") from error

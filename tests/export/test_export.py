@@ -189,7 +189,7 @@ def test_a_flattening_network_takes_no_other_size(runs, tmp_path):
 
 
 def test_a_size_that_the_strides_do_not_divide_is_refused(runs, tmp_path):
-    with pytest.raises(ModelError, match=r"stride 32 does not divide the input 80x80"):
+    with pytest.raises(ModelError, match=r"^--imgsz 80: stride 32 does not divide the input 80x80"):
         make(runs["detection"], recipe(size=80), tmp_path / "m.onnx")
 
 

@@ -78,7 +78,7 @@ def test_out_names_the_file_and_its_folder_is_made(runs, here):
 )
 def test_a_name_that_does_not_fit_the_format_is_wrong_usage(runs, here, form, out):
     done = run("--run", runs["multilabel"], "--format", form, "--out", out)
-    assert_refused(done, 2, f"--out {out}: a {form} file's name ends in .{form}")
+    assert_refused(done, 2, f"--out {out}: the name of a file for --format {form} ends in .{form}")
     assert names(here) == []
 
 
