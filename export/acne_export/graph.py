@@ -11,6 +11,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from acne_export.affine import affine
+from acne_export.neighbours import neighbours
 
 Finish = Callable[[keras.Model], keras.Model]
 """Adds to a graph what is converted with it but takes no part in quantization."""
@@ -37,12 +38,7 @@ def simplify(model: keras.Model) -> keras.Model:
     Args:
         model: A functional model in which each layer is called once, as loaded from a file.
     """
-    producer = {id(tensor): op for op in model.operations for tensor in keras.tree.flatten(op.output)}
-    consumers: dict[str, list[Any]] = {op.name: [] for op in model.operations}
-    for op in model.operations:
-        for tensor in keras.tree.flatten(op.input) if not isinstance(op, layers.InputLayer) else ():
-            consumers[producer[id(tensor)].name].append(op)
-
+    producer, consumers = neighbours(model)
     answers = {id(tensor) for tensor in keras.tree.flatten(model.output)}
     input_scale: dict[str, float] = {}
     dropped: set[str] = set()

@@ -17,6 +17,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from acne_export.affine import affine
+from acne_export.neighbours import neighbours
 from acne_export.run_folder import Ranges
 
 _CHANGES_NO_VALUE = (layers.Dropout, layers.Flatten)
@@ -80,11 +81,7 @@ def norms_moved(model: keras.Model, ranges: Ranges) -> tuple[keras.Model, Ranges
 
 
 def _places(model: keras.Model) -> Iterator[_Place]:
-    producer = {id(tensor): op for op in model.operations for tensor in keras.tree.flatten(op.output)}
-    users: dict[str, list[Any]] = {op.name: [] for op in model.operations}
-    for op in model.operations:
-        for tensor in keras.tree.flatten(op.input) if not isinstance(op, layers.InputLayer) else ():
-            users[producer[id(tensor)].name].append(op)
+    producer, users = neighbours(model)
     answers = {id(tensor) for tensor in keras.tree.flatten(model.output)}
 
     def only_user(op: Any) -> Any:

@@ -7,6 +7,8 @@ from collections import Counter
 
 import onnx
 
+from acne_export.walk import walk
+
 _COUNTER = re.compile(r"__\d+|:\d+")
 """What tf2onnx adds to names to tell them apart; it differs from run to run."""
 
@@ -19,18 +21,7 @@ def settled(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = model.graph
     maker = {output: node for node in graph.node for output in node.output}
     weights = {weight.name: weight for weight in graph.initializer}
-    order: list[onnx.NodeProto] = []
-    seen: set[int] = set()
-    # Depth first without recursion: graphs are deeper than Python's stack.
-    stack = [(maker[output.name], False) for output in reversed(graph.output) if output.name in maker]
-    while stack:
-        node, ready = stack.pop()
-        if ready:
-            order.append(node)
-        elif id(node) not in seen:
-            seen.add(id(node))
-            stack.append((node, True))
-            stack += [(maker[name], False) for name in reversed(node.input) if name in maker]
+    order: list[onnx.NodeProto] = walk([output.name for output in graph.output], maker, lambda node: node.input)
 
     names: dict[str, str] = {value.name: value.name for value in [*graph.input, *graph.output]}
     taken, times = set(names), Counter[str]()

@@ -8,6 +8,8 @@ from typing import Any
 
 from tensorflow.lite.tools import flatbuffer_utils
 
+from acne_export.walk import walk
+
 _COUNTER = re.compile(rb"_?\d+$")
 """What the converter adds to a name to tell it from others; which of them gets which number is chance too."""
 
@@ -23,7 +25,8 @@ def in_order(file: bytes) -> bytes:
     # By name: the order of the graph's own outputs is left to chance as well.
     wanted = [entry for one in signatures for entry in sorted(one.outputs, key=lambda entry: entry.name)]
     ends = [entry.tensorIndex for entry in wanted] or list(graph.outputs)
-    graph.operators = _walked(graph.operators, ends)
+    maker = {tensor: operator for operator in graph.operators for tensor in operator.outputs}
+    graph.operators = walk(ends, maker, lambda operator: operator.inputs)
     order = list(dict.fromkeys([*graph.inputs, *_touched(graph.operators), *ends]))
     number = {tensor: place for place, tensor in enumerate(order)} | {-1: -1}  # -1: an optional input that is not given
     graph.tensors = [graph.tensors[tensor] for tensor in order]
@@ -39,24 +42,6 @@ def in_order(file: bytes) -> bytes:
         one.outputs = sorted(one.outputs, key=lambda entry: entry.name)
     _number_buffers(model, graph)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-
-
-def _walked(operators: list[Any], ends: list[int]) -> list[Any]:
-    """Returns the operations that the ends need, each after those whose answers it takes."""
-    maker = {tensor: operator for operator in operators for tensor in operator.outputs}
-    order: list[Any] = []
-    seen: set[int] = set()
-    # Depth first without recursion: graphs are deeper than Python's stack.
-    stack = [(maker[tensor], False) for tensor in reversed(ends) if tensor in maker]
-    while stack:
-        operator, ready = stack.pop()
-        if ready:
-            order.append(operator)
-        elif id(operator) not in seen:
-            seen.add(id(operator))
-            stack.append((operator, True))
-            stack += [(maker[tensor], False) for tensor in reversed(list(operator.inputs)) if tensor in maker]
-    return order
 
 
 def _touched(operators: list[Any]) -> list[int]:
