@@ -16,7 +16,7 @@ from acne_runtime.result import Lesion, Result
 
 PARITY = 1e-5
 """Largest error of a float32 conversion, relative to the largest value of that output (at least 1)."""
-ROUNDINGS, MOST_ROUNDING = 4, 1e-3
+ROUNDINGS, MOST_ROUNDING = 10, 1e-3
 """How many times its source's own rounding error a float32 conversion may be off, where that is more; and the end."""
 LEAST_TIES = 2
 """Lesions that a graph of reduced precision may find otherwise than the runtime does in its raw heads."""
