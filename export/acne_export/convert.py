@@ -16,7 +16,15 @@ from acne_export.formats import exporter_of
 from acne_export.golden import golden_batch
 from acne_export.graph import Finish, unchanged
 from acne_export.nms_graph import nms_outputs, with_nms
-from acne_export.proof import Outputs, ProofError, prove_float32, prove_reduced, prove_same_lesions, prove_size
+from acne_export.proof import (
+    Outputs,
+    ProofError,
+    prove_finite,
+    prove_float32,
+    prove_reduced,
+    prove_same_lesions,
+    prove_size,
+)
 from acne_export.recipe import Format, Recipe
 from acne_export.run_folder import Ranges
 from acne_export.source import Source
@@ -71,7 +79,7 @@ def convert(source: Source, recipe: Recipe, ranges: Ranges) -> Conversion:
     else:
         least = min(source.manifest.thresholds)
         for asked, answer in zip(source.asked, got, strict=True):
-            prove_reduced(asked.answer, answer, exporter.limits, least, only_finite=True)
+            prove_finite(asked.answer, answer)
         # All photographs as one: a single one with few lesions on it says little.
         like_photographs = [place for place, asked in enumerate(source.asked) if not asked.is_noise]
         expected = _joined([source.asked[place].answer for place in like_photographs])

@@ -27,10 +27,5 @@ def golden_answers(model: Model, outputs: Mapping[str, NDArray[np.float32]]) -> 
 
 
 def as_answers(lesions: Sequence[Lesion] | None, labels: Sequence[Label] | None) -> list[dict[str, Any]]:
-    """Returns lesions or labels as `Result.to_dict()` has them."""
-    if lesions is not None:
-        return [
-            {"class": one.name, "score": round(one.score, 4), "box": [round(side, 2) for side in one.box]}
-            for one in lesions
-        ]
-    return [{"class": one.name, "score": round(one.score, 4), "present": one.present} for one in labels or ()]
+    """Returns what `Model.postprocess` gave, as JSON values."""
+    return [one.to_dict() for one in lesions or labels or ()]

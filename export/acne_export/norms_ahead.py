@@ -41,7 +41,7 @@ class _Place:
 
 
 def norms_moved(model: keras.Model, ranges: Ranges) -> tuple[keras.Model, Ranges]:
-    """Returns the model, of layers of its own, without the norms that can go, and the ranges of its operations.
+    """Returns the model without the norms that can go (itself where none can), and the ranges of its operations.
 
     Args:
         model: A functional model in which each layer is called once.

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from acne_export.formats import Limits
 from acne_export.golden import BOX_TOLERANCE, SCORE_TOLERANCE
+from acne_export.matching import unmatched
+from acne_export.weights import copy_weights
 from acne_runtime.errors import ModelError
 from acne_runtime.result import Lesion, Result
 
@@ -62,8 +64,7 @@ def rounding_errors(
 
     given = keras.Input(batch_shape=model.inputs[0].shape, dtype="float64", name=model.inputs[0].name)
     exact = keras.models.clone_model(model, input_tensors=given, clone_function=in_float64)
-    for layer in (one for one in model.layers if one.weights):
-        exact.get_layer(layer.name).set_weights(layer.get_weights())
+    copy_weights(model, exact)
     answer = exact(image.astype(np.float64), training=False)
     return {name: float(np.abs(output - np.asarray(answer[name])).max()) for name, output in source.items()}
 
@@ -94,9 +95,17 @@ def prove_float32(source: Outputs, converted: Outputs, rounding: Mapping[str, fl
     return {"max_error": worst}
 
 
-def prove_reduced(
-    source: Outputs, converted: Outputs, limits: Limits, threshold: float, only_finite: bool = False
-) -> dict[str, Any]:
+def prove_finite(source: Outputs, converted: Outputs) -> None:
+    """Asks for no more than all outputs, of the right shapes and finite: of reduced precision on any picture.
+
+    Raises:
+        ProofError: An output is missing, has another shape, or is not finite.
+    """
+    for _ in _pairs(source, converted):
+        pass
+
+
+def prove_reduced(source: Outputs, converted: Outputs, limits: Limits, threshold: float) -> dict[str, Any]:
     """Compares a conversion of reduced precision with its source.
 
     Args:
@@ -105,13 +114,11 @@ def prove_reduced(
         limits: What it may lose.
         threshold: The least decision threshold. Nearly all scores of a detector are near zero, and any error there is
             small; from half the threshold on they matter.
-        only_finite: Ask for no more than finite outputs of the right shapes: the picture is none that the activations'
-            ranges were taken from.
 
     Returns:
         `mean_score_error` (absolute), `relative_score_error` (of the scores that matter), for detectors
         `min_box_cosine`, each the worst over the outputs of its kind, and `snr_db`, the signal-to-noise ratio in
-        decibels by output; nothing with `only_finite`.
+        decibels by output.
 
     Raises:
         ProofError: An output is missing, has another shape, is not finite, or lost more than `limits` allow.
@@ -122,8 +129,6 @@ def prove_reduced(
     wrong = right = 0.0
     least = max(LEAST_SCORE, threshold / 2)
     for name, expected, got in _pairs(source, converted):
-        if only_finite:
-            continue
         power, loss = float((expected.astype(np.float64) ** 2).sum()), float(((expected - got) ** 2).sum())
         noise[name] = round(10 * float(np.log10(max(power, 1e-30) / max(loss, 1e-30))), 1)
         if name.startswith("box"):
@@ -199,25 +204,19 @@ def prove_same_lesions(expected: Result, got: Result, exact: bool = True) -> Non
     Raises:
         ProofError: They differ in a lesion.
     """
-    ours, inside = expected.lesions or (), list(got.lesions or ())
+    ours = expected.lesions or ()
     tolerance = SCORE_TOLERANCE if exact else SCORE_TOLERANCE + LEAST_SCORE
 
     def alike(one: Lesion, other: Lesion) -> bool:
         apart = max(abs(a - b) for a, b in zip(one.box, other.box, strict=True))
         return one.name == other.name and apart <= BOX_TOLERANCE and abs(one.score - other.score) <= tolerance
 
-    missing = []
-    for one in ours:
-        twin = next((other for other in inside if alike(one, other)), None)
-        if twin is None:
-            missing.append(one)
-        else:
-            inside.remove(twin)
-    if len(missing) + len(inside) > (0 if exact else LEAST_TIES + len(ours) // 20):
-        odd = (missing or inside)[0]
+    missing, new = unmatched(ours, got.lesions or (), alike)
+    if len(missing) + len(new) > (0 if exact else LEAST_TIES + len(ours) // 20):
+        odd = (missing or new)[0]
         raise ProofError(
             f"--nms: of {len(ours)} lesions that the runtime finds the graph lacks {len(missing)}, and it finds "
-            f"{len(inside)} others, such as {odd.name} at {odd.box}"
+            f"{len(new)} others, such as {odd.name} at {odd.box}"
         )
 
 

@@ -7,12 +7,13 @@ import dataclasses
 import keras
 
 from acne_export.recipe import ANY_BATCH, Recipe
+from acne_export.weights import copy_weights
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import Manifest
 
 
 def reshaped(model: keras.Model, recipe: Recipe) -> keras.Model:
-    """Returns the network with the recipe's input size and batch, made of layers of its own.
+    """Returns the network with the recipe's input size and batch: itself where it has them, or a copy.
 
     Raises:
         ModelError: The network has one input size only.
@@ -24,8 +25,7 @@ def reshaped(model: keras.Model, recipe: Recipe) -> keras.Model:
     image = keras.Input(batch_shape=wanted, name=model.inputs[0].name)
     try:
         copy = keras.models.clone_model(model, input_tensors=image)
-        for layer in (one for one in model.layers if one.weights):
-            copy.get_layer(layer.name).set_weights(layer.get_weights())
+        copy_weights(model, copy)
     except ValueError as error:
         raise ModelError(
             f"--imgsz {recipe.size}: {model.name} was trained for {given[1]} px and takes no other size "

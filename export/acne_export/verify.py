@@ -11,6 +11,7 @@ import numpy as np
 from acne_export.golden import BOX_TOLERANCE, SCORE_TOLERANCE, golden_batch, golden_input, sha256
 from acne_export.golden_answers import as_answers, golden_answers
 from acne_export.golden_vectors import FOLDER, GoldenVectors, read_golden_vectors
+from acne_export.matching import unmatched
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
 from acne_runtime.model import Model
@@ -108,24 +109,17 @@ def _same_answers(
     """Compares lesions or labels and returns in words how they agree."""
     precision = "float32" if exact else model.manifest.precision
     tolerance = SCORE_TOLERANCE + _STEPS.get(precision, 0.0)
-    left = list(got)
-    missing = []
-    for one in expected:
-        match = next((other for other in left if _alike(one, other, tolerance)), None)
-        if match is None:
-            missing.append(one)
-        else:
-            left.remove(match)
+    missing, new = unmatched(expected, got, lambda one, other: _alike(one, other, tolerance))
     # Coarse arithmetic may lose or find a lesion at a threshold; labels come all the same.
     allowed = _AT_A_THRESHOLD if precision in _STEPS and all("box" in one for one in (*expected, *got)) else 0
-    if len(missing) + len(left) > allowed:
-        odd = (missing or left)[0]
+    if len(missing) + len(new) > allowed:
+        odd = (missing or new)[0]
         raise ChangedError(
-            f"{file}: {len(expected)} answers were stated, {len(missing)} are missing and {len(left)} are new, such as "
+            f"{file}: {len(expected)} answers were stated, {len(missing)} are missing and {len(new)} are new, such as "
             f"{odd['class']} at {odd.get('box', odd['score'])}"
         )
     told = f"the same {len(expected) - len(missing)} answers"
-    return told + (f", {len(missing)} gone and {len(left)} new at a threshold" if missing or left else "")
+    return told + (f", {len(missing)} gone and {len(new)} new at a threshold" if missing or new else "")
 
 
 def _alike(one: Mapping[str, Any], other: Mapping[str, Any], score_tolerance: float) -> bool:

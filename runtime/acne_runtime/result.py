@@ -23,6 +23,10 @@ class Lesion:
     score: float
     box: tuple[float, float, float, float]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON form: scores to four digits, pixels to two."""
+        return {"class": self.name, "score": round(self.score, 4), "box": [round(side, 2) for side in self.box]}
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -37,6 +41,10 @@ class Label:
     name: str
     score: float
     present: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON form: scores to four digits."""
+        return {"class": self.name, "score": round(self.score, 4), "present": self.present}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +109,9 @@ class Result:
             "model": self.model,
         }
         if self.lesions is not None:
-            answer["lesions"] = [
-                {"class": one.name, "score": round(one.score, 4), "box": [round(x, 2) for x in one.box]}
-                for one in self.lesions
-            ]
+            answer["lesions"] = [one.to_dict() for one in self.lesions]
         if self.labels is not None:
-            answer["labels"] = [
-                {"class": one.name, "score": round(one.score, 4), "present": one.present} for one in self.labels
-            ]
+            answer["labels"] = [one.to_dict() for one in self.labels]
         answer["counts"] = self.counts()
         answer["timing_ms"] = {
             "preprocess": round(self.timing.preprocess, 3),

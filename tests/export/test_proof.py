@@ -9,6 +9,7 @@ from acne_export.proof import (
     ProofError,
     damaged_layers,
     keras_outputs,
+    prove_finite,
     prove_float32,
     prove_reduced,
     prove_same_lesions,
@@ -134,10 +135,10 @@ def test_a_conversion_that_lost_an_output_is_refused(source, rounding, output):
     ],
     ids=["one nan", "all nan", "a row of cells"],
 )
-@pytest.mark.parametrize("only_finite", [False, True])
-def test_a_reduced_conversion_that_broke_is_refused_even_on_noise(source, output, change, problem, only_finite):
+@pytest.mark.parametrize("prove", [lambda *both: prove_reduced(*both, LIMITS, 0.5), prove_finite])
+def test_a_reduced_conversion_that_broke_is_refused_even_on_noise(source, output, change, problem, prove):
     with pytest.raises(ProofError, match=f"'{output}' {problem}"):
-        prove_reduced(source, changed(source, output, change), LIMITS, 0.5, only_finite)
+        prove(source, changed(source, output, change))
 
 
 WRONG = pytest.mark.parametrize(
@@ -172,10 +173,7 @@ def test_reduced_labels_that_are_others_are_refused(labels, change):
 
 
 def test_noise_may_be_answered_otherwise(source):
-    assert (
-        prove_reduced(source, {name: output * 0 for name, output in source.items()}, LIMITS, 0.5, only_finite=True)
-        == {}
-    )
+    prove_finite(source, {name: output * 0 for name, output in source.items()})
 
 
 def test_a_coarser_answer_passes_and_its_error_is_reported(source):

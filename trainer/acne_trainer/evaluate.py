@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ def with_chosen_thresholds(manifest: Manifest, valid: Dataset, results: Sequence
         thresholds = tuple(chosen[name] for name in manifest.classes)
     else:
         thresholds = choose_thresholds(_truth(valid), _scores(results))
-    return dataclasses.replace(manifest, thresholds=tuple(math.floor(one * 1e4) / 1e4 for one in thresholds))
+    return _with_thresholds(manifest, thresholds)
 
 
 def with_thresholds_like(
@@ -71,6 +71,10 @@ def with_thresholds_like(
         carried_over(threshold, _scores_of(name, exact), _scores_of(name, results))
         for name, threshold in zip(like.classes, like.thresholds, strict=True)
     ]
+    return _with_thresholds(manifest, thresholds)
+
+
+def _with_thresholds(manifest: Manifest, thresholds: Iterable[float]) -> Manifest:
     return dataclasses.replace(manifest, thresholds=tuple(math.floor(one * 1e4) / 1e4 for one in thresholds))
 
 

@@ -29,8 +29,7 @@ def plain_copy(network: keras.Model, image: Any = None) -> keras.Model:
     Activations inside a layer leave it, so that the range of what they are given can be recorded; ReLU may stay, since
     its output tells enough.
     """
-    inside = {layer.name: layer.activation for layer in network.layers if isinstance(layer, _WITH_ACTIVATION)}
-    apart = {name: one for name, one in inside.items() if one not in _NO_RANGE_OF_ITS_OWN}
+    apart = {layer.name: layer.activation for layer in network.layers if _activation_leaves(layer)}
 
     def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
         output = operation(*args, **kwargs)
@@ -49,6 +48,10 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
         target.get_layer(layer.name).set_weights(layer.get_weights())
 
 
+def _activation_leaves(operation: Any) -> bool:
+    return isinstance(operation, _WITH_ACTIVATION) and operation.activation not in _NO_RANGE_OF_ITS_OWN
+
+
 def _plain(operation: Any) -> Any:
     """Returns the layer without what only its training needed: other arithmetic, statistics over several devices."""
     config = operation.get_config()
@@ -56,6 +59,6 @@ def _plain(operation: Any) -> Any:
         config["dtype"] = "float32"
     if "synchronized" in config:
         config["synchronized"] = False
-    if isinstance(operation, _WITH_ACTIVATION) and operation.activation not in _NO_RANGE_OF_ITS_OWN:
+    if _activation_leaves(operation):
         config["activation"] = "linear"
     return type(operation).from_config(config)
