@@ -36,8 +36,8 @@ def golden_batch(spec: InputSpec) -> NDArray[np.uint8 | np.float32]:
 def skin(height: int, width: int, seed: int = _SEED) -> NDArray[np.uint8]:
     """Returns `[1, height, width, 3]` uint8 RGB, read-only: uneven skin colour with spots under fine noise.
 
-    It is the same for a seed, and like the photographs in colour and contrast, since an int8 model answers rightly only within the ranges that it was
-    calibrated for. Integers throughout, so that every machine makes the same bytes.
+    It is the same for a seed, and like the photographs in colour and contrast, since an int8 model answers rightly only
+    within the ranges that it was calibrated for. Integers throughout, so that every machine makes the same bytes.
     """
     rng = np.random.default_rng(seed)
     picture = np.full((height, width, 3), _SKIN, np.int64)
