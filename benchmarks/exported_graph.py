@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from time import perf_counter, sleep
 
 import click
 import numpy as np
@@ -25,12 +24,9 @@ from acne_export.graph import simplify
 from acne_export.norms_ahead import norms_moved
 from acne_export.recipe import Recipe
 from acne_export.run_folder import read_run_folder
+from acne_export.turns import times_in_turns
 
 THREADS = 2
-PAUSE_S = 0.03
-"""Before each turn: ONNX Runtime's threads spin for a while after a call, on the cores of whoever comes next."""
-TURN = 5
-"""Timed calls of a turn, one after the other; one before them, which wakes the threads, is not."""
 
 
 def operations(file: bytes, form: str) -> int:
@@ -43,8 +39,8 @@ def operations(file: bytes, form: str) -> int:
 
 @click.command(help=__doc__)
 @click.argument("run", default="models/acne-yolov8-xs", type=click.Path(exists=True, path_type=Path))
-@click.option("--rounds", default=20, show_default=True)
-def main(run: Path, rounds: int) -> None:
+@click.option("--runs", default=100, show_default=True)
+def main(run: Path, runs: int) -> None:
     """Converts, measures and prints."""
     source = read_run_folder(run)
     moved, ranges = norms_moved(source.model, source.ranges)
@@ -72,17 +68,8 @@ def main(run: Path, rounds: int) -> None:
             converted = EXPORTERS[form, precision].convert(model, recipe, ranges)
             counts[name] = operations(converted, form)
             calls[name] = partial(opened(converted, form, THREADS).run, picture)
-    taken: dict[str, list[float]] = {name: [] for name in calls}
-    rng = np.random.default_rng(0)
-    for _ in range(rounds):
-        for name in rng.permutation(list(calls)):  # none always follows the same other
-            sleep(PAUSE_S)
-            calls[name]()
-            for _ in range(TURN):
-                begun = perf_counter()
-                calls[name]()
-                taken[name].append(1e3 * (perf_counter() - begun))
-    click.echo(f"{source.manifest.name}, {size} px, median of {rounds * TURN}, {THREADS} threads")
+    taken = times_in_turns(calls, runs)
+    click.echo(f"{source.manifest.name}, {size} px, median of {runs}, {THREADS} threads")
     for name, values in taken.items():
         click.echo(f"{name:28} {np.median(values):7.1f} ms  {counts[name]:4} operations")
 

@@ -6,27 +6,22 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
 
 from acne_export.golden import golden_batch
+from acne_export.turns import times_in_turns
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.load import load_model
-
-_PAUSE_S = 0.03
-"""Before each turn: ONNX Runtime's threads spin for a while after an inference, on the cores of whoever comes next."""
-_TURN = 5
-"""Timed inferences of a turn, one after the other as frames come; one before them, which wakes the threads, is not."""
 
 
 def bench(model_files: Sequence[Path], threads: Sequence[int], runs: int) -> list[dict[str, Any]]:
     """Measures each file with each number of threads.
 
-    All of them take turns of a few inferences, so that what disturbs the machine disturbs all alike. Load time and
-    peak memory come from a process of their own each.
+    All of them take turns of a few inferences. Load time and peak memory come from a process of their own each.
 
     Args:
         model_files: `.onnx` and `.tflite` files with a manifest, for one photograph a call.
@@ -39,20 +34,12 @@ def bench(model_files: Sequence[Path], threads: Sequence[int], runs: int) -> lis
     """
     setups = [(file, count) for file in model_files for count in threads]
     models = [load_model(file, threads=count) for file, count in setups]
-    pictures = [golden_batch(model.manifest.input) for model in models]
-    times: list[list[float]] = [[] for _ in setups]
-    rng = np.random.default_rng(0)
-    for _ in range(-(-runs // _TURN)):
-        for place in rng.permutation(len(setups)):  # none always follows the same other
-            sleep(_PAUSE_S)
-            run, picture = models[place].backend.run, pictures[place]
-            run(picture)
-            for _ in range(_TURN):
-                started = perf_counter()
-                run(picture)
-                times[place].append(1e3 * (perf_counter() - started))
+    calls = {
+        place: partial(model.backend.run, golden_batch(model.manifest.input)) for place, model in enumerate(models)
+    }
+    times = times_in_turns(calls, runs)
     rows = []
-    for (file, count), model, taken in zip(setups, models, times, strict=True):
+    for (file, count), model, taken in zip(setups, models, times.values(), strict=True):
         alone = _alone(file, count)
         rows.append(
             {

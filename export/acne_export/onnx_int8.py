@@ -35,6 +35,16 @@ def quantized(model: onnx.ModelProto) -> onnx.ModelProto:
         graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
         return name
 
+    def dequantized(base: str, stored: NDArray[Any], scale: NDArray[np.float32], axis: int) -> str:
+        """Returns the name of a float tensor that the graph makes of integers stored with one scale a channel."""
+        parts = [
+            constant(f"{base}_{stored.dtype}", stored),
+            constant(f"{base}_scale", scale),
+            constant(f"{base}_zero", np.zeros(len(scale), stored.dtype)),
+        ]
+        added.append(helper.make_node("DequantizeLinear", parts, [f"{base}_float"], axis=axis))
+        return f"{base}_float"
+
     for node in graph.node:
         if node.op_type in _CHANNEL_AXIS and node.input[1] in weights:
             axis = _CHANNEL_AXIS[node.op_type]
@@ -42,13 +52,7 @@ def quantized(model: onnx.ModelProto) -> onnx.ModelProto:
                 axis = 1
             kernel = numpy_helper.to_array(weights[node.input[1]])
             scale, stored = _per_channel(kernel, axis)
-            base = f"{node.output[0]}_weight"
-            constant(f"{base}_int8", stored)
-            constant(f"{base}_scale", scale)
-            constant(f"{base}_zero", np.zeros(len(scale), np.int8))
-            parts = [f"{base}_int8", f"{base}_scale", f"{base}_zero"]
-            added.append(helper.make_node("DequantizeLinear", parts, [f"{base}_float"], axis=axis))
-            node.input[1] = f"{base}_float"
+            node.input[1] = dequantized(f"{node.output[0]}_weight", stored, scale, axis)
             activation = maker.get(node.input[0])
             with_bias = len(node.input) > 2 and node.input[2] in weights
             if with_bias and activation is not None and activation.op_type == "DequantizeLinear":
@@ -56,20 +60,13 @@ def quantized(model: onnx.ModelProto) -> onnx.ModelProto:
                 bias = numpy_helper.to_array(weights[node.input[2]]).astype(np.float64)
                 both = (given * scale).astype(np.float32)
                 limit = np.iinfo(np.int32).max
-                base = f"{node.output[0]}_bias"
-                constant(f"{base}_int32", np.clip(np.round(bias / both), -limit, limit).astype(np.int32))
-                constant(f"{base}_scale", both)
-                constant(f"{base}_zero", np.zeros(len(both), np.int32))
-                parts = [f"{base}_int32", f"{base}_scale", f"{base}_zero"]
-                added.append(helper.make_node("DequantizeLinear", parts, [f"{base}_float"], axis=0))
-                node.input[2] = f"{base}_float"
+                stored = np.clip(np.round(bias / both), -limit, limit).astype(np.int32)
+                node.input[2] = dequantized(f"{node.output[0]}_bias", stored, both, 0)
 
     for node in [node for node in graph.node if _is_in_swish(node, graph.node)]:
         output = node.output[0]
         base = f"{output}_range"
-        constant(f"{base}_scale", np.float32(_SIGMOID_SCALE))
-        constant(f"{base}_zero", np.uint8(0))
-        parts = [f"{base}_scale", f"{base}_zero"]
+        parts = [constant(f"{base}_scale", np.float32(_SIGMOID_SCALE)), constant(f"{base}_zero", np.uint8(0))]
         for user in graph.node:
             for place, name in enumerate(user.input):
                 if name == output:

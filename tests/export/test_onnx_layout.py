@@ -55,18 +55,21 @@ def test_a_picture_that_is_needed_unturned_as_well_stays(outputs):
     assert model.graph.node[0].op_type == "Cast"
 
 
-@pytest.mark.parametrize("axis", [3, -1])
-def test_channels_are_split_where_they_lie(axis):
-    sizes = helper.make_tensor("sizes", TensorProto.INT64, [2], [1, 2])
-    nodes = [
+def split_in_two(axis, b_perm=TO_NCHW):
+    return [
         node("Transpose", "x", "wide", perm=TO_NHWC),
         node("Split", "wide sizes", "a b", axis=axis),
         node("Transpose", "a", "a_back", perm=TO_NCHW),
-        node("Transpose", "b", "b_back", perm=TO_NCHW),
+        node("Transpose", "b", "b_back", perm=b_perm),
         node("Relu", "a_back", "y"),
         node("Neg", "b_back", "z"),
     ]
-    _, left = tidy(graph(*floats(), *nodes, outputs=["y", "z"], weights=[sizes]))
+
+
+@pytest.mark.parametrize("axis", [3, -1])
+def test_channels_are_split_where_they_lie(axis):
+    sizes = helper.make_tensor("sizes", TensorProto.INT64, [2], [1, 2])
+    _, left = tidy(graph(*floats(), *split_in_two(axis), outputs=["y", "z"], weights=[sizes]))
     assert left["Transpose"] == 1
 
 
@@ -81,16 +84,8 @@ def test_channels_are_split_where_they_lie(axis):
     ],
 )
 def test_other_splits_stay(axis, b_perm, outputs):
-    nodes = [
-        node("Transpose", "x", "wide", perm=TO_NHWC),
-        node("Split", "wide sizes", "a b", axis=axis),
-        node("Transpose", "a", "a_back", perm=TO_NCHW),
-        node("Transpose", "b", "b_back", perm=b_perm),
-        node("Relu", "a_back", "y"),
-        node("Neg", "b_back", "z"),
-    ]
     sizes = helper.make_tensor("sizes", TensorProto.INT64, [2], [1, 2] if axis == 3 else [3, 3])
-    model = graph(*floats(), *nodes, outputs=outputs, weights=[sizes])
+    model = graph(*floats(), *split_in_two(axis, b_perm), outputs=outputs, weights=[sizes])
     _, left = tidy(model)
     assert left["Transpose"] == 4
 

@@ -1,0 +1,38 @@
+"""Times several things in one run, so that what disturbs the machine disturbs all of them alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import perf_counter, sleep
+from typing import TypeVar
+
+import numpy as np
+
+_PAUSE_S = 0.03
+"""Before each turn: ONNX Runtime's threads spin for a while after an inference, on the cores of whoever comes next."""
+_TURN = 5
+"""Timed calls of a turn, one after the other as frames come; one before them, which wakes the threads, is not."""
+
+Name = TypeVar("Name")
+
+
+def times_in_turns(calls: Mapping[Name, Callable[[], object]], runs: int) -> dict[Name, list[float]]:
+    """Returns the milliseconds of each call.
+
+    Args:
+        calls: What to time, by name.
+        runs: Timed calls of each, rounded up to whole turns.
+    """
+    names = list(calls)
+    taken: dict[Name, list[float]] = {name: [] for name in names}
+    rng = np.random.default_rng(0)
+    for _ in range(-(-runs // _TURN)):
+        for place in rng.permutation(len(names)):  # none always follows the same other
+            call, times = calls[names[place]], taken[names[place]]
+            sleep(_PAUSE_S)
+            call()
+            for _ in range(_TURN):
+                started = perf_counter()
+                call()
+                times.append(1e3 * (perf_counter() - started))
+    return taken
