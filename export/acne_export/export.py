@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from acne_export.source import PHOTOGRAPHS_ASKED, Source, source_of
 from acne_export.tflite_manifest import tflite_with_manifest
 from acne_export.to_onnx import onnx_with_manifest
 from acne_runtime import files
+from acne_runtime.digest import digest_of
 from acne_runtime.errors import ModelError, SourceError
 from acne_runtime.manifest import InputSpec, Manifest, manifest_beside
 from acne_runtime.model import Model
@@ -103,9 +105,8 @@ def export(run: RunFolder, recipe: Recipe, out: Path | None, terms: Terms, say: 
                 raise type(error)(f"{target} is not written: {error}{way_out}") from error
             say(f"{one.precision} is refused: {error}; trying {recipes[number].precision}")
             continue
-        files.write_together(
-            {target: _sealed(made, one.form), manifest_beside(target): made.manifest.to_json().encode()}
-        )
+        content, manifest = _sealed(made, one.form)
+        files.write_together({target: content, manifest_beside(target): manifest.to_json().encode()})
         figures = ", ".join(
             f"{name.replace('_', ' ')} {value:.3g}"
             for name, value in made.figures.items()
@@ -190,18 +191,18 @@ def _measured(source: Source, made: Conversion, recipe: Recipe, terms: Terms, sa
         else:
             exact = convert(source, dataclasses.replace(recipe, precision="float32"), {})
         before_file = Path(folder) / f"before.{recipe.form}"
-        before_file.write_bytes(_sealed(exact, recipe.form))
+        before_file.write_bytes(_sealed(exact, recipe.form)[0])
         say(f"measuring float32 on {on.data / on.split}")
         before = on.figures(before_file, task)
         after = before
         if recipe.precision != "float32":
             after_file = Path(folder) / f"after.{recipe.form}"
-            after_file.write_bytes(_sealed(made, recipe.form))
+            after_file.write_bytes(_sealed(made, recipe.form)[0])
             say(f"choosing thresholds for {recipe.precision} on {on.data / 'valid'}")
             made = dataclasses.replace(
                 made, manifest=dataclasses.replace(made.manifest, thresholds=on.thresholds(after_file, before_file))
             )
-            after_file.write_bytes(_sealed(made, recipe.form))
+            after_file.write_bytes(_sealed(made, recipe.form)[0])
             say(f"measuring {recipe.precision} on {on.data / on.split}")
             after = on.figures(after_file, task)
     for figure, value in before.items():
@@ -232,8 +233,13 @@ def _with_golden(made: Conversion, source: Source, recipe: Recipe) -> Manifest:
     return dataclasses.replace(made.manifest, golden=golden)
 
 
-def _sealed(made: Conversion, form: Format) -> bytes:
-    return (onnx_with_manifest if form == "onnx" else tflite_with_manifest)(made.file, made.manifest)
+def _sealed(made: Conversion, form: Format) -> tuple[bytes, Manifest]:
+    """Returns the whole file with its manifest inside, and that manifest, whose digest is the file's."""
+    stand_in = hashlib.sha256(made.file).hexdigest()
+    put_inside = onnx_with_manifest if form == "onnx" else tflite_with_manifest
+    content = put_inside(made.file, dataclasses.replace(made.manifest, digest=stand_in))
+    digest = digest_of(content, stand_in)
+    return content.replace(stand_in.encode(), digest.encode()), dataclasses.replace(made.manifest, digest=digest)
 
 
 def _rounded(value: Any) -> Any:

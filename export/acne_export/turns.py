@@ -16,22 +16,23 @@ _TURN = 5
 Name = TypeVar("Name")
 
 
-def times_in_turns(calls: Mapping[Name, Callable[[], object]], runs: int) -> dict[Name, list[float]]:
+def times_in_turns(calls: Mapping[Name, Callable[[], object]], runs: int, turn: int = _TURN) -> dict[Name, list[float]]:
     """Returns the milliseconds of each call.
 
     Args:
         calls: What to time, by name.
         runs: Timed calls of each, rounded up to whole turns.
+        turn: Timed calls of a turn.
     """
     names = list(calls)
     taken: dict[Name, list[float]] = {name: [] for name in names}
     rng = np.random.default_rng(0)
-    for _ in range(-(-runs // _TURN)):
+    for _ in range(-(-runs // turn)):
         for place in rng.permutation(len(names)):  # none always follows the same other
             call, times = calls[names[place]], taken[names[place]]
             sleep(_PAUSE_S)
             call()
-            for _ in range(_TURN):
+            for _ in range(turn):
                 started = perf_counter()
                 call()
                 times.append(1e3 * (perf_counter() - started))

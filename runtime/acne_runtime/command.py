@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from io import TextIOWrapper
 from typing import Any
 
 import click
 
-from acne_runtime.errors import AcneEdgeError
+from acne_runtime.errors import AcneEdgeError, printable
 
 
 def _as_click_error(error: Exception) -> click.ClickException:
     if isinstance(error, OSError) and error.filename is not None:
-        return click.ClickException(f"{error.filename}: {error.strerror}")
-    shown = click.ClickException(str(error))
+        return click.ClickException(printable(f"{error.filename}: {error.strerror}"))
+    shown = click.ClickException(printable(str(error)))
     vars(shown)["exit_code"] = getattr(error, "exit_code", 1)  # click has it on the class
     return shown
 
@@ -22,6 +24,9 @@ class _OneLine(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command; see `click.Command.invoke`."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # or a file's name that is no text ends the run when it is printed
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except BrokenPipeError:

@@ -9,6 +9,17 @@ class AcneEdgeError(Exception):
     exit_code = 1
 
 
+def printable(text: str) -> str:
+    """Returns text for a line of its own: what would break it, such as a line break in a file's name, is a `?`."""
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
+def one_line(error: BaseException) -> str:
+    """Returns what an error of somebody else's says, on one line."""
+    text = "".join(one if one.isprintable() else " " for one in str(error))
+    return " ".join(text.split()) or type(error).__name__
+
+
 class SourceError(AcneEdgeError):
     """A photograph, folder, video or camera cannot be read."""
 

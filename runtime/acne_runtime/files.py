@@ -12,10 +12,15 @@ from pathlib import Path
 def write_atomically(file: Path, data: bytes) -> None:
     """Writes `data` to a temporary file in the same folder, then renames it: a reader never sees half a file.
 
+    A device or pipe is written to as it is.
+
     Raises:
         OSError: The folder cannot be written to; an earlier file of that name is untouched.
     """
-    write_together({file: data})
+    if file.exists() and not file.is_file() and not file.is_dir():
+        file.write_bytes(data)
+    else:
+        write_together({file: data})
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
@@ -30,15 +35,32 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     temporary: dict[Path, Path] = {}
     try:
         for file, data in contents.items():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-            temporary[file] = Path(name)
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-            temporary[file].chmod(0o644)
+            temporary[file] = temporary_beside(file)
+            temporary[file].write_bytes(data)
         for file, written in temporary.items():
             written.replace(file)
     except BaseException:
         for written in temporary.values():
             written.unlink(missing_ok=True)
         raise
+
+
+def temporary_beside(file: Path) -> Path:
+    """Makes an empty file of a name of its own in `file`'s folder, to be written and then renamed to it.
+
+    Raises:
+        OSError: The folder cannot be made or written to.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # A prefix of its own length would be too long for a file whose name is as long as names may be.
+    handle, name = tempfile.mkstemp(prefix=f".{file.name[:8]}.", suffix=file.suffix[:8], dir=file.parent)
+    os.close(handle)
+    Path(name).chmod(0o666 & ~_umask())
+    return Path(name)
+
+
+def _umask() -> int:
+    """Returns what the person keeps from others; it can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from acne_runtime.errors import ModelError
+from acne_runtime.errors import ModelError, one_line
 
 SCHEMA = 1
 METADATA_KEY = "acne_edge_manifest"
@@ -23,10 +23,14 @@ MAX_DETECTIONS = 300
 
 Task = Literal["multilabel", "detection"]
 
-Kind = Literal["box", "score", "label", "lesion_box", "lesion_score", "lesion_class", "lesion_count"]
+Kind = Literal["box", "score", "label", "lesion_box", "lesion_score", "lesion_class", "lesion_count", "row", "unit_row"]
 
 NMS_KINDS: tuple[Kind, ...] = ("lesion_box", "lesion_score", "lesion_class", "lesion_count")
 """The outputs of a detector that decodes and suppresses inside its graph."""
+
+ROW_KINDS: tuple[Kind, ...] = ("row", "unit_row")
+ROW_STRIDES = (8, 16, 32)
+"""Of the grids whose cells Ultralytics' detectors join in one output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class InputSpec:
         height: In pixels.
         resize: `stretch` ignores the aspect ratio; `letterbox` keeps it and pads with `pad_value`.
         dtype: `uint8`, or `float32` for callers who want it.
-        layout: Always `NHWC`.
+        layout: `NHWC`; `NCHW` in files of other makers.
         color: Always `RGB`.
         pad_value: Grey level of the letterbox border, 0 to 255.
         scale: Factor from a 0-255 pixel to what the tensor holds; 1 where the graph scales inside.
@@ -51,7 +55,7 @@ class InputSpec:
     height: int
     resize: Literal["stretch", "letterbox"]
     dtype: Literal["uint8", "float32"] = "uint8"
-    layout: Literal["NHWC"] = "NHWC"
+    layout: Literal["NHWC", "NCHW"] = "NHWC"
     color: Literal["RGB"] = "RGB"
     pad_value: int = 114
     scale: float = 1.0
@@ -67,6 +71,8 @@ class OutputSpec:
         kind: `box` `[1, h, w, 4 * bins]` logits, `score` `[1, h, w, classes]` probabilities, or `label`
             `[1, classes]` probabilities. With suppression inside the graph: `lesion_box` `[1, most, 4]` float32 `xyxy`
             in pixels of the input, `lesion_score` and `lesion_class` `[1, most]`, `lesion_count` `[1, 1]`, all float32.
+            Of Ultralytics' detectors: `row` `[1, 4 + classes, cells]`, centre x and y, width, height in pixels of the
+            input, then probabilities; `unit_row` the same with the box as shares of the input's sides.
         stride: Pixels of the input per cell of the grid (0 where there is none).
     """
 
@@ -93,6 +99,7 @@ class Manifest:
         validation: Measured figures, before and after conversion.
         provenance: Data fingerprint, library versions, revision and licence of the weights.
         golden: SHA-256 of a generated input and of the file's answer to it, and the lesions or labels in that.
+        digest: SHA-256 of the model file, see `acne_runtime.digest`; empty where there is no file yet.
         schema: Version of this form.
     """
 
@@ -109,6 +116,7 @@ class Manifest:
     validation: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     golden: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -119,6 +127,8 @@ class Manifest:
             _check_types(output)
         _check(self.schema == SCHEMA, f"schema {self.schema} is not the {SCHEMA} that this version reads")
         _check(len(set(self.classes)) == len(self.classes) > 0, f"classes {self.classes}: none, or one twice")
+        for text in (self.name, *self.classes):  # they stand in lines of text and in tables
+            _check(text.isprintable() and text != "", f"name {text!r}: empty, or not printable")
         _check(
             len(self.thresholds) == len(self.classes),
             f"{len(self.thresholds)} thresholds for {len(self.classes)} classes",
@@ -142,9 +152,19 @@ class Manifest:
         """Whether decoding and suppression lie inside the graph."""
         return any(output.kind in NMS_KINDS for output in self.outputs)
 
+    @property
+    def joined(self) -> bool:
+        """Whether boxes and scores come in one output, as Ultralytics' detectors have it."""
+        return any(output.kind in ROW_KINDS for output in self.outputs)
+
     def _check_detection(self) -> None:
+        kinds = [output.kind for output in self.outputs]
+        if self.joined:
+            _check(len(kinds) == 1, f"outputs {kinds}: a detector with an output of kind {kinds[0]} has no other")
+            sides = (self.input.width, self.input.height)
+            _check(all(side % max(ROW_STRIDES) == 0 for side in sides), f"input size {sides}: no multiples of 32")
+            return
         if self.suppresses:
-            kinds = [output.kind for output in self.outputs]
             _check(sorted(kinds) == sorted(NMS_KINDS), f"outputs {kinds}: a model that suppresses has {NMS_KINDS}")
             return
         _check(self.bins > 1, f"bins {self.bins}: a detection model needs at least 2")
@@ -167,6 +187,9 @@ class Manifest:
         if output.kind in NMS_KINDS:
             most = self.max_detections
             return {"lesion_box": (1, most, 4), "lesion_count": (1, 1)}.get(output.kind, (1, most))
+        if output.kind in ROW_KINDS:
+            cells = sum((self.input.height // one) * (self.input.width // one) for one in ROW_STRIDES)
+            return (1, 4 + len(self.classes), cells)
         channels = 4 * self.bins if output.kind == "box" else len(self.classes)
         return (1, self.input.height // output.stride, self.input.width // output.stride, channels)
 
@@ -205,7 +228,7 @@ class Manifest:
         except KeyError as error:
             raise ModelError(f"{origin}: the manifest lacks {error}") from None
         except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-            raise ModelError(f"{origin}: this is no Acne Edge manifest ({error})") from None
+            raise ModelError(f"{origin}: this is no Acne Edge manifest ({one_line(error)})") from None
 
 
 def _check(holds: bool, sentence: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_runtime.backends.base import Backend
-from acne_runtime.decode import decode, suppressed_inside
+from acne_runtime.decode import decode, decode_rows, suppressed_inside
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import Manifest
 from acne_runtime.nms import suppress
 from acne_runtime.preprocess import Placement, preprocess
 from acne_runtime.result import Label, Lesion, Result, Timing
+from acne_runtime.sources.frame import Frame
+
+_FAR = 1e6
+"""Pixels from the input's corner at which no box of a sound graph lies."""
 
 
 class Model:
@@ -40,7 +44,9 @@ class Model:
         self.manifest = manifest
         self.backend = backend
         thresholds = manifest.thresholds if score_threshold is None else [score_threshold] * len(manifest.classes)
-        self.thresholds: NDArray[np.float32] = np.asarray(thresholds, np.float32)
+        self.thresholds: NDArray[np.float32] = np.array(thresholds, np.float32)
+        self.thresholds.setflags(write=False)
+        self._shapes = {spec.name: manifest.output_shape(spec) for spec in manifest.outputs}
 
     def __call__(self, image: NDArray[np.uint8], *, source: str = "", frame: int = 0, time_s: float = 0.0) -> Result:
         """Looks at one photograph.
@@ -52,7 +58,8 @@ class Model:
             time_s: Seconds from the start of the source.
 
         Raises:
-            ModelError: The file takes batches only.
+            ModelError: The file takes batches only, or answers what its manifest does not promise.
+            SourceError: The image is no such array.
         """
         if self.manifest.input.batch > 1:
             raise ModelError(
@@ -65,6 +72,74 @@ class Model:
         inferred = perf_counter()
         lesions, labels = self.postprocess(outputs, placement)
         done = perf_counter()
+        timing = Timing(1e3 * (prepared - started), 1e3 * (inferred - prepared), 1e3 * (done - inferred))
+        return self._result(placement, lesions, labels, timing, source, frame, time_s)
+
+    def batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Result]:
+        """Looks at several photographs, each `[height, width, 3]` uint8 BGR of any size.
+
+        A file that takes any batch computes them in one call, and each result states its share of the time.
+
+        Raises:
+            ModelError, SourceError: As for one.
+        """
+        if self.manifest.input.batch == 1 or len(images) < 2:
+            return [self(image) for image in images]
+        started = perf_counter()
+        prepared = [preprocess(image, self.manifest.input) for image in images]
+        ready = perf_counter()
+        outputs = self.backend.run(np.concatenate([tensor for tensor, _ in prepared]))
+        inferred = perf_counter()
+        for name, output in outputs.items():
+            if len(output) != len(images):
+                raise ModelError(
+                    f"{self.manifest.name}: output {name!r} answers for {len(output)} photographs of {len(images)}"
+                )
+        results = []
+        for place, (_, placement) in enumerate(prepared):
+            begun = perf_counter()
+            own = {name: output[place : place + 1] for name, output in outputs.items()}
+            lesions, labels = self.postprocess(own, placement)
+            spent = 1e3 * (perf_counter() - begun)
+            timing = Timing(1e3 * (ready - started) / len(images), 1e3 * (inferred - ready) / len(images), spent)
+            results.append(self._result(placement, lesions, labels, timing))
+        return results
+
+    def stream(self, frames: Iterable[Frame]) -> Iterator[Result]:
+        """Looks at each frame of a source as it comes."""
+        for frame in frames:
+            yield self(frame.image, source=frame.source, frame=frame.index, time_s=frame.time_s)
+
+    def postprocess(
+        self, outputs: Mapping[str, NDArray[Any]], placement: Placement
+    ) -> tuple[tuple[Lesion, ...] | None, tuple[Label, ...] | None]:
+        """Turns raw outputs into lesions (detection) or labels (multi-label); the other of the two is None.
+
+        Raises:
+            ModelError: The file's outputs are not those that its manifest promises.
+        """
+        for name, expected in self._shapes.items():
+            got = outputs[name].shape if name in outputs else ()
+            if got != expected:
+                raise ModelError(
+                    f"{self.manifest.name}: output {name!r} has shape {got}, not what the manifest promises: {expected}"
+                )
+            if outputs[name].dtype != np.float32:
+                raise ModelError(f"{self.manifest.name}: output {name!r} is of {outputs[name].dtype}, not of float32")
+        if self.manifest.task == "multilabel":
+            return None, self._labels(outputs[self.manifest.outputs[0].name])
+        return self._lesions(outputs, placement), None
+
+    def _result(
+        self,
+        placement: Placement,
+        lesions: tuple[Lesion, ...] | None,
+        labels: tuple[Label, ...] | None,
+        timing: Timing,
+        source: str = "",
+        frame: int = 0,
+        time_s: float = 0.0,
+    ) -> Result:
         return Result(
             source=source,
             frame=frame,
@@ -75,43 +150,35 @@ class Model:
             classes=self.manifest.classes,
             lesions=lesions,
             labels=labels,
-            timing=Timing(1e3 * (prepared - started), 1e3 * (inferred - prepared), 1e3 * (done - inferred)),
+            timing=timing,
         )
 
-    def postprocess(
-        self, outputs: Mapping[str, NDArray[Any]], placement: Placement
-    ) -> tuple[tuple[Lesion, ...] | None, tuple[Label, ...] | None]:
-        """Turns raw outputs into lesions (detection) or labels (multi-label); the other of the two is None.
-
-        Raises:
-            ModelError: The file's outputs are not those that its manifest promises.
-        """
-        for spec in self.manifest.outputs:
-            expected, got = self.manifest.output_shape(spec), np.shape(outputs.get(spec.name, ()))
-            if got != expected:
-                raise ModelError(
-                    f"{self.manifest.name}: output {spec.name!r} has shape {got}, "
-                    f"not what the manifest promises: {expected}"
-                )
-        if self.manifest.task == "multilabel":
-            return None, self._labels(outputs[self.manifest.outputs[0].name])
-        return self._lesions(outputs, placement), None
-
     def _labels(self, output: NDArray[np.float32]) -> tuple[Label, ...]:
+        scores = output[0].tolist()
+        if not all(0 <= score <= 1 for score in scores):  # nor any NaN
+            raise ModelError(f"{self.manifest.name}: its graph gives scores that are no probabilities")
         return tuple(
-            Label(name, float(score), bool(score >= threshold))
-            for name, score, threshold in zip(self.manifest.classes, output[0], self.thresholds, strict=True)
+            Label(name, score, score >= threshold)
+            for name, score, threshold in zip(self.manifest.classes, scores, self.thresholds.tolist(), strict=True)
         )
 
     def _lesions(self, outputs: Mapping[str, NDArray[Any]], placement: Placement) -> tuple[Lesion, ...]:
         manifest = self.manifest
-        if manifest.suppresses:
-            found = suppressed_inside(outputs, manifest.outputs, self.thresholds)
-        else:
-            candidates = decode(outputs, manifest.outputs, self.thresholds, manifest.bins)
-            found = suppress(candidates, manifest.nms_iou, manifest.max_detections)
+        with np.errstate(invalid="ignore"):  # what comes of infinities is refused below
+            if manifest.suppresses:
+                found = suppressed_inside(outputs, manifest, self.thresholds)
+            else:
+                if manifest.joined:
+                    candidates = decode_rows(outputs, manifest.outputs[0], manifest.input, self.thresholds)
+                else:
+                    candidates = decode(outputs, manifest.outputs, self.thresholds, manifest.bins)
+                found = suppress(candidates, manifest.nms_iou, manifest.max_detections)
+        scores = found.scores.tolist()
+        for (left, top, right, bottom), score in zip(found.boxes.tolist(), scores, strict=True):
+            if not (-_FAR < left <= right < _FAR and -_FAR < top <= bottom < _FAR and score <= 1):  # nor any NaN
+                raise ModelError(f"{manifest.name}: its graph gives boxes or scores that are none")
         boxes = placement.to_photograph(found.boxes).tolist()
         return tuple(
             Lesion(manifest.classes[one], score, tuple(box))
-            for one, score, box in zip(found.classes.tolist(), found.scores.tolist(), boxes, strict=True)
+            for one, score, box in zip(found.classes.tolist(), scores, boxes, strict=True)
         )

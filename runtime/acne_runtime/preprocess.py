@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from acne_runtime.errors import SourceError
 from acne_runtime.manifest import InputSpec
 
 
@@ -36,7 +37,7 @@ class Placement:
         offset = np.array([self.left, self.top] * 2, np.float32)
         scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
         limit = np.array([self.width, self.height] * 2, np.float32)
-        mapped: NDArray[np.float32] = np.clip((boxes - offset) / scale, 0, limit)
+        mapped: NDArray[np.float32] = np.minimum(np.maximum((boxes - offset) / scale, np.float32(0)), limit)
         return mapped
 
     def to_input(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -44,6 +45,18 @@ class Placement:
         offset = np.array([self.left, self.top] * 2, np.float32)
         scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
         return boxes * scale + offset
+
+
+def check_image(image: object) -> None:
+    """Raises `SourceError` for what is no photograph in memory: anything but `[height, width, 3]` uint8."""
+    if not isinstance(image, np.ndarray):
+        raise SourceError(
+            f"a photograph in memory is an array, [height, width, 3] uint8 BGR; got {type(image).__name__}"
+        )
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise SourceError(
+            f"a photograph in memory is [height, width, 3] uint8 BGR; got {list(image.shape)} {image.dtype}"
+        )
 
 
 def preprocess(image: NDArray[np.uint8], spec: InputSpec) -> tuple[NDArray[np.uint8 | np.float32], Placement]:
@@ -56,8 +69,12 @@ def preprocess(image: NDArray[np.uint8], spec: InputSpec) -> tuple[NDArray[np.ui
         spec: The model's input.
 
     Returns:
-        The tensor `[1, spec.height, spec.width, 3]` RGB of `spec.dtype`, and where the photograph lies in it.
+        The tensor `[1, spec.height, spec.width, 3]` RGB (or NCHW) of `spec.dtype`, and where the photograph lies in it.
+
+    Raises:
+        SourceError: It is no such array.
     """
+    check_image(image)  # of another dtype OpenCV would leave the tensor as it found it
     height, width = image.shape[:2]
     if spec.resize == "stretch":
         new_width, new_height = spec.width, spec.height
@@ -77,6 +94,8 @@ def preprocess(image: NDArray[np.uint8], spec: InputSpec) -> tuple[NDArray[np.ui
     cv2.cvtColor(resized, cv2.COLOR_BGR2RGB, dst=tensor[0, top : top + new_height, left : left + new_width])
 
     placement = Placement(new_width / width, new_height / height, left, top, width, height)
+    if spec.layout == "NCHW":
+        tensor = np.ascontiguousarray(tensor.transpose(0, 3, 1, 2))
     if spec.dtype == "float32":
         return tensor.astype(np.float32) * np.float32(spec.scale), placement
     return tensor, placement

@@ -392,14 +392,15 @@ def test_a_failed_proof_leaves_no_file_and_an_earlier_one_untouched(
 
 def test_a_full_disk_leaves_nothing_half_written(runs, tmp_path, monkeypatch):
     (tmp_path / "m.onnx").write_bytes(b"mine")
-    real = exporting.files.os.fdopen
+    write = exporting.files.Path.write_bytes
 
-    def full(handle, mode):
-        stream = real(handle, mode)
-        stream.write = lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device"))
-        return stream
+    def full(path, data):
+        if path.parent != tmp_path:
+            return write(path, data)
+        write(path, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exporting.files.os, "fdopen", full)
+    monkeypatch.setattr(exporting.files.Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         make(runs["multilabel"], recipe(), tmp_path / "m.onnx", Terms(force=True))
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]

@@ -120,7 +120,7 @@ def test_a_file_that_answers_otherwise_is_refused(exported, tmp_path, task):
     answers = golden.get("lesions") or golden["labels"]
     answers[0]["score"] = abs(answers[0]["score"] - 0.5)
     other = tmp_path / "other.onnx"
-    other.write_bytes(onnx_with_manifest(file.read_bytes(), dataclasses.replace(manifest, golden=golden)))
+    other.write_bytes(onnx_with_manifest(file.read_bytes(), dataclasses.replace(manifest, golden=golden, digest="")))
     with pytest.raises(ChangedError, match=r"other\.onnx: \d+ answers were stated, 1 are missing and 1 are new"):
         list(verify(other))
     done = CliRunner().invoke(main, ["verify", str(other)])
@@ -130,7 +130,7 @@ def test_a_file_that_answers_otherwise_is_refused(exported, tmp_path, task):
 
 def test_a_manifest_without_a_golden_answer_cannot_be_verified(exported, tmp_path):
     file = exported("multilabel", "onnx")
-    manifest = dataclasses.replace(load_model(file).manifest, golden={})
+    manifest = dataclasses.replace(load_model(file).manifest, golden={}, digest="")
     (tmp_path / "m.onnx").write_bytes(onnx_with_manifest(file.read_bytes(), manifest))
     with pytest.raises(ModelError, match=r"m\.onnx: its manifest states no golden answer; export it with acne-export"):
         list(verify(tmp_path / "m.onnx"))
@@ -182,7 +182,7 @@ def test_one_wrong_label_is_refused_in_any_precision(exported, tmp_path, precisi
     golden = json.loads(json.dumps(manifest.golden))
     golden["labels"][1]["score"] = wrong
     (tmp_path / "m.onnx").write_bytes(
-        onnx_with_manifest(file.read_bytes(), dataclasses.replace(manifest, golden=golden))
+        onnx_with_manifest(file.read_bytes(), dataclasses.replace(manifest, golden=golden, digest=""))
     )
     with pytest.raises(ChangedError, match=r"4 answers were stated, 1 are missing and 1 are new"):
         list(verify(tmp_path / "m.onnx"))
@@ -203,7 +203,7 @@ def test_a_manifest_that_states_no_answers_cannot_be_verified(exported, tmp_path
     manifest = load_model(file).manifest
     golden = {name: value for name, value in manifest.golden.items() if name.endswith("sha256")}
     (tmp_path / "m.onnx").write_bytes(
-        onnx_with_manifest(file.read_bytes(), dataclasses.replace(manifest, golden=golden))
+        onnx_with_manifest(file.read_bytes(), dataclasses.replace(manifest, golden=golden, digest=""))
     )
     with pytest.raises(ModelError, match="its manifest states no golden answer"):
         list(verify(tmp_path / "m.onnx"))

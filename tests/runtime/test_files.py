@@ -1,4 +1,6 @@
+import os
 import stat
+import sys
 
 import pytest
 
@@ -38,9 +40,21 @@ def test_missing_folders_are_made(tmp_path):
     assert names(tmp_path / "runs" / "one") == ["manifest.json"]
 
 
-def test_others_may_read_the_file(tmp_path):
-    write_atomically(tmp_path / "model.onnx", b"new")
-    assert stat.S_IMODE((tmp_path / "model.onnx").stat().st_mode) == 0o644
+@pytest.mark.skipif(sys.platform == "win32", reason="Unix's permissions")
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_the_file_is_what_the_person_set(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "model.onnx", b"new")
+        assert os.umask(mask) == mask  # and it is as it was
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "model.onnx").stat().st_mode) == mode
+
+
+def test_a_name_as_long_as_names_may_be_is_written(tmp_path):
+    write_atomically(tmp_path / ("n" * 251 + ".png"), b"new")
+    assert [len(name) for name in names(tmp_path)] == [255]
 
 
 def test_writing_that_fails_leaves_the_old_file_and_no_temporary_one(tmp_path):

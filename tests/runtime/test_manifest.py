@@ -103,7 +103,7 @@ LABEL = {"name": "label", "kind": "label", "stride": 0}
         ({"input": {**INPUT, "width": 8224}}, r"input size \(8224, 480\)"),
         ({"input": {**INPUT, "resize": "crop"}}, "resize 'crop'"),
         ({"input": {**INPUT, "dtype": "int8"}}, "dtype 'int8'"),
-        ({"input": {**INPUT, "layout": "NCHW"}}, "layout 'NCHW'"),
+        ({"input": {**INPUT, "layout": "CHWN"}}, "layout 'CHWN'"),
         ({"input": {**INPUT, "color": "BGR"}}, "color 'BGR'"),
         ({"input": {**INPUT, "pad_value": 256}}, "pad_value 256"),
         ({"input": {**INPUT, "pad_value": -1}}, "pad_value -1"),

@@ -1,11 +1,16 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from pictures import picture
 
 from acne_runtime.errors import ModelError
+from acne_runtime.load import load_model
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.model import Model
+from acne_runtime.sources.frame import Frame
 
 CLASSES = ("comedones", "nodules", "papules")
 BINS = 8
@@ -169,6 +174,12 @@ def test_the_answer_says_where_the_frame_came_from_and_how_long_it_took(manifest
     assert json.loads(json.dumps(result.to_dict())) == result.to_dict()
 
 
+def test_a_model_cannot_be_changed_by_its_thresholds():
+    model = Model(DETECTION, FakeBackend(heads(PAPULE)))
+    with pytest.raises(ValueError, match="read-only"):
+        model.thresholds[:] = 0
+
+
 def test_a_second_photograph_gets_the_same_answer_as_the_first():
     model = Model(DETECTION, FakeBackend(heads(PAPULE, NODULE)))
     first, second = model(PHOTOGRAPH), model(PHOTOGRAPH)
@@ -241,3 +252,63 @@ def test_heads_that_are_not_what_the_manifest_promises_are_refused(outputs):
 def test_labels_that_are_not_what_the_manifest_promises_are_refused(outputs):
     with pytest.raises(ModelError, match=r"tiny-cnn: .*not what the manifest promises"):
         Model(MULTILABEL, FakeBackend(outputs))(PHOTOGRAPH)
+
+
+class CountingBackend(FakeBackend):
+    """Answers each photograph of a batch with the heads of its own, by its first red value."""
+
+    def __init__(self, by_red):
+        super().__init__(None)
+        self.by_red = by_red
+
+    def run(self, tensor):
+        self.seen.append(tensor.copy())
+        own = [self.by_red[int(one[SIZE // 2, SIZE // 2, 0])] for one in tensor]
+        return {name: np.concatenate([heads[name] for heads in own]) for name in own[0]}
+
+
+PHOTOGRAPHS = [np.full((h, w, 3), (0, 0, red), np.uint8) for h, w, red in ((100, 200, 1), (64, 64, 2), (300, 100, 3))]
+BY_RED = {1: heads(PAPULE), 2: heads(), 3: heads(NODULE, PAPULE)}
+
+
+@pytest.mark.parametrize(("batch", "calls"), [(0, [3]), (1, [1, 1, 1])], ids=["any batch", "one by one"])
+def test_a_batch_gives_what_each_gives_alone(batch, calls):
+    manifest = replace(DETECTION, input=replace(DETECTION.input, batch=batch))
+    backend = CountingBackend(BY_RED)
+    got = Model(manifest, backend).batch(PHOTOGRAPHS)
+    assert [len(tensor) for tensor in backend.seen] == calls
+    alone = [Model(DETECTION, CountingBackend(BY_RED))(one) for one in PHOTOGRAPHS]
+    assert [one.lesions for one in got] == [one.lesions for one in alone]
+    assert [len(one.lesions) for one in got] == [1, 0, 2]
+    assert [(one.width, one.height) for one in got] == [(200, 100), (64, 64), (100, 300)]
+    assert all(min(one.timing.preprocess, one.timing.inference, one.timing.postprocess) > 0 for one in got)
+
+
+def test_no_photographs_are_no_results():
+    assert Model(DETECTION, FakeBackend(heads())).batch([]) == []
+
+
+def test_a_stream_gives_a_result_a_frame_as_they_come():
+    asked = []
+
+    def frames():
+        for index, image in enumerate(PHOTOGRAPHS):
+            asked.append(index)
+            yield Frame(image, "camera:0", index, index / 10)
+
+    results = Model(DETECTION, CountingBackend(BY_RED)).stream(frames())
+    assert asked == []
+    first = next(results)
+    assert (asked, first.source, first.frame, first.time_s) == ([0], "camera:0", 0, 0.0)
+    assert [(one.frame, len(one.lesions)) for one in results] == [(1, 0), (2, 2)]
+
+
+@pytest.mark.parametrize("form", ["onnx", "tflite"])
+def test_threads_that_share_a_model_get_the_answers_that_each_would_get_alone(exported, form):
+    model = load_model(exported("detection", form))
+    images = [picture(90 + seed, 120, seed) for seed in range(8)]
+    expected = [model(image).lesions for image in images]
+    assert any(expected)
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda place: model(images[place % 8]).lesions, range(80)))
+    assert got == expected * 10

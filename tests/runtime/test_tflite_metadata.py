@@ -1,4 +1,6 @@
 import dataclasses
+import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from acne_export.tflite_manifest import tflite_with_manifest
-from acne_runtime.backends.tflite_metadata import read_metadata
+from acne_runtime.backends.tflite_metadata import archived_metadata, read_metadata
 from acne_runtime.manifest import METADATA_KEY, Manifest
 
 
@@ -100,3 +102,15 @@ def test_noise_behind_the_right_mark_raises_nothing_but_a_refusal(seed):
         for _ in range(500)
     ]
     assert any(outcomes)
+
+
+@pytest.mark.parametrize("packed", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_archive_behind_a_file_states_nothing(packed):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", packed) as opened:
+        opened.writestr("metadata.json", '{"names": "' + "acne " * 99 + '"}')
+    whole = archive.getvalue()
+    assert set(archived_metadata(whole)) == {"names"}
+    damaged = bytearray(whole)
+    damaged[60:75] = b"\xff" * 15
+    assert archived_metadata(bytes(damaged)) == {}

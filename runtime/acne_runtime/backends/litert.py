@@ -2,53 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ctypes
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, load_delegate
 from numpy.typing import NDArray
 
-from acne_runtime.backends.tflite_metadata import read_metadata
-from acne_runtime.errors import BackendError, ModelError
+from acne_runtime.backends.tflite_metadata import archived_metadata, read_metadata
+from acne_runtime.digest import is_damaged
+from acne_runtime.errors import BackendError, ModelError, one_line
 from acne_runtime.manifest import METADATA_KEY
-
-SUFFIX = ".tflite"
 
 
 class LiteRtBackend:
-    """A TFLite file opened in LiteRT; see `acne_runtime.backends.base.Backend`."""
+    """A TFLite file opened in LiteRT; see `acne_runtime.backends.base.OpenedFile`."""
 
     name = "litert"
-    device = "cpu"
 
-    def __init__(self, file: Path, device: str, threads: int):
+    def __init__(self, file: Path, device: str, threads: int, delegate: Path | None = None):
         """Opens the file.
 
         Args:
             file: The model.
             device: `cpu` or `auto`.
             threads: Threads of one inference; 0 leaves it to LiteRT.
+            delegate: A shared library that computes what it can instead of XNNPACK, such as an accelerator's.
 
         Raises:
-            BackendError: Another device was asked for.
+            BackendError: Another device was asked for, or the delegate cannot be loaded.
             ModelError: The file is no TFLite model.
         """
         if device not in ("cpu", "auto"):
-            raise BackendError(f"--device {device}: LiteRT runs on the CPU here; use --device cpu, or --backend onnx")
+            raise BackendError(
+                f"--device {device}: LiteRT runs on the CPU, or on what --delegate FILE brings; use --device cpu, or "
+                "--backend onnx"
+            )
+        self._file = file
         content = file.read_bytes()
+        delegates = [_loaded(delegate)] if delegate else None
+        self.device = delegate.stem if delegate else "cpu"
+        self.passed_over: Mapping[str, str] = {}
         try:
             text = read_metadata(content, METADATA_KEY)
-            self._interpreter = Interpreter(model_content=content, num_threads=threads or None)
+            manifest = None if text is None else text.decode("utf-8", "replace")
+            if is_damaged(content, manifest):  # on some of which LiteRT would end the process
+                raise ModelError(f"{file}: damaged, it is not the file that was exported; copy it again")
+            self._interpreter = Interpreter(
+                model_content=content, num_threads=threads or None, experimental_delegates=delegates
+            )
             self._interpreter.allocate_tensors()
             # The signature knows the outputs' names, which the graph itself does not keep.
             signature = self._interpreter.get_signature_runner()
             (self._input,) = signature.get_input_details().values()
             self._outputs = {name: detail["index"] for name, detail in signature.get_output_details().items()}
         except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{file}: LiteRT cannot open this model: {error}") from error
-        self.manifest_text: str | None = None if text is None else text.decode("utf-8", "replace")
+            raise ModelError(f"{file}: LiteRT cannot open this model: {one_line(error)}") from error
+        self.input_shape: Sequence[int | str] = self._input["shape"].tolist()
+        self.outputs: Sequence[str] = list(self._outputs)
+        self.manifest_text = manifest
+        self.foreign_metadata: Mapping[str, str] = archived_metadata(content) if text is None else {}
         self._lock = Lock()
 
     def run(self, tensor: NDArray[np.uint8 | np.float32]) -> Mapping[str, NDArray[np.float32]]:
@@ -61,6 +77,16 @@ class LiteRtBackend:
             try:
                 self._interpreter.set_tensor(self._input["index"], tensor)
                 self._interpreter.invoke()
+                return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
             except (ValueError, RuntimeError) as error:
-                raise ModelError(f"LiteRT refuses the input: {error}") from error
-            return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
+                raise ModelError(f"{self._file}: LiteRT refuses the input: {one_line(error)}") from error
+
+
+def _loaded(delegate: Path) -> Any:
+    # The bare name of a file in this folder would be looked for among the system's libraries.
+    library = str(delegate.absolute() if delegate.is_file() else delegate)
+    try:
+        ctypes.CDLL(library)  # what LiteRT says of a library that does not load is a traceback
+        return load_delegate(library)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise BackendError(f"--delegate {delegate}: cannot be loaded ({one_line(error)})") from error

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from acne_runtime.digest import is_damaged
 from acne_runtime.errors import BackendError, ModelError
 from acne_runtime.manifest import METADATA_KEY
 
-SUFFIX = ".onnx"
+_SUFFIX = "ExecutionProvider"
+_NOT_LOCAL = frozenset({"azure"})
+"""Sends pictures over the network, which nothing here does."""
+_SLOW_TO_START = frozenset({"tensorrt"})
+"""Builds an engine for minutes; only for those who ask for it."""
+_WAYS_OUT = {"cuda": "pip uninstall onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'"}
 
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+def devices() -> dict[str, str]:
+    """Returns the installed build's execution providers by the name that `--device` takes, best first."""
+    names = {provider: provider.removesuffix(_SUFFIX).lower() for provider in onnxruntime.get_available_providers()}
+    return {name: provider for provider, name in names.items() if name not in _NOT_LOCAL}
 
 
 class OnnxBackend:
-    """An ONNX file opened in ONNX Runtime; see `acne_runtime.backends.base.Backend`."""
+    """An ONNX file opened in ONNX Runtime; see `acne_runtime.backends.base.OpenedFile`."""
 
     name = "onnx"
 
@@ -27,34 +37,34 @@ class OnnxBackend:
 
         Args:
             file: The model.
-            device: `cpu`, `cuda`, or `auto` for the fastest of them that is installed.
+            device: A key of `devices()`, or `auto` for the first of them that starts.
             threads: Threads of one inference; 0 leaves it to ONNX Runtime.
 
         Raises:
-            BackendError: The device is not in this build of ONNX Runtime.
+            BackendError: The device is not in this build of ONNX Runtime, or does not start.
             ModelError: The file is no ONNX model.
         """
-        installed = onnxruntime.get_available_providers()
-        if device == "auto":
-            device = "cuda" if _PROVIDERS["cuda"] in installed else "cpu"
-        if _PROVIDERS[device] not in installed:
+        there = devices()
+        if device != "auto" and device not in there:
             raise BackendError(
-                f"--device {device}: not in the installed ONNX Runtime; run: pip uninstall onnxruntime && "
-                "pip install onnxruntime-gpu; or use --device cpu"
+                f"--device {device}: the installed ONNX Runtime has {', '.join(there)}; use --device cpu, or "
+                + _WAYS_OUT.get(device, "install a build of ONNX Runtime that has it")
             )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # errors; its warnings concern those who build models, not those who run them
+        wanted = [device] if device != "auto" else [name for name in there if name not in _SLOW_TO_START]
+        self.passed_over: Mapping[str, str]
+        self._session, self.device, self.passed_over = _first_that_starts(file, wanted, there, threads)
+        self._file = file
         try:
-            self._session = onnxruntime.InferenceSession(file, options, providers=[_PROVIDERS[device]])
-        except Exception as error:  # ONNX Runtime's errors share no narrower class
+            (given,) = self._session.get_inputs()
+            self._input = given.name
+            self.input_shape: Sequence[int | str] = given.shape
+            self.outputs: Sequence[str] = [output.name for output in self._session.get_outputs()]
+            self.foreign_metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        except ValueError as error:  # not one input, or text that is no UTF-8
             raise ModelError(f"{file}: ONNX Runtime cannot open this model: {_first_line(error)}") from error
-        if _PROVIDERS[device] not in self._session.get_providers():  # its libraries may be missing or too old
-            raise BackendError(f"--device {device}: ONNX Runtime could not start it here; use --device cpu")
-        self.device = device
-        self._input = self._session.get_inputs()[0].name
-        self._outputs = [output.name for output in self._session.get_outputs()]
-        self.manifest_text: str | None = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        self.manifest_text: str | None = self.foreign_metadata.get(METADATA_KEY)
+        if is_damaged(file.read_bytes(), self.manifest_text):
+            raise ModelError(f"{file}: damaged, it is not the file that was exported; copy it again")
 
     def run(self, tensor: NDArray[np.uint8 | np.float32]) -> Mapping[str, NDArray[np.float32]]:
         """Computes all outputs, float32, by name.
@@ -63,11 +73,48 @@ class OnnxBackend:
             ModelError: The tensor does not fit the file's input.
         """
         try:
-            outputs = self._session.run(self._outputs, {self._input: tensor})
+            outputs = self._session.run(self.outputs, {self._input: tensor})
         except Exception as error:  # as above
-            raise ModelError(f"ONNX Runtime refuses the input: {_first_line(error)}") from error
-        return dict(zip(self._outputs, outputs, strict=True))
+            raise ModelError(f"{self._file}: ONNX Runtime refuses the input: {_first_line(error)}") from error
+        return dict(zip(self.outputs, outputs, strict=True))
+
+
+def _first_that_starts(
+    file: Path, wanted: Sequence[str], there: Mapping[str, str], threads: int
+) -> tuple[onnxruntime.InferenceSession, str, dict[str, str]]:
+    """Returns a session, the device it runs on, and why those before it did not start."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Its threads wait for work by spinning, on the cores that the time between two inferences needs.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.log_severity_level = 3  # errors; its warnings concern those who build models, not those who run them
+
+    def session_on(device: str) -> onnxruntime.InferenceSession:
+        try:
+            session = onnxruntime.InferenceSession(file, options, providers=[there[device]], enable_fallback=0)
+        except Exception as error:  # ONNX Runtime's errors share no narrower class
+            raise BackendError(_first_line(error)) from error
+        if there[device] not in session.get_providers():
+            raise BackendError("its libraries are missing or too old")
+        return session
+
+    failed: dict[str, str] = {}
+    for device in wanted:
+        try:
+            return session_on(device), device, failed
+        except BackendError as error:
+            failed[device] = str(error)
+    try:
+        if "cpu" not in failed:
+            session_on("cpu")
+    except BackendError as error:
+        failed["cpu"] = str(error)
+    if "cpu" in failed:  # which runs every sound file
+        raise ModelError(f"{file}: ONNX Runtime cannot open this model: {failed['cpu']}")
+    device, why = failed.popitem()
+    raise BackendError(f"--device {device}: ONNX Runtime could not start it here ({why}); use --device cpu")
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    said = str(error).strip().splitlines()[:1]
+    return "".join(one if one.isprintable() else " " for one in said[0]) if said else type(error).__name__

@@ -6,12 +6,38 @@ holds `name` (0) and the index `buffer` (1), a `Buffer` holds `data` (0).
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
+import zlib
+
+try:
+    from lzma import LZMAError
+except ImportError:  # some builds of Python leave it out, and zipfile then raises RuntimeError
+    LZMAError = RuntimeError  # type: ignore[misc, assignment]
+
 from flatbuffers import encode, number_types, packer
 from flatbuffers.table import Table
 
 _MODEL_BUFFERS, _MODEL_METADATA = 4, 6
 _METADATA_NAME, _METADATA_BUFFER = 0, 1
 _BUFFER_DATA = 0
+_ARCHIVED = ("TFLITE_ULTRALYTICS_METADATA.json", "metadata.json")
+"""What Ultralytics' exporter calls its statements, one version and another."""
+_MOST_ARCHIVED = 1 << 20
+"""Bytes unpacked of them; more would be a bomb."""
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    LZMAError,
+    EOFError,
+    OSError,
+    ValueError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,  # a password, or endless nesting
+)
+"""What reading an archive and JSON in it raises."""
 
 
 def read_metadata(file: bytes, name: str) -> bytes | None:
@@ -34,6 +60,19 @@ def read_metadata(file: bytes, name: str) -> bytes | None:
     except Exception as error:  # struct.error, which flatbuffers lets through
         raise ValueError(f"a damaged TFLite file ({error})") from error
     return None
+
+
+def archived_metadata(tflite: bytes) -> dict[str, str]:
+    """Returns Ultralytics' metadata in the archive behind a TFLite file, nothing where there is none."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(tflite)) as archive:
+            name = next((one for one in archive.namelist() if one in _ARCHIVED), None)
+            if name is None or archive.getinfo(name).file_size > _MOST_ARCHIVED:
+                return {}
+            raw = json.loads(archive.read(name))
+    except _DAMAGED:
+        return {}
+    return {str(key): str(value) for key, value in raw.items()} if isinstance(raw, dict) else {}
 
 
 def _field(table: Table, number: int) -> int:
