@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
 
+from acne_runtime.errors import SourceError
+from acne_runtime.load import load_model
 from acne_runtime.manifest import InputSpec
 from acne_runtime.preprocess import Placement, preprocess
+from acne_runtime.tiling import TiledModel
 
 SIZES = [
     (1, 1),
@@ -189,3 +192,25 @@ def test_no_boxes_give_no_boxes():
     placement = Placement(0.5, 0.5, 10, 0, 100, 80)
     none = np.empty((0, 4), np.float32)
     assert placement.to_photograph(none).shape == placement.to_input(none).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "got"),
+    [
+        ([[0]], "got list"),
+        (None, "got NoneType"),
+        (np.zeros((48, 64, 3), np.float32), r"got \[48, 64, 3\] float32"),
+        (np.zeros((48, 64, 3), np.uint16), r"got \[48, 64, 3\] uint16"),
+        (np.zeros((48, 64), np.uint8), r"got \[48, 64\] uint8"),
+        (np.zeros((48, 64, 4), np.uint8), r"got \[48, 64, 4\] uint8"),
+        (np.zeros((0, 64, 3), np.uint8), r"got \[0, 64, 3\] uint8"),
+    ],
+    ids=["list", "None", "float", "16 bits", "grey", "alpha", "empty"],
+)
+def test_what_is_no_photograph_in_memory_is_refused(exported, wrong, got):
+    """Of another dtype, OpenCV would leave the tensor as it found it, and the answer would be of other pixels."""
+    model = load_model(exported("detection", "onnx"))
+    result = model(noise(64, 48))
+    for look in (model, TiledModel(model, 16), result.draw):
+        with pytest.raises(SourceError, match=rf"^a photograph in memory is .*uint8 BGR; {got}$"):
+            look(wrong)
