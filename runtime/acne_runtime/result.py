@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from acne_runtime.severity import Severity
 
 SCHEMA = 1
 NO_DIAGNOSIS = "For education and monitoring; this is no diagnosis."
@@ -71,6 +78,7 @@ class Result:
         lesions: Best score first; None for a multi-label model.
         labels: One for each class; None for a detection model.
         timing: How long each step took.
+        severity: A grade, where one was asked for.
     """
 
     source: str
@@ -83,6 +91,7 @@ class Result:
     lesions: tuple[Lesion, ...] | None
     labels: tuple[Label, ...] | None
     timing: Timing
+    severity: Severity | None = None
 
     def __post_init__(self) -> None:
         """Raises `ValueError` unless exactly one of `lesions` and `labels` is there."""
@@ -97,8 +106,65 @@ class Result:
             names = [label.name for label in self.labels or () if label.present]
         return {name: names.count(name) for name in self.classes}
 
+    def to_coco(self, image_id: int, categories: Mapping[str, int] | None = None) -> list[dict[str, Any]]:
+        """Returns the lesions as COCO annotations without ids of their own.
+
+        Args:
+            image_id: The frame's id in the COCO file.
+            categories: Category ids by class; `None` counts the classes from 1.
+
+        Raises:
+            ValueError: It is a multi-label model's result, which has no boxes.
+        """
+        if self.lesions is None:
+            raise ValueError(f"{self.model} finds no boxes")
+        ids = categories or {name: number for number, name in enumerate(self.classes, start=1)}
+        found = []
+        for one in self.lesions:
+            x1, y1, x2, y2 = (round(side, 2) for side in one.box)
+            width, height = round(x2 - x1, 2), round(y2 - y1, 2)
+            found.append(
+                {
+                    "image_id": image_id,
+                    "category_id": ids[one.name],
+                    "bbox": [x1, y1, width, height],
+                    "area": round(width * height, 2),
+                    "score": round(one.score, 4),
+                    "iscrowd": 0,
+                }
+            )
+        return found
+
+    def draw(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Returns a copy of the frame with boxes or labels drawn on it.
+
+        Args:
+            image: `[height, width, 3]` uint8 BGR, the frame that was looked at.
+        """
+        from acne_runtime.sinks.annotate import annotate
+
+        return annotate(image, self)
+
+    def to_supervision(self) -> Any:
+        """Returns `supervision.Detections`, if that package is installed.
+
+        Raises:
+            ModuleNotFoundError: It is not.
+            ValueError: It is a multi-label model's result, which has no boxes.
+        """
+        import supervision
+
+        if self.lesions is None:
+            raise ValueError(f"{self.model} finds no boxes")
+        return supervision.Detections(
+            xyxy=np.array([one.box for one in self.lesions], np.float32).reshape(-1, 4),
+            confidence=np.array([one.score for one in self.lesions], np.float32),
+            class_id=np.array([self.classes.index(one.name) for one in self.lesions], int),
+            data={"class_name": np.array([one.name for one in self.lesions], dtype=str)},
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """Returns the JSON form: the README's "Output" describes its fields."""
+        """Returns the JSON form, whose fields docs/running.md describes under "Sinks"."""
         answer: dict[str, Any] = {
             "schema": SCHEMA,
             "source": self.source,
@@ -113,6 +179,8 @@ class Result:
         if self.labels is not None:
             answer["labels"] = [one.to_dict() for one in self.labels]
         answer["counts"] = self.counts()
+        if self.severity is not None:
+            answer["severity"] = self.severity.to_dict()
         answer["timing_ms"] = {
             "preprocess": round(self.timing.preprocess, 3),
             "inference": round(self.timing.inference, 3),

@@ -1,8 +1,10 @@
 import json
 
+import numpy as np
 import pytest
 
 from acne_runtime.result import SCHEMA, Label, Lesion, Result, Timing
+from acne_runtime.sinks.annotate import annotate
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 LESIONS = (
@@ -93,3 +95,43 @@ def test_a_photograph_without_lesions_counts_zero_of_every_class():
 def test_both_kinds_of_answer_or_neither_is_refused(lesions, labels):
     with pytest.raises(ValueError, match="either lesions or labels"):
         result(lesions, labels)
+
+
+def test_lesions_become_coco_annotations_with_the_classes_counted_from_1():
+    assert result(lesions=LESIONS).to_coco(7) == [
+        {
+            "image_id": 7,
+            "category_id": 3,
+            "bbox": [1.23, 2.0, 29.77, 38.5],
+            "area": 1146.14,
+            "score": 0.8346,
+            "iscrowd": 0,
+        },
+        {"image_id": 7, "category_id": 3, "bbox": [5.0, 6.0, 2.0, 2.0], "area": 4.0, "score": 0.5, "iscrowd": 0},
+        {"image_id": 7, "category_id": 1, "bbox": [0.0, 0.0, 2.0, 2.0], "area": 4.0, "score": 0.25, "iscrowd": 0},
+    ]
+    categories = {"papules": 9, "comedones": 4}
+    assert [one["category_id"] for one in result(lesions=LESIONS).to_coco(7, categories)] == [9, 9, 4]
+
+
+def test_labels_are_no_coco_annotations_and_no_detections_of_supervision():
+    for convert in (lambda one: one.to_coco(1), lambda one: one.to_supervision()):
+        with pytest.raises(ValueError, match="acne-yolov8-xs finds no boxes"):
+            convert(result(labels=LABELS))
+
+
+def test_lesions_become_detections_of_supervision():
+    pytest.importorskip("supervision")
+    found = result(lesions=LESIONS).to_supervision()
+    assert found.xyxy.tolist() == [pytest.approx(one.box) for one in LESIONS]
+    assert found.confidence.tolist() == pytest.approx([0.83456, 0.5, 0.25])
+    assert found.class_id.tolist() == [2, 2, 0]
+    assert found.data["class_name"].tolist() == ["papules", "papules", "comedones"]
+    assert len(result(lesions=()).to_supervision()) == 0
+
+
+def test_a_result_draws_itself_on_a_copy():
+    picture = np.full((480, 640, 3), 128, np.uint8)
+    drawn = result(lesions=LESIONS).draw(picture)
+    assert (picture == 128).all()
+    np.testing.assert_array_equal(drawn, annotate(picture, result(lesions=LESIONS)))

@@ -201,6 +201,28 @@ def thresholds(model: str, data: Path, like: str | None, backend: str | None, js
     click.echo(text if json_file == "-" else "\n".join(f"{name}  {value:.4f}" for name, value in chosen.items()))
 
 
+@main.command()
+@click.option("--run", type=_RUN, required=True, metavar="DIR", help="A finished run of a detector.")
+@click.option("--data", type=_DATA, required=True, metavar="DIR", help="Holds the split, every lesion marked.")
+@click.option("--split", default="valid", show_default=True)
+def counts(run: Path, data: Path, split: str) -> None:
+    """Measures how a detector counts papules and pustules, which its severity grades rest on.
+
+    A training does it on its own valid photographs; here it is done again on others, where those lack labels. A set of
+    one class counts with all its lesions. The run's manifest is changed; export it anew.
+    """
+    _load_tensorflow()
+    from acne_trainer.counting import measure_counting
+
+    measured = measure_counting(run, data, split)
+    low, high = measured["ratio_90"]
+    click.echo(f"papules and pustules count from a score of {measured['threshold']} on")
+    click.echo(
+        f"(labelled + 1) / (counted + 1): {low} to {high} on nine of ten of {measured['photographs']} photographs"
+    )
+    click.echo(f"wrote {run / 'manifest.json'}")
+
+
 main.add_command(data)
 main.add_command(report)
 main.add_command(compare)

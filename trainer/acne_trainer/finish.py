@@ -18,8 +18,10 @@ from acne_runtime import __version__, files
 from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
 from acne_runtime.preprocess import preprocess
+from acne_runtime.severity import COUNTING
 from acne_trainer import detection, multilabel
 from acne_trainer.calibration import activation_ranges
+from acne_trainer.counting import counting
 from acne_trainer.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds
 from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.labels.dataset import Dataset
@@ -58,9 +60,12 @@ def finish(network: keras.Model, settings: Settings, splits: tuple[Dataset, Data
         save_predictions(results, predictions_file(run, split))
     _write_json(run / "metrics.json", metrics)
     _write_json(run / "calibration.json", _calibration(inference, manifest, train, settings.seed))
+    counted = counting(manifest, valid, answers["valid"])
+    if counted:
+        counted["data"] = f"{Path(settings.data).name}/valid"
     manifest = dataclasses.replace(
         manifest,
-        validation={"keras": _headline(metrics["test"])},
+        validation={"keras": _headline(metrics["test"])} | ({COUNTING: counted} if counted else {}),
         provenance=_provenance(settings, train) | {"files": _hashes(run)},
     )
     files.write_atomically(run / "manifest.json", manifest.to_json().encode())

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from acne_runtime.preprocess import check_image
 from acne_runtime.result import NO_DIAGNOSIS, Lesion, Result
 
 # Okabe and Ito's colours, told apart by colour-blind people too; BGR.
@@ -22,23 +23,35 @@ _DARK, _LIGHT = (32, 32, 32), (245, 245, 245)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def annotate(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
+def annotate(image: NDArray[np.uint8], *results: Result) -> NDArray[np.uint8]:
     """Returns a copy of the picture with boxes or labels drawn on it.
 
     Args:
         image: `[height, width, 3]` uint8 BGR.
-        result: What was found on it.
+        results: What was found on it, one a model.
+
+    Raises:
+        SourceError: It is no such array.
     """
+    check_image(image)
     picture = image.copy()
     unit = max(image.shape[:2]) / 640  # strokes and letters grow with the picture
-    colour = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(result.classes)}
-    for lesion in reversed(result.lesions or ()):  # the best ones last, on top
-        _draw_lesion(picture, lesion, colour[lesion.name], unit)
-    if result.labels is not None:
-        lines = [(f"{one.name} {one.score:.2f}", colour[one.name] if one.present else _DARK) for one in result.labels]
-    else:
-        lines = [(f"{count} {name}", colour[name]) for name, count in result.counts().items() if count]
-    for row, (line, background) in enumerate(lines or [("no lesion found", _DARK)]):
+    names = dict.fromkeys(name for result in results for name in result.classes)
+    colour = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(names)}
+    lines: list[tuple[str, tuple[int, int, int]]] = []
+    for result in results:
+        for lesion in reversed(result.lesions or ()):  # the best ones last, on top
+            _draw_lesion(picture, lesion, colour[lesion.name], unit)
+        if result.labels is not None:
+            said = [
+                (f"{one.name} {one.score:.2f}", colour[one.name] if one.present else _DARK) for one in result.labels
+            ]
+        else:
+            said = [(f"{count} {name}", colour[name]) for name, count in result.counts().items() if count]
+        lines += said or [("no lesion found", _DARK)]
+        if result.severity is not None:
+            lines.append((f"severity: {result.severity.grades}", _DARK))
+    for row, (line, background) in enumerate(lines):
         _text(picture, line, 0, round(20 * unit * (row + 1)), 0.5 * unit, background)
     _text(picture, NO_DIAGNOSIS, 0, picture.shape[0], 0.38 * unit, _DARK)
     return picture
@@ -46,7 +59,7 @@ def annotate(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
 
 def _draw_lesion(picture: NDArray[np.uint8], lesion: Lesion, colour: tuple[int, int, int], unit: float) -> None:
     x1, y1, x2, y2 = (round(value) for value in lesion.box)
-    cv2.rectangle(picture, (x1, y1), (x2, y2), colour, max(1, round(1.5 * unit)), cv2.LINE_AA)
+    cv2.rectangle(picture, (x1, y1), (x2, y2), colour, max(1, round(1.5 * unit)))
     bottom = y1 if y1 > 14 * unit else y2 + round(13 * unit)
     _text(picture, f"{lesion.name} {lesion.score:.2f}", x1, bottom, 0.32 * unit, colour)
 

@@ -1,0 +1,151 @@
+"""A severity grade from counts (Hayashi, Akamatsu and Kawashima 2008, J Dermatol 35:255-260).
+
+It counts inflammatory lesions on half of a face: papules and pustules; comedones do not count. A model miscounts, and
+by how much was measured: the trainer compares its counts with the labels of validation photographs. From which score on
+a lesion counts is chosen there too, so that counts are right in the middle; the thresholds from which lesions are shown
+serve another end, and miss more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acne_runtime.errors import ModelError
+from acne_runtime.manifest import Manifest
+from acne_runtime.model import Model
+from acne_runtime.result import NO_DIAGNOSIS, Result
+
+GRADES = ("mild", "moderate", "severe", "very severe")
+UPPER = (5, 20, 50)
+"""Most lesions of each grade but the last."""
+COUNTED = ("papules", "pustules")
+_LARGEST_RATIO = 1e6
+COUNTING = "counting"
+"""Where a manifest's `validation` says how the model counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Severity:
+    """A grade and how sure it is.
+
+    Attributes:
+        grade: One of `GRADES`.
+        lesions: Papules and pustules counted, also such as are too uncertain to be shown.
+        lesions_interval: What 90 % of the labelled counts lay between on validation photographs on which the model
+            found so many (split conformal prediction); `None` where the model does not say how it counts.
+    """
+
+    grade: str
+    lesions: int
+    lesions_interval: tuple[int, int] | None = None
+
+    @property
+    def grades_interval(self) -> tuple[str, str] | None:
+        """The grades of the interval's ends."""
+        if self.lesions_interval is None:
+            return None
+        low, high = self.lesions_interval
+        return grade_of(low), grade_of(high)
+
+    @property
+    def grades(self) -> str:
+        """The grade and, where they differ, the grades of the interval, such as `moderate (mild to severe)`."""
+        return self.grade if self._span() in ("", self.grade) else f"{self.grade} ({self._span()})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON form, with the sentence that this is no diagnosis."""
+        answer: dict[str, Any] = {
+            "grade": self.grade,
+            "scale": "Hayashi 2008: papules and pustules on half of a face",
+            "lesions": self.lesions,
+        }
+        if self.lesions_interval is not None:
+            answer["lesions_interval_90"] = list(self.lesions_interval)
+            answer["grades_interval_90"] = list(self.grades_interval or ())
+        return answer | {"note": NO_DIAGNOSIS}
+
+    def __str__(self) -> str:
+        """Returns it in words, such as `moderate (about 12 papules and pustules; 90 %: 4 to 31, mild to severe)`."""
+        text = f"{self.grade} (about {self.lesions} papules and pustules"
+        if self.lesions_interval is not None:
+            text += f"; 90 %: {self.lesions_interval[0]} to {self.lesions_interval[1]}, {self._span()}"
+        return text + ")"
+
+    def _span(self) -> str:
+        return " to ".join(dict.fromkeys(self.grades_interval or ()))
+
+
+def grade_of(lesions: int) -> str:
+    """Returns the grade of a number of papules and pustules on half of a face."""
+    return GRADES[int(np.searchsorted(UPPER, lesions))]
+
+
+def counts_for_severity(manifest: Manifest) -> bool:
+    """Returns whether a model finds what the grade counts."""
+    return manifest.task == "detection" and set(COUNTED) <= set(manifest.classes)
+
+
+class GradedModel:
+    """A detector whose results carry a severity. It is called as a `Model` is."""
+
+    def __init__(self, model: Model):
+        """Wraps a detector.
+
+        Args:
+            model: Its manifest's `validation["counting"]` holds `threshold`, the score from which a papule or pustule
+                counts, and `ratio_90`, the 5 % and 95 % points of (labelled + 1) / (counted + 1) on validation
+                photographs; without it, what is shown counts, and there is no interval.
+
+        Raises:
+            ModelError: The model finds no papules and pustules, does not state its counting as it should, or has
+                higher thresholds inside its file.
+        """
+        manifest = model.manifest
+        if not counts_for_severity(manifest):
+            raise ModelError(f"--severity: {manifest.name} does not find {' and '.join(COUNTED)}")
+        self.manifest = manifest
+        self._shown = dict(zip(manifest.classes, model.thresholds.tolist(), strict=True))
+        self._counted, self._ratio = {name: self._shown[name] for name in COUNTED}, None
+        if COUNTING in manifest.validation:
+            least, self._ratio = _stated(manifest)
+            self._counted = dict.fromkeys(COUNTED, float(np.float32(least)))
+        lowest = tuple(min(shown, self._counted.get(name, shown)) for name, shown in self._shown.items())
+        if manifest.suppresses and lowest != tuple(self._shown.values()):
+            raise ModelError(
+                f"--severity: {manifest.name} has its thresholds inside the file, above that from which lesions "
+                "count; export it without --nms"
+            )
+        self._model = Model(dataclasses.replace(manifest, thresholds=lowest), model.backend)
+
+    def __call__(self, image: NDArray[np.uint8], *, source: str = "", frame: int = 0, time_s: float = 0.0) -> Result:
+        """Looks at one photograph of half a face; see `Model.__call__`."""
+        result = self._model(image, source=source, frame=frame, time_s=time_s)
+        found = result.lesions or ()
+        count = sum(one.name in COUNTED and one.score >= self._counted[one.name] for one in found)
+        shown = tuple(one for one in found if one.score >= self._shown[one.name])
+        return dataclasses.replace(result, lesions=shown, severity=self.severity(count))
+
+    def severity(self, count: int) -> Severity:
+        """Returns the severity of so many papules and pustules counted."""
+        if self._ratio is None:
+            return Severity(grade_of(count), count)
+        low, high = (max(0, round((count + 1) * one - 1)) for one in self._ratio)
+        return Severity(grade_of(count), count, (low, high))
+
+
+def _stated(manifest: Manifest) -> tuple[float, tuple[float, float]]:
+    counting = manifest.validation[COUNTING]
+    try:
+        least, (low, high) = counting["threshold"], counting["ratio_90"]
+        if type(least) in (int, float) and 0 <= least <= 1 and 0 <= low <= high <= _LARGEST_RATIO:
+            return least, (low, high)
+    except (TypeError, ValueError, KeyError):
+        pass
+    raise ModelError(
+        f"{manifest.name}: validation.{COUNTING} {counting!r} states no threshold, 0 to 1, and ratio_90, two numbers"
+    )

@@ -1,0 +1,215 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from acne_runtime.errors import ModelError
+from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
+from acne_runtime.model import Model
+from acne_runtime.result import NO_DIAGNOSIS
+from acne_runtime.severity import GRADES, GradedModel, Severity, counts_for_severity, grade_of
+
+CLASSES = ("comedones", "nodules", "papules", "pustules")
+SIDE = 64
+CELLS = 8 * 8 + 4 * 4 + 2 * 2
+DETECTOR = Manifest(
+    name="tiny-detector",
+    task="detection",
+    classes=CLASSES,
+    input=InputSpec("image", SIDE, SIDE, "letterbox"),
+    outputs=(OutputSpec("rows", "row"),),
+    thresholds=(0.5,) * 4,
+)
+CLASSIFIER = Manifest(
+    name="tiny-cnn",
+    task="multilabel",
+    classes=CLASSES,
+    input=InputSpec("image", SIDE, SIDE, "stretch"),
+    outputs=(OutputSpec("label", "label"),),
+    thresholds=(0.5,) * 4,
+)
+PHOTOGRAPH = np.zeros((SIDE, SIDE, 3), np.uint8)
+
+
+class Finds:
+    """A backend that finds so many lesions of each type at a score, none on another."""
+
+    name, device, passed_over = "stub", "cpu", {}
+
+    def __init__(self, **found):
+        self.rows = np.zeros((1, 4 + len(CLASSES), CELLS), np.float32)
+        lesions = [(name, score) for name, (count, score) in found.items() for _ in range(count)]
+        for cell, (name, score) in enumerate(lesions):
+            self.rows[0, :4, cell] = 6 * (cell % 10) + 3, 6 * (cell // 10) + 3, 4, 4
+            self.rows[0, 4 + CLASSES.index(name), cell] = score
+
+    def run(self, tensor):
+        return {"rows": self.rows}
+
+
+def counting(threshold=0.5, ratio=(0.25, 3.0)):
+    stated = {"threshold": threshold, "ratio_90": list(ratio), "photographs": 100}
+    return dataclasses.replace(DETECTOR, validation={"counting": stated})
+
+
+def graded(manifest, score_threshold=None, **found):
+    found = {name: one if isinstance(one, tuple) else (one, 0.9) for name, one in found.items()}
+    return GradedModel(Model(manifest, Finds(**found), score_threshold))(
+        PHOTOGRAPH, source="a.jpg", frame=3, time_s=1.5
+    )
+
+
+@pytest.mark.parametrize(
+    ("lesions", "grade"),
+    [
+        (0, "mild"),
+        (5, "mild"),
+        (6, "moderate"),
+        (20, "moderate"),
+        (21, "severe"),
+        (50, "severe"),
+        (51, "very severe"),
+        (500, "very severe"),
+    ],
+)
+def test_the_grades_are_those_of_hayashi(lesions, grade):
+    assert grade_of(lesions) == grade
+
+
+def test_papules_and_pustules_count_and_the_others_do_not():
+    got = graded(DETECTOR, comedones=40, nodules=30, papules=4, pustules=3)
+    assert got.severity == Severity("moderate", 7)
+
+
+@pytest.mark.parametrize(
+    ("papules", "interval", "grades"),
+    [
+        (0, (0, 2), ("mild", "mild")),
+        (3, (0, 11), ("mild", "moderate")),
+        (19, (4, 59), ("mild", "very severe")),
+        (84, (20, 254), ("moderate", "very severe")),
+    ],
+)
+def test_the_interval_is_what_the_model_says_of_its_counting(papules, interval, grades):
+    got = graded(counting(), papules=papules).severity
+    assert got.lesions_interval == interval
+    assert got.grades_interval == grades
+
+
+def test_a_model_that_does_not_say_how_it_counts_gives_no_interval():
+    got = graded(DETECTOR, papules=3).severity
+    assert (got.lesions_interval, got.grades_interval) == (None, None)
+    assert got.to_dict() == {
+        "grade": "mild",
+        "scale": "Hayashi 2008: papules and pustules on half of a face",
+        "lesions": 3,
+        "note": NO_DIAGNOSIS,
+    }
+
+
+def test_what_is_too_uncertain_to_be_shown_counts_where_the_model_says_so():
+    got = graded(counting(0.3), papules=(10, 0.4), pustules=(5, 0.2), comedones=(7, 0.4), nodules=(2, 0.6))
+    assert got.severity.lesions == 10
+    assert got.counts() == {"comedones": 0, "nodules": 2, "papules": 0, "pustules": 0}
+
+
+def test_what_is_shown_and_too_uncertain_to_count_does_not_count():
+    got = graded(counting(0.7), papules=(10, 0.6), pustules=(5, 0.8))
+    assert (got.severity.lesions, got.counts()["papules"]) == (5, 10)
+
+
+def test_another_threshold_changes_what_is_shown_and_not_what_counts():
+    found = {"papules": (10, 0.4), "pustules": (5, 0.8)}
+    own, lower, higher = (graded(counting(0.3), score, **found) for score in (None, 0.1, 0.9))
+    assert [len(one.lesions) for one in (own, lower, higher)] == [5, 15, 0]
+    assert own.severity == lower.severity == higher.severity
+
+
+def test_a_score_at_the_threshold_counts_and_is_shown_as_without_a_grade():
+    at = float(np.float32(0.3))
+    manifest = dataclasses.replace(counting(0.3), thresholds=(0.3,) * 4)
+    got = graded(manifest, papules=(4, at))
+    plain = Model(manifest, Finds(papules=(4, at)))(PHOTOGRAPH, source="a.jpg", frame=3, time_s=1.5)
+    assert got.severity.lesions == len(got.lesions) == 4
+    assert dataclasses.replace(got, severity=None, timing=plain.timing) == plain
+
+
+@pytest.mark.parametrize(
+    ("one", "words"),
+    [
+        (Severity("mild", 1), "mild (about 1 papules and pustules)"),
+        (Severity("mild", 1, (0, 4)), "mild (about 1 papules and pustules; 90 %: 0 to 4, mild)"),
+        (
+            Severity("moderate", 12, (4, 31)),
+            "moderate (about 12 papules and pustules; 90 %: 4 to 31, mild to severe)",
+        ),
+    ],
+)
+def test_it_reads_as_words(one, words):
+    assert str(one) == words
+
+
+def test_a_graded_result_has_it_in_its_json():
+    answer = json.loads(json.dumps(graded(counting(), papules=19).to_dict()))
+    assert answer["severity"] == {
+        "grade": "moderate",
+        "scale": "Hayashi 2008: papules and pustules on half of a face",
+        "lesions": 19,
+        "lesions_interval_90": [4, 59],
+        "grades_interval_90": ["mild", "very severe"],
+        "note": NO_DIAGNOSIS,
+    }
+    assert list(answer).index("severity") == list(answer).index("counts") + 1
+
+
+def test_a_model_that_does_not_find_them_is_not_graded():
+    one_class = dataclasses.replace(DETECTOR, classes=("acne",), thresholds=(0.5,))
+    assert [counts_for_severity(one) for one in (DETECTOR, CLASSIFIER, one_class)] == [True, False, False]
+    with pytest.raises(ModelError, match="tiny-cnn does not find papules and pustules"):
+        GradedModel(Model(CLASSIFIER, Finds()))
+
+
+def test_thresholds_inside_the_file_above_those_that_count_are_refused():
+    kinds = ("lesion_box", "lesion_score", "lesion_class", "lesion_count")
+    inside = dataclasses.replace(counting(0.3), outputs=tuple(OutputSpec(one, one) for one in kinds))
+    with pytest.raises(ModelError, match=r"thresholds inside the file.*export it without --nms"):
+        GradedModel(Model(inside, Finds()))
+    counts_above = dataclasses.replace(inside, validation=counting(0.6).validation)
+    GradedModel(Model(counts_above, Finds()))
+
+
+def test_there_are_four_grades():
+    assert {grade_of(count) for count in range(100)} == set(GRADES)
+
+
+RATIOS = ("12", [1.0], 7, [1.0, "x"], [None, None], [1, 1e999], [1, {}], [3, 1], [0, 1e308], [float("nan"), 1])
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "much",
+        {},
+        3,
+        None,
+        {"ratio_90": [1, 2]},
+        {"threshold": 0.5},
+        *({"threshold": one, "ratio_90": [1, 2]} for one in ("x", -1, 2, None, True)),
+        *({"threshold": 0.5, "ratio_90": one} for one in RATIOS),
+    ],
+    ids=str,
+)
+def test_a_manifest_that_lies_about_its_counting_is_refused_in_one_line(stated):
+    lying = dataclasses.replace(DETECTOR, validation={"counting": stated})
+    with pytest.raises(
+        ModelError, match=r"tiny-detector: validation\.counting .* states no threshold, 0 to 1, and ratio"
+    ):
+        graded(lying, papules=3)
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"), [(None, "mild"), ((0, 4), "mild"), ((2, 21), "mild (mild to severe)")], ids=str
+)
+def test_a_picture_shows_the_grades_that_it_may_be(interval, words):
+    assert Severity("mild", 1, interval).grades == words

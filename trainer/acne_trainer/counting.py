@@ -1,0 +1,90 @@
+"""How a detector counts papules and pustules: a severity grade is to be right in the middle and say how sure it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from acne_runtime import files
+from acne_runtime.errors import AcneEdgeError
+from acne_runtime.manifest import Manifest
+from acne_runtime.model import Model
+from acne_runtime.result import Result
+from acne_runtime.severity import COUNTED, COUNTING, counts_for_severity
+from acne_trainer.evaluate import results_of
+from acne_trainer.finished_run import read_run
+from acne_trainer.keras_backend import KerasBackend
+from acne_trainer.labels.dataset import Dataset
+from acne_trainer.labels.read import read_split
+
+_LEVEL = 0.9
+
+
+def counting(manifest: Manifest, labelled: Dataset, results: Sequence[Result]) -> dict[str, Any] | None:
+    """Chooses from which score on a papule or pustule counts, and returns how far the counts are off then.
+
+    The score is that with the least mean of |log((labelled + 1) / (counted + 1))|. The interval is split conformal
+    prediction (Vovk et al. 2005; Lei et al. 2018): the quantiles of that ratio, taken one rank further out than a
+    sample's own, hold 90 % of the photographs to come, if those are like these.
+
+    Args:
+        manifest: The model's.
+        labelled: Photographs that it did not learn from, with all their papules and pustules marked; where the set has
+            one class only, all lesions.
+        results: What `results_of` gave for them.
+
+    Returns:
+        `threshold`, rounded down to four digits; `ratio_90`, the two quantiles to three digits; `photographs`. `None`
+        for a model or labels without papules and pustules.
+    """
+    if not counts_for_severity(manifest) or not labelled.samples:
+        return None
+    if len(labelled.classes) > 1 and not set(COUNTED) <= set(labelled.classes):
+        return None
+    names = COUNTED if len(labelled.classes) > 1 else labelled.classes
+    classes = [labelled.classes.index(name) for name in names]
+    marked = np.array([np.isin(sample.classes, classes).sum() for sample in labelled.samples])
+    scores = [np.sort([one.score for one in result.lesions or () if one.name in COUNTED]) for result in results]
+
+    def ratios(threshold: float) -> NDArray[np.float64]:
+        counted = np.array([len(one) - np.searchsorted(one, threshold) for one in scores])
+        ratio: NDArray[np.float64] = (marked + 1) / (counted + 1)
+        return ratio
+
+    tried = np.unique(np.floor(np.concatenate([*scores, [1.0]]) * 1e4) / 1e4)
+    threshold = float(min(tried, key=lambda one: np.abs(np.log(ratios(one))).mean()))
+    ordered, tail = np.sort(ratios(threshold)), (1 - _LEVEL) / 2
+    high = min(math.ceil((1 - tail) * (len(ordered) + 1)), len(ordered)) - 1
+    low = max(math.floor(tail * (len(ordered) + 1)), 1) - 1
+    return {
+        "threshold": threshold,
+        "ratio_90": [float(f"{ordered[place]:.3g}") for place in (low, high)],
+        "photographs": len(ordered),
+    }
+
+
+def measure_counting(run: Path, data: Path, split: str) -> dict[str, Any]:
+    """Measures how a finished detector counts on a labelled split, and writes it into the run's manifest.
+
+    Raises:
+        AcneEdgeError: The model or the labels have no papules and pustules.
+    """
+    manifest, labelled = read_run(run).manifest, read_split(data, split)
+    results: list[Result] = []
+    if counts_for_severity(manifest):
+        network = keras.models.load_model(run / "inference.keras", compile=False)
+        results = results_of(Model(manifest, KerasBackend(network)), labelled)
+    measured = counting(manifest, labelled, results)
+    if measured is None:
+        raise AcneEdgeError(f"{run} on {data / split}: the model or the labels have no {' and '.join(COUNTED)}")
+    measured["data"] = f"{data.name}/{split}"
+    changed = dataclasses.replace(manifest, validation=manifest.validation | {COUNTING: measured})
+    files.write_atomically(run / "manifest.json", changed.to_json().encode())
+    return measured
