@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip(f"{SHARED_DATA} does not exist: the photographs are no part of the repository")
     return SHARED_DATA
+
+
+@pytest.fixture
+def ctrl_c():
+    """Has Ctrl-C interrupt, here and in child processes: what a shell starts with `&` ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

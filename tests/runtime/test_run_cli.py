@@ -1,17 +1,23 @@
 import json
+import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 from click.testing import CliRunner
 from pictures import picture, write_picture
 
-from acne_runtime import __version__, cli
+from acne_runtime import __version__, load
 from acne_runtime.cli import main
 from acne_runtime.result import NO_DIAGNOSIS
+from acne_runtime.sinks.line_file import LineFile
+from acne_runtime.sources.video import Video
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +41,17 @@ def folder(tmp_path):
     return made
 
 
-@pytest.fixture
-def clip(tmp_path):
-    file = tmp_path / "clip.mp4"
+def write_clip(file, frames):
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), 10.0, (64, 48))
-    for seed in range(5):
-        writer.write(picture(48, 64, seed))
+    for index in range(frames):
+        writer.write(picture(48, 64, index % 5))
     writer.release()
     return file
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return write_clip(tmp_path / "clip.mp4", 5)
 
 
 def run(*arguments):
@@ -168,14 +177,23 @@ def test_both_backends_give_the_same_answer(exported, photo):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ([], "--source PATH and --camera N"),
-        (["--source", "a.jpg", "--camera", "0"], "--source PATH and --camera N"),
+        ([], "name one of --source and --camera"),
+        (["--source", "a.jpg", "--camera", "0"], "name one of --source and --camera"),
         (["--camera", "-1"], "--camera"),
         (["--camera", "front"], "--camera"),
         (["--source", "a.jpg", "--score-threshold", "1.5"], "--score-threshold"),
         (["--source", "a.jpg", "--threads", "-1"], "--threads"),
         (["--source", "a.jpg", "--backend", "torch"], "--backend"),
-        (["--source", "a.jpg", "--device", "tpu"], "--device"),
+        (["--source", "a.jpg", "--tile-overlap", "-1"], "--tile-overlap"),
+        (["--source", "a.jpg", "--max-fps", "-1"], "--max-fps"),
+        (["--source", "a.jpg", "--max-megapixels", "0"], "--max-megapixels"),
+        (["--source", "a.jpg", "--max-megapixels", "nan"], "--max-megapixels nan: not a number of megapixels"),
+        (["--source", "a.jpg", "--max-megapixels", "inf"], "--max-megapixels inf: not a number of megapixels"),
+        (["--source", "a.jpg", "--json", ""], "--json: names no file"),
+        (["--source", "a.jpg", "--csv", "-"], "--csv -: only --json writes to standard output"),
+        (["--source", "a.jpg", "--coco", "-"], "--coco -: only --json writes to standard output"),
+        (["--source", "a.jpg", "--tile-overlap", "9"], "--tile-overlap: goes with --tile"),
+        (["--source", "samples", "--max-fps", "5"], "--max-fps: goes with a camera or a stream"),
         (["--source", "a.jpg", "--sauce"], "--sauce"),
         (["a.jpg"], "a.jpg"),
     ],
@@ -191,8 +209,9 @@ def test_wrong_usage_ends_with_2_and_names_the_option(options, problem):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--source", "missing.jpg"], "missing.jpg: no such photograph, folder or video"),
-        (["--source", "missing.mp4"], "missing.mp4: no such photograph, folder or video"),
+        (["--source", "missing.jpg"], "missing.jpg: no such photograph, folder, video or stream"),
+        (["--source", "missing.mp4"], "missing.mp4: no such photograph, folder, video or stream"),
+        (["--source", ""], "--source: is empty"),
         (["--source", "text.jpg"], "text.jpg: not a photograph"),
         (["--source", "text.mp4"], "text.mp4: not a video"),
         (["--source", "empty"], "empty: no photograph in this folder"),
@@ -202,11 +221,19 @@ def test_wrong_usage_ends_with_2_and_names_the_option(options, problem):
         (["--source", "face.png", "--model", "text.tflite"], "text.tflite: "),
         (["--source", "face.png", "--backend", "litert"], "--backend litert does not run"),
         (["--source", "face.png", "--device", "cuda"], "--device cuda: "),
+        (["--source", "face.png", "--device", "tpu"], "--device tpu: the installed ONNX Runtime has "),
+        (["--source", "face.png", "--delegate", "text.so"], "--delegate: goes with LiteRT"),
+        (["--source", "face.png", "--threads", "100000"], "--threads 100000: not a whole number within 0 to 256"),
+        (["--source", "face.png", "--score-threshold", "nan"], "--score-threshold nan: not within 0 to 1"),
+        (["--source", "face.png", "--tile", "--tile-overlap", "64"], "--tile-overlap 64: not within 0 to 63"),
+        (["--source", "face.png", "--max-megapixels", "0.01"], "face.png: 120 x 90 pixels are more than the limit of"),
+        (["--source", "*.webp"], "*.webp: no photograph matches this pattern"),
         (["--source", "face.png", "--show"], "--show: "),
         (["--source", "face.png", "--json", "empty"], "empty: "),
         (["--source", "face.png", "--json", "text.jpg/out.jsonl"], "text.jpg: "),
         (["--source", "face.png", "--save", "text.jpg/out"], "text.jpg"),
-        (["--camera", "97"], "--camera 97: no camera opens there"),
+        (["--camera", "97"], "camera:97: does not open"),
+        (["--camera", "97", "--max-fps", "nan"], "--max-fps nan: not within 0.001 to 1000, nor 0"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -226,11 +253,71 @@ def test_a_failure_ends_with_1_and_one_line(monkeypatch, tmp_path, photo, model,
     assert done.stdout == ""
 
 
-def test_a_photograph_of_a_kind_that_cannot_be_saved_ends_in_one_line_too(photo, model, tmp_path):
-    source = shutil.copy(photo, tmp_path / "face.jfif")
-    done = run("--source", source, "--model", model, "--save", tmp_path / "out", "--quiet")
-    assert (done.exit_code, type(done.exception)) == (1, SystemExit)
-    assert len(done.stderr.splitlines()) == 1
+@pytest.mark.parametrize("option", ["--json", "--csv", "--coco"])
+@pytest.mark.parametrize("victim", ["face.png", "link.png", "tiny.onnx"])
+def test_an_output_never_overwrites_what_is_read(photo, model, tmp_path, option, victim):
+    own = Path(shutil.copy(model, tmp_path / "tiny.onnx"))
+    (tmp_path / "link.png").symlink_to(photo)
+    before = photo.read_bytes(), own.read_bytes()
+    done = run("--source", photo, "--model", own, option, tmp_path / victim, "--quiet")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"Error: {option}: would overwrite {tmp_path / victim}, which this run reads; name another place\n"
+    )
+    assert (photo.read_bytes(), own.read_bytes()) == before
+
+
+def test_a_shipped_model_is_not_overwritten_either(photo, model, tmp_path, monkeypatch):
+    own = tmp_path / "models" / "tiny" / "tiny.onnx"
+    own.parent.mkdir(parents=True)
+    shutil.copy(model, own)
+    (own.parent / "manifest.json").write_text("{}")
+    monkeypatch.setattr(load, "model_folders", lambda: [tmp_path / "models"])
+    done = run("--source", photo, "--model", "tiny", "--json", own)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "which this run reads" in done.stderr
+    assert own.read_bytes() == Path(model).read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Unix's standard input")
+def test_what_standard_input_is_taken_from_is_not_overwritten(photo, model):
+    before = photo.read_bytes()
+    command = [sys.executable, "-m", "acne_runtime.cli", "--source", "-", "--model", model, "--json", str(photo)]
+    with photo.open("rb") as stream:
+        done = subprocess.run(command, stdin=stream, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "which this run reads" in done.stderr
+    assert photo.read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="this system has no /dev/null")
+def test_a_device_stays_one_and_takes_several_outputs(photo, model):
+    other_run = LineFile(Path("/dev/null"))
+    assert run("--source", photo, "--model", model, "--json", "/dev/null", "--quiet").exit_code == 0
+    other_run.close()
+    assert run("--source", photo, "--model", model, "--coco", "/dev/null", "--quiet").exit_code == 0
+    assert Path("/dev/null").is_char_device()
+
+
+def test_one_file_for_two_outputs_is_refused(photo, model, tmp_path):
+    done = run("--source", photo, "--model", model, "--json", tmp_path / "out", "--coco", tmp_path / "." / "out")
+    assert done.exit_code == 2
+    assert f"--json and --coco name the same file, {tmp_path / 'out'}" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are text here")
+def test_a_name_that_is_no_text_ends_nothing(photo, model, tmp_path):
+    strange = tmp_path / os.fsdecode(b"f\xe4ce\n.png")
+    photo.rename(strange)
+    done = subprocess.run(
+        [sys.executable, "-m", "acne_runtime.cli", "--source", tmp_path, "--model", model, "--csv", tmp_path / "o.csv"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[0].startswith(f"{tmp_path}/f?ce?.png: ")
+    assert done.stderr == ""
 
 
 def test_no_traceback_reaches_a_person(tmp_path, model):
@@ -241,27 +328,165 @@ def test_no_traceback_reaches_a_person(tmp_path, model):
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr == f"Error: {tmp_path / 'missing.jpg'}: no such photograph, folder or video\n"
+    assert done.stderr == f"Error: {tmp_path / 'missing.jpg'}: no such photograph, folder, video or stream\n"
 
 
 class Camera:
-    """Gives frames until Ctrl-C."""
+    """Takes the place of `cv2.VideoCapture`: gives frames at a pace, then is interrupted as by Ctrl-C."""
 
     def __init__(self, count):
         self.count = count
 
-    def __call__(self, number):
-        for index in range(self.count):
-            yield cli.Frame(np.zeros((48, 64, 3), np.uint8), f"camera:{number}", index, index / 10)
-        raise KeyboardInterrupt
+    def __call__(self, where):
+        return self
+
+    def isOpened(self):  # noqa: N802  (OpenCV's name)
+        return True
+
+    def set(self, *_):
+        return True
+
+    def get(self, _):
+        return 0.0
+
+    def read(self):
+        if self.count == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+            return False, None
+        self.count -= 1
+        time.sleep(0.1)
+        return True, picture(48, 64, self.count)
+
+    def release(self):
+        pass
 
 
-def test_ctrl_c_stops_a_camera_in_good_order(monkeypatch, model, tmp_path):
-    monkeypatch.setattr(cli, "camera", Camera(4))
+def test_ctrl_c_stops_a_camera_in_good_order(ctrl_c, monkeypatch, model, tmp_path):
+    monkeypatch.setattr(cv2, "VideoCapture", Camera(4))
     done = run("--camera", 2, "--model", model, "--json", "-", "--save", tmp_path, "--quiet")
+    monkeypatch.undo()
     assert done.exit_code == 0
-    assert [one["source"] for one in json_lines(done.stdout)] == ["camera:2"] * 4
-    assert [path.name for path in tmp_path.iterdir()] == ["camera-2.mp4"]
+    answers = json_lines(done.stdout)
+    assert {one["source"] for one in answers} == {"camera:2"}
+    assert [one["frame"] for one in answers] == sorted({one["frame"] for one in answers})
+    (recorded,) = tmp_path.iterdir()
+    assert re.fullmatch(rf"camera-2-\d{{8}}-\d{{6}}-{os.getpid()}\.mp4", recorded.name)
+    assert list(Video(recorded))
+
+
+def test_a_detector_and_a_classifier_run_together(exported, photo, model, tmp_path):
+    files = {name: tmp_path / name for name in ("out.jsonl", "out.csv", "out.json")}
+    both = ["--model", model, "--model", exported("multilabel", "onnx")]
+    sinks = ["--json", files["out.jsonl"], "--csv", files["out.csv"], "--coco", files["out.json"]]
+    done = run("--source", photo, *both, *sinks, "--save", tmp_path / "out")
+    assert done.exit_code == 0
+    lines = json_lines(files["out.jsonl"].read_text())
+    assert [one["model"] for one in lines] == ["tiny-detector", "tiny-cnn"]
+    assert lines[0]["lesions"]
+    assert len(lines[1]["labels"]) == 4
+    assert len(files["out.csv"].read_text().splitlines()) == 1 + len(lines[0]["lesions"]) + 4
+    assert len(json.loads(files["out.json"].read_text())["annotations"]) == len(lines[0]["lesions"])
+    assert (tmp_path / "out" / "face.png").is_file()
+    assert [line.split(": ")[0] for line in done.stdout.splitlines()[:2]] == [
+        f"{photo} (tiny-detector)",
+        f"{photo} (tiny-cnn)",
+    ]
+
+
+def test_a_pattern_is_a_source_and_standard_input_too(photo, model):
+    pattern = run("--source", photo.parent / "f*.png", "--model", model, "--json", "-", "--quiet")
+    piped = CliRunner().invoke(
+        main, ["--source", "-", "--model", model, "--json", "-", "--quiet"], input=photo.read_bytes()
+    )
+    assert (pattern.exit_code, piped.exit_code) == (0, 0)
+    (from_file,), (from_input,) = json_lines(pattern.stdout), json_lines(piped.stdout)
+    assert from_input["source"] == "stdin"
+    assert from_input["lesions"] == from_file["lesions"] != []
+
+
+def test_tiles_find_more_on_a_large_photograph(model, tmp_path):
+    file = write_picture(tmp_path / "large.png", 200, 240, seed=5)
+    whole, tiled = (
+        json_lines(run("--source", file, "--model", model, "--json", "-", "--quiet", *options).stdout)[0]
+        for options in ([], ["--tile", "--tile-overlap", "16"])
+    )
+    assert len(tiled["lesions"]) > len(whole["lesions"])
+    assert (tiled["width"], tiled["height"]) == (240, 200)
+
+
+def test_severity_is_in_every_kind_of_answer(photo, model):
+    done = run("--source", photo, "--model", model, "--severity", "--json", "-")
+    (answer,) = json_lines(done.stdout)
+    inflamed = answer["counts"]["papules"] + answer["counts"]["pustules"]
+    assert answer["severity"]["lesions"] == inflamed
+    assert "no diagnosis" in answer["severity"]["note"]
+    assert f"severity {answer['severity']['grade']} (about {inflamed} papules and pustules" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [("--tile", "--tile: none of the models finds boxes"), ("--severity", "--severity: none of the models finds")],
+)
+def test_what_needs_a_detector_is_refused_without_one(exported, photo, option, problem):
+    done = run("--source", photo, "--model", exported("multilabel", "onnx"), option)
+    assert done.exit_code == 2
+    assert problem in done.stderr
+
+
+def test_severity_is_not_counted_on_tiles(photo, model):
+    done = run("--source", photo, "--model", model, "--severity", "--tile")
+    assert done.exit_code == 2
+    assert "--severity counts on whole photographs" in done.stderr
+
+
+def test_auto_says_what_it_runs_on(photo, model):
+    done = run("--source", photo, "--model", model, "--device", "auto")
+    assert done.stderr == "tiny-detector runs on cpu\n"
+
+
+def test_a_video_that_ends_mid_frame_keeps_what_was_found(model, tmp_path):
+    whole, half = tmp_path / "whole.avi", tmp_path / "half.avi"
+    writer = cv2.VideoWriter(str(whole), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
+    for seed in range(20):
+        writer.write(picture(48, 64, seed))
+    writer.release()
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    done = run("--source", half, "--model", model, "--json", "-", "--save", tmp_path / "out", "--quiet")
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    found = json_lines(done.stdout)
+    assert line == f"Error: {half}: ends after {found[-1]['time_s']:.1f} of 2.0 s; it is damaged or cut off"
+    assert len(list(Video(tmp_path / "out" / "half.mp4"))) == len(found) > 5
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_a_full_disk_ends_it_in_one_line(photo, model, option):
+    done = run("--source", photo, "--model", model, option, "/dev/full", "--quiet")
+    assert (done.exit_code, done.stderr) == (1, "Error: /dev/full: No space left on device\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Unix's signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_ends_a_long_video_and_keeps_what_was_done(ctrl_c, model, tmp_path, number):
+    source, lines = tmp_path / "long.mp4", tmp_path / "out.jsonl"
+    write_clip(source, 4000)
+    arguments = ["--source", source, "--model", model, "--json", lines, "--save", tmp_path / "out", "--quiet"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "acne_runtime.cli", *arguments], stderr=subprocess.PIPE, text=True
+    )
+    while running.poll() is None and not (lines.exists() and lines.read_text().count("\n") >= 20):
+        time.sleep(0.05)
+    running.send_signal(number)
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 1
+    assert said.split() == ["Aborted!"]
+    answers = json_lines(lines.read_text())
+    assert [one["frame"] for one in answers] == list(range(len(answers)))
+    assert 20 <= len(answers) < 4000
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["long.mp4"]
+    assert abs(len(list(Video(tmp_path / "out" / "long.mp4"))) - len(answers)) <= 1
 
 
 def test_the_version_and_the_help_need_no_model():

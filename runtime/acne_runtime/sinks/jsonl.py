@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
+from acne_runtime.errors import AcneEdgeError
 from acne_runtime.result import Result
+from acne_runtime.sinks.line_file import LineFile
 from acne_runtime.sources.frame import Frame
 
 
 class JsonLines:
-    """Writes `Result.to_dict()` as one line a frame, to a file or to standard output."""
+    """Writes `Result.to_dict()` as one line a frame and model, to a file or to standard output."""
 
     def __init__(self, file: str):
         """Remembers where to write; nothing is opened before there is a result to write.
@@ -21,20 +23,23 @@ class JsonLines:
             file: A path, or `-` for standard output.
         """
         self._file = file
-        self._stream: TextIO | None = None
+        self._lines: LineFile | None = None
 
-    def write(self, frame: Frame, result: Result) -> None:
-        """Writes one line and hands it on at once, so that whoever follows the file sees it."""
-        if self._stream is None:
-            self._stream = sys.stdout if self._file == "-" else _open(Path(self._file))
-        print(json.dumps(result.to_dict(), ensure_ascii=False), file=self._stream, flush=True)
+    def write(self, frame: Frame, results: Sequence[Result]) -> None:
+        """Writes one line a model and hands it on at once, so that whoever follows the file sees it."""
+        text = "".join(json.dumps(result.to_dict(), ensure_ascii=False) + "\n" for result in results)
+        if self._file == "-":
+            if sys.stdout is None:  # closed by whoever started this
+                raise AcneEdgeError("--json -: there is no standard output")
+            sys.stdout.flush()
+            sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+            sys.stdout.buffer.flush()
+            return
+        if self._lines is None:
+            self._lines = LineFile(Path(self._file))
+        self._lines.write(text)
 
     def close(self) -> None:
         """Closes the file."""
-        if self._stream is not None and self._stream is not sys.stdout:
-            self._stream.close()
-
-
-def _open(file: Path) -> TextIO:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return file.open("w", encoding="utf-8")
+        if self._lines is not None:
+            self._lines.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -12,29 +14,40 @@ from acne_runtime import files
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.result import Result
 from acne_runtime.sinks.annotate import annotate
+from acne_runtime.sinks.originals import Originals
 from acne_runtime.sources.frame import Frame
+from acne_runtime.sources.photos import SUFFIXES
+
+LEAST_FREE = 16 << 20
+"""Bytes left on the disk with which a video can still be finished."""
 
 
 class SavedPictures:
-    """Writes each photograph, annotated, under its own name into a folder."""
+    """Writes each photograph, annotated, under its own name into a folder; what cannot be written as it was, as PNG."""
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: Path, sources: Originals):
+        self._folder, self._sources = folder, sources
+        self._written: set[Path] = set()
 
-    def write(self, frame: Frame, result: Result) -> None:
+    def write(self, frame: Frame, results: Sequence[Result]) -> None:
         """Writes one picture whole or not at all.
 
         Raises:
-            AcneEdgeError: It would replace the photograph itself.
+            AcneEdgeError: It would replace a photograph that is looked at.
         """
         source = Path(frame.source)
-        target = self._folder / source.name
-        if target.resolve() == source.resolve():
-            raise AcneEdgeError(f"--save {self._folder}: would overwrite {source}; name another folder")
+        stem = source.stem if source.suffix else f"{source.name}-{frame.index}"  # standard input has no name
+        suffix = source.suffix if source.suffix.lower() in SUFFIXES else ".png"
+        target, number = self._folder / f"{stem}{suffix}", 1
+        while target in self._written:  # of the same name, from another folder
+            number += 1
+            target = self._folder / f"{stem}-{number}{suffix}"
+        self._written.add(target)
+        self._sources.check(target, f"--save {self._folder}")
         try:
-            _, data = cv2.imencode(source.suffix, annotate(frame.image, result))
+            _, data = cv2.imencode(suffix, annotate(frame.image, *results))
         except cv2.error as error:
-            raise AcneEdgeError(f"{target}: OpenCV cannot write {source.suffix or 'nameless'} pictures") from error
+            raise AcneEdgeError(f"{target}: OpenCV cannot write {suffix} pictures") from error
         files.write_atomically(target, data.tobytes())
 
     def close(self) -> None:
@@ -44,40 +57,59 @@ class SavedPictures:
 class SavedVideo:
     """Writes the annotated frames of one video or camera as an MP4 file."""
 
-    def __init__(self, file: Path, rate: float):
+    def __init__(self, file: Path, rate: float, sources: Originals):
         """Remembers where to write; the file appears under its name when it is whole.
 
         Args:
             file: Ends in `.mp4`.
             rate: Frames a second.
+            sources: What it must not replace.
         """
-        self._file, self._rate = file, rate
-        self._part = file.with_name(f".part-{file.name}")
+        self._file, self._rate, self._sources = file, rate, sources
+        self._part = file
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
+        self._count = 0
+        self._last: NDArray[np.uint8] | None = None
 
-    def write(self, frame: Frame, result: Result) -> None:
-        """Appends one frame; the first one sets the size.
+    def write(self, frame: Frame, results: Sequence[Result]) -> None:
+        """Appends one frame, at its time: until then the one before stands. The first sets the size.
 
         Raises:
-            AcneEdgeError: The file would replace the video itself, or cannot be written.
+            AcneEdgeError: The file would replace the video that is looked at, cannot be written, or the disk is full.
         """
         if self._writer is None:
-            self._open(frame)
-        picture: NDArray[np.uint8] = annotate(frame.image, result)
+            self._writer = self._opened(frame)
+        if shutil.disk_usage(self._file.parent).free < LEAST_FREE:  # OpenCV would lose frames without a word
+            raise AcneEdgeError(f"{self._file}: the disk is nearly full; the video ends here")
+        picture: NDArray[np.uint8] = annotate(frame.image, *results)
         if (picture.shape[1], picture.shape[0]) != self._size:
             picture = cv2.resize(picture, self._size)  # type: ignore[assignment]
+        due = round(frame.time_s * self._rate)
+        while self._last is not None and self._count < due:
+            self._append(self._last)
+        if self._count <= due:
+            self._append(picture)
+        self._last = picture
+
+    def _append(self, picture: NDArray[np.uint8]) -> None:
         assert self._writer is not None
         self._writer.write(picture)
+        self._count += 1
 
-    def _open(self, frame: Frame) -> None:
-        if self._file.resolve() == Path(frame.source).resolve():
-            raise AcneEdgeError(f"--save {self._file.parent}: would overwrite {frame.source}; name another folder")
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+    def _opened(self, frame: Frame) -> cv2.VideoWriter:
+        self._sources.check(self._file, f"--save {self._file.parent}")
+        if self._file.is_dir():
+            raise AcneEdgeError(f"{self._file}: is a folder; name another one with --save")
+        self._part = files.temporary_beside(self._file)
         self._size = (frame.image.shape[1], frame.image.shape[0])
-        self._writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, self._size)
-        if not self._writer.isOpened():
-            raise AcneEdgeError(f"{self._file}: the video cannot be written there")
+        writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, self._size)
+        if not writer.isOpened():
+            self._part.unlink()
+            raise AcneEdgeError(
+                f"{self._file}: OpenCV cannot write a video of {self._size[0]} x {self._size[1]} pixels"
+            )
+        return writer
 
     def close(self) -> None:
         """Finishes the file, also after an interruption: it is playable up to the last frame."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from acne_runtime.result import Result
@@ -9,10 +10,10 @@ from acne_runtime.sources.frame import Frame
 
 
 class Sink(Protocol):
-    """Takes the result of each frame; `close` finishes what it writes."""
+    """Takes the results of each frame, one a model; `close` finishes what it writes."""
 
-    def write(self, frame: Frame, result: Result) -> None:
-        """Takes one result."""
+    def write(self, frame: Frame, results: Sequence[Result]) -> None:
+        """Takes the results of one frame."""
         ...
 
     def close(self) -> None:

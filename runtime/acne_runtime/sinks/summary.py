@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import monotonic
 
 import click
 
+from acne_runtime.errors import printable
 from acne_runtime.result import NO_DIAGNOSIS, Result
 from acne_runtime.sources.frame import Frame
 
@@ -24,16 +26,21 @@ class Summary:
         self._last = -pause_s
         self._frames = 0
 
-    def write(self, frame: Frame, result: Result) -> None:
+    def write(self, frame: Frame, results: Sequence[Result]) -> None:
         """Prints one line, unless the last one is too fresh."""
         self._frames += 1
         if monotonic() - self._last < self._pause_s:
             return
         self._last = monotonic()
-        timing = result.timing
-        spent = timing.preprocess + timing.inference + timing.postprocess
-        where = f"{result.source} at {result.time_s:.1f} s" if self._pause_s else result.source
-        click.echo(f"{where}: {describe(result)} ({spent:.0f} ms)", err=self._to_stderr)
+        name = printable(frame.source)
+        where = f"{name} at {frame.time_s:.1f} s" if self._pause_s else name
+        for result in results:
+            timing = result.timing
+            spent = timing.preprocess + timing.inference + timing.postprocess
+            who = f" ({result.model})" if len(results) > 1 else ""
+            click.echo(f"{where}{who}: {describe(result)} ({spent:.0f} ms)", err=self._to_stderr)
+            if result.severity is not None:
+                click.echo(f"{where}{who}: severity {result.severity}", err=self._to_stderr)
 
     def close(self) -> None:
         """Says once what this is not."""

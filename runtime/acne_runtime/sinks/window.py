@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
 import sys
+from collections.abc import Sequence
 
 import cv2
 
@@ -24,30 +27,41 @@ class Window:
     """Shows each annotated frame until `q` or Esc is pressed."""
 
     def __init__(self, wait_ms: int):
-        """Checks that there is a display: OpenCV's window would end the process without one.
+        """Checks that there is a display.
 
         Args:
             wait_ms: How long a frame stays; 0 waits for a key.
+
+        Raises:
+            AcneEdgeError: There is no display, or this OpenCV has no windows.
         """
-        if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
             raise AcneEdgeError("--show: there is no display here; use --save DIR instead")
+        _try_one()
         self._wait_ms = wait_ms
 
-    def write(self, frame: Frame, result: Result) -> None:
+    def write(self, frame: Frame, results: Sequence[Result]) -> None:
         """Shows one frame.
 
         Raises:
             WindowClosedError: A quit key was pressed.
-            AcneEdgeError: This OpenCV has no windows.
         """
-        try:
-            cv2.imshow(_TITLE, annotate(frame.image, result))
-            key = cv2.waitKey(self._wait_ms) & 0xFF
-        except cv2.error as error:
-            raise AcneEdgeError("--show: this OpenCV has no windows; install opencv-python, not -headless") from error
-        if key in _QUIT_KEYS:
+        cv2.imshow(_TITLE, annotate(frame.image, *results))
+        if cv2.waitKey(self._wait_ms) & 0xFF in _QUIT_KEYS:
             raise WindowClosedError
 
     def close(self) -> None:
         """Takes the window away."""
-        cv2.destroyAllWindows()
+        with contextlib.suppress(cv2.error):
+            cv2.destroyAllWindows()
+
+
+def _try_one() -> None:
+    """Opens a window in a process of its own: on a display that does not answer, OpenCV ends the process."""
+    tried = subprocess.run(
+        [sys.executable, "-c", "import cv2; cv2.namedWindow('Acne Edge')"], capture_output=True, text=True, check=False
+    )
+    if "not implemented" in tried.stderr:
+        raise AcneEdgeError("--show: this OpenCV has no windows; install opencv-python, not -headless")
+    if tried.returncode:
+        raise AcneEdgeError("--show: the display does not answer; use --save DIR instead")

@@ -11,47 +11,79 @@ from numpy.typing import NDArray
 
 from acne_runtime.errors import SourceError
 from acne_runtime.sources.frame import Frame
+from acne_runtime.sources.picture_header import JPEG_START, is_cut_off, stated_size
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
+MOST_PIXELS = 256_000_000
+"""Of one photograph, unless told: more than any phone takes, and 768 MB once decoded."""
+_BYTES_A_PIXEL = 8
+"""Of a picture as large as can be: uncompressed, 16 bits, with transparency."""
 
 
-def read_photo(file: Path) -> NDArray[np.uint8]:
+def most_bytes(most_pixels: int) -> int:
+    """Returns how large a file of so many pixels can be, with a megabyte for what stands around them."""
+    return _BYTES_A_PIXEL * most_pixels + (1 << 20)
+
+
+def read_photo(file: Path, most_pixels: int = MOST_PIXELS) -> NDArray[np.uint8]:
     """Reads one photograph upright (its EXIF orientation applied): `[height, width, 3]` uint8 BGR.
 
+    Args:
+        file: The photograph.
+        most_pixels: A larger one is refused before it is decoded: a few kilobytes can claim gigapixels.
+
     Raises:
-        SourceError: It is missing, empty, cut off, or no picture.
+        SourceError: It is missing, empty, cut off, too large, or no picture.
     """
     try:
+        size = file.stat().st_size
+        if size > most_bytes(most_pixels):
+            raise SourceError(
+                f"{file}: {size:,} bytes are more than a photograph has; --max-megapixels raises the limit"
+            )
         data = file.read_bytes()
     except OSError as error:
         raise SourceError(f"{file}: {error.strerror}") from error
+    return decode_photo(data, str(file), most_pixels)
+
+
+def decode_photo(data: bytes, name: str, most_pixels: int = MOST_PIXELS) -> NDArray[np.uint8]:
+    """Decodes one photograph upright: `[height, width, 3]` uint8 BGR.
+
+    Grey, 16-bit and CMYK pictures become 8-bit colour ones; transparency is dropped.
+
+    Args:
+        data: A whole file.
+        name: What errors call it.
+        most_pixels: As for `read_photo`.
+
+    Raises:
+        SourceError: It is empty, cut off, too large, or no picture.
+    """
     if not data:
-        raise SourceError(f"{file}: the file is empty")
+        raise SourceError(f"{name}: the file is empty")
+    try:
+        width, height = stated_size(data)
+    except ValueError as error:
+        raise SourceError(f"{name}: not a photograph, or a damaged one: {error}") from error
+    if width * height > most_pixels:
+        raise SourceError(
+            f"{name}: {width} x {height} pixels are more than the limit of {most_pixels / 1e6:g} megapixels; "
+            "--max-megapixels raises it"
+        )
     # OpenCV fills what is missing of a cut-off JPEG with grey; that is no photograph to judge skin by.
-    if data.startswith(_JPEG_START) and _is_cut_off(data):
-        raise SourceError(f"{file}: the JPEG is cut off; copy it again")
+    if data.startswith(JPEG_START) and is_cut_off(data):
+        raise SourceError(f"{name}: the JPEG is cut off; copy it again")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
-        raise SourceError(f"{file}: cannot be decoded ({error.err})") from error
+        raise SourceError(f"{name}: cannot be decoded ({error.err})") from error
     if image is None:
-        raise SourceError(f"{file}: not a photograph, or a damaged one")
+        raise SourceError(f"{name}: a damaged photograph")
+    if sorted(image.shape[:2]) != sorted((width, height)):
+        raise SourceError(f"{name}: a damaged photograph, which is not of the {width} x {height} pixels that it states")
     return image  # type: ignore[return-value]
-
-
-def _is_cut_off(jpeg: bytes) -> bool:
-    """Returns whether a JPEG's own pixels lack their end; thumbnails before and videos behind them have their own."""
-    place = len(_JPEG_START)
-    while jpeg[place : place + 1] == b"\xff" and place + 4 <= len(jpeg):
-        if jpeg[place + 1] == _JPEG_SCAN:
-            return jpeg.find(_JPEG_END, place) < 0
-        if jpeg[place + 1] == 0xFF:  # a fill byte
-            place += 1
-            continue
-        place += 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")  # on to the next segment
-    return place >= len(jpeg)
 
 
 def list_photos(folder: Path) -> list[Path]:
@@ -66,16 +98,21 @@ def list_photos(folder: Path) -> list[Path]:
     return files
 
 
-def photos(files: Iterable[Path], on_error: Callable[[SourceError], None] | None = None) -> Iterator[Frame]:
+def photos(
+    files: Iterable[Path],
+    on_error: Callable[[SourceError], None] | None = None,
+    most_pixels: int = MOST_PIXELS,
+) -> Iterator[Frame]:
     """Reads photographs one after the other.
 
     Args:
-        files: The photographs.
+        files: The photographs; one that has gone by the time it is read counts as unreadable.
+        most_pixels: As for `read_photo`.
         on_error: Is told of each photograph that cannot be read, which is then passed over; None raises instead.
     """
     for file in files:
         try:
-            image = read_photo(file)
+            image = read_photo(file, most_pixels)
         except SourceError as error:
             if on_error is None:
                 raise

@@ -1,0 +1,71 @@
+"""Progress bars on standard error, where somebody looks at it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from acne_runtime.result import NO_DIAGNOSIS, Result
+from acne_runtime.sources.frame import Frame
+
+_CLEAR_LINE = "\r\033[K"
+
+
+class Progress:
+    """Counts the frames of a folder or video."""
+
+    def __init__(self, count: int):
+        """Shows the bar.
+
+        Args:
+            count: Frames to come.
+        """
+        self._bar: Any = click.progressbar(length=count, file=sys.stderr)
+        self._bar.__enter__()
+
+    def failed(self, line: str) -> None:
+        """Says on a line of its own what could not be read, and counts it."""
+        click.echo(f"{_CLEAR_LINE}{line}", file=sys.stderr)
+        self._bar.update(1)
+
+    def write(self, frame: Frame, results: Sequence[Result]) -> None:
+        """Counts one frame."""
+        self._bar.update(1)
+
+    def close(self) -> None:
+        """Ends the bar's line, and says once what this is not."""
+        self._bar.__exit__(None, None, None)
+        click.echo(NO_DIAGNOSIS, file=sys.stderr)
+
+
+class TileProgress:
+    """Counts the tiles of one photograph after the other: what `TiledModel` calls, and a sink that ends each bar."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def __call__(self, done: int, of: int) -> None:
+        """Counts one tile.
+
+        Args:
+            done: From 1.
+            of: Tiles of this photograph.
+        """
+        if done == 1:
+            self.close()  # that of another model
+            self._bar = click.progressbar(length=of, label="tiles", file=sys.stderr)
+            self._bar.__enter__()
+        self._bar.update(1)
+
+    def write(self, frame: Frame, results: Sequence[Result]) -> None:
+        """Ends the bar's line."""
+        self.close()
+
+    def close(self) -> None:
+        """Ends the bar's line, if there is one; also of a photograph that was not finished."""
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+            self._bar = None

@@ -1,0 +1,76 @@
+import struct
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acne_runtime.sources.picture_header import is_cut_off, stated_size
+
+PICTURE = np.arange(37 * 53 * 3, dtype=np.uint8).reshape(37, 53, 3)
+
+
+def encoded(suffix, image=PICTURE, *flags):
+    return cv2.imencode(suffix, image, flags)[1].tobytes()
+
+
+KINDS = {
+    "jpg": encoded(".jpg"),
+    "progressive jpg": encoded(".jpg", PICTURE, cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+    "png": encoded(".png"),
+    "bmp": encoded(".bmp"),
+    "webp": encoded(".webp", PICTURE, cv2.IMWRITE_WEBP_QUALITY, 80),
+    "lossless webp": encoded(".webp", PICTURE, cv2.IMWRITE_WEBP_QUALITY, 101),
+    "webp with alpha": encoded(".webp", np.dstack([PICTURE, PICTURE[..., 0]]), cv2.IMWRITE_WEBP_QUALITY, 80),
+    "tiff": encoded(".tiff"),
+    "big-endian tiff": b"MM\0*" + struct.pack(">IHHHIHHHHII", 8, 2, 256, 3, 1, 53, 0, 257, 4, 1, 37),
+}
+WHATEVER = st.one_of(
+    st.binary(max_size=200),
+    st.builds(
+        lambda data, at, put: data[: at % len(data)] + put + data[at % len(data) + len(put) :],
+        st.sampled_from(sorted(KINDS.values())),
+        st.integers(0, 10**6),
+        st.binary(max_size=8),
+    ),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_size_is_what_the_picture_has(kind):
+    assert stated_size(KINDS[kind]) == (53, 37)
+
+
+def test_a_bmp_from_top_to_bottom_has_a_height_all_the_same():
+    data = bytearray(KINDS["bmp"])
+    data[22:26] = struct.pack("<i", -37)
+    assert stated_size(bytes(data)) == (53, 37)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_that_ends_before_its_size_is_refused(kind):
+    with pytest.raises(ValueError, match=r"it (ends before it says how large|is (no JPEG|a RIFF file))"):
+        stated_size(KINDS[kind][:12])
+
+
+def test_a_picture_without_pixels_is_refused():
+    data = bytearray(KINDS["png"])
+    data[16:20] = bytes(4)
+    with pytest.raises(ValueError, match="no pixels"):
+        stated_size(bytes(data))
+
+
+@given(WHATEVER)
+def test_any_bytes_state_a_size_or_are_refused(data):
+    try:
+        width, height = stated_size(data)
+    except ValueError:
+        return
+    assert width > 0
+    assert height > 0
+
+
+@given(WHATEVER)
+def test_any_bytes_are_whole_or_cut_off(data):
+    assert is_cut_off(data) in (True, False)
