@@ -1,0 +1,99 @@
+"""What the runtime adds to a bare inference: `python benchmarks/frame_time.py`.
+
+The shipped detector, exported at 416 px; a photograph in memory, uint8 BGR, to boxes in its pixels. Bare is the same
+file in a session of its own, given a finished tensor. All take turns of thirty frames in one run. The photograph comes
+in three sizes: the model's own, a camera's frame, a phone's photograph.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+import onnxruntime
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from acne_export.turns import times_in_turns
+from acne_runtime.load import load_model
+from acne_runtime.preprocess import preprocess
+from acne_runtime.result import Result
+from acne_runtime.sources.photos import read_photo
+
+THREADS = 2
+TURN = 30
+
+
+@click.command(help=__doc__)
+@click.argument("run", default="models/acne-yolov8-xs", type=click.Path(exists=True, path_type=Path))
+@click.option("--photo", default="samples/rendered_skin.jpg", type=click.Path(exists=True, path_type=Path))
+@click.option("--imgsz", default=416, show_default=True)
+@click.option("--runs", default=300, show_default=True)
+def main(run: Path, photo: Path, imgsz: int, runs: int) -> None:
+    """Exports, measures and prints."""
+    photograph = read_photo(photo)
+    images = {f"{w} x {h}": cv2.resize(photograph, (w, h)) for w, h in ((imgsz, imgsz), (640, 480), (4000, 3000))}
+    click.echo(f"{photo.name}; {imgsz} px; {THREADS} threads; medians of {runs}")
+    click.echo("file           photograph  bare ms  ours ms  ratio  pre us  post us  lesions")
+    with tempfile.TemporaryDirectory() as folder:
+        for form in ("onnx", "tflite"):
+            file = Path(folder) / f"model.{form}"
+            _export(run, form, imgsz, file)
+            _measure(file, images, runs)
+
+
+def _measure(file: Path, images: Mapping[str, NDArray[np.uint8]], runs: int) -> None:
+    model = load_model(file, threads=THREADS)
+    tensor, _ = preprocess(next(iter(images.values())), model.manifest.input)
+    results: dict[str, list[Result]] = {name: [] for name in images}
+    calls = {"bare": bare_onnx(file, tensor) if file.suffix == ".onnx" else bare_litert(file, tensor)}
+    for name, image in images.items():
+        calls[name] = lambda name=name, image=image: results[name].append(model(image))
+    times = {name: float(np.median(taken)) for name, taken in times_in_turns(calls, runs, TURN).items()}
+    for name in images:
+        before = 1e3 * float(np.median([one.timing.preprocess for one in results[name]]))
+        after = 1e3 * float(np.median([one.timing.postprocess for one in results[name]]))
+        click.echo(
+            f"{model.manifest.precision + ' ' + file.suffix[1:]:13}{name:>12}{times['bare']:9.2f}{times[name]:9.2f}"
+            f"{times[name] / times['bare']:7.3f}{before:8.0f}{after:9.0f}{len(results[name][0].lesions or ()):9}"
+        )
+
+
+def bare_onnx(file: Path, tensor: NDArray[np.uint8]) -> Callable[[], object]:
+    """Returns a call of `session.run`."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    given = {session.get_inputs()[0].name: tensor}
+    return lambda: session.run(None, given)
+
+
+def bare_litert(file: Path, tensor: NDArray[np.uint8]) -> Callable[[], object]:
+    """Returns a call that sets the input, invokes, and gets every output, as `session.run` does."""
+    interpreter = Interpreter(str(file), num_threads=THREADS)
+    interpreter.allocate_tensors()
+    given = interpreter.get_input_details()[0]["index"]
+    wanted = [one["index"] for one in interpreter.get_output_details()]
+
+    def call() -> object:
+        interpreter.set_tensor(given, tensor)
+        interpreter.invoke()
+        return [interpreter.get_tensor(one) for one in wanted]
+
+    return call
+
+
+def _export(run: Path, form: str, imgsz: int, file: Path) -> None:
+    """In a process of its own: TensorFlow's threads would stay in this one."""
+    command = [sys.executable, "-m", "acne_export.cli", "--run", str(run), "--format", form, "--imgsz", str(imgsz)]
+    subprocess.run([*command, "--out", str(file)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main()

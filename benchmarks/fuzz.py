@@ -1,0 +1,308 @@
+"""Damaged input by the hundred thousand: `python benchmarks/fuzz.py --inputs 120000`.
+
+Small pictures of every kind, manifests and the metadata of model files are damaged at random, and read as the runtime
+reads them. Each must come out as what it is or end in one of the runtime's own errors, of one line; anything else is
+printed with the number that makes it again (`--first NUMBER --inputs 1 --only TARGET`).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import cv2
+import numpy as np
+
+from acne_runtime.backends.tflite_metadata import archived_metadata, read_metadata
+from acne_runtime.errors import AcneEdgeError
+from acne_runtime.manifest import METADATA_KEY, Manifest
+from acne_runtime.quiet import native_logs_silenced
+from acne_runtime.sources.photos import decode_photo
+from acne_runtime.sources.picture_header import JPEG_START
+from acne_runtime.sources.stdin import photographs_from
+from acne_runtime.ultralytics import manifest_of
+
+SHIPPED = Path(__file__).parents[1] / "models"
+MOST_PIXELS = 1_000_000
+ODD = (
+    None,
+    True,
+    -1,
+    0,
+    1,
+    3,
+    2**31,
+    10**40,
+    1e308,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "\ud800",
+    [],
+    {},
+    [[]],
+    [None],
+)
+EDGES = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\1\0\0\0", b"\0\0\0\1")
+
+Rng = np.random.Generator
+
+
+def damaged_bytes(data: bytes, others: Sequence[bytes], rng: Rng) -> bytes:
+    """Flips, sets, cuts, repeats, and splices pieces of `others`, one to five times."""
+    found = bytearray(data)
+    for _ in range(rng.integers(1, 6)):
+        if not found:
+            break
+        place, length = int(rng.integers(len(found))), int(rng.integers(1, 33))
+        match rng.integers(7):
+            case 0:
+                found[place] ^= 1 << int(rng.integers(8))
+            case 1:
+                found[place : place + length] = rng.bytes(length)
+            case 2:
+                found[place : place + 4] = EDGES[rng.integers(len(EDGES))]
+            case 3:
+                del found[place:]
+            case 4:
+                del found[place : place + length]
+            case 5:
+                found[place:place] = found[place : place + length]
+            case _:
+                other = others[rng.integers(len(others))]
+                begin = int(rng.integers(len(other)))
+                found[place : place + length] = other[begin : begin + length]
+    return bytes(found)
+
+
+def damaged_json(value: Any, rng: Rng) -> Any:
+    """Puts odd values, lacks and surplus somewhere into what `json.loads` gave."""
+    if isinstance(value, (dict, list)) and value and rng.random() < 0.85:
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        key = keys[rng.integers(len(keys))]
+        copy: Any = value.copy()
+        match rng.integers(8):
+            case 0:
+                del copy[key]
+            case 1 if isinstance(copy, dict):
+                copy[str(ODD[rng.integers(len(ODD))])] = copy[key]
+            case 2 if isinstance(copy, list):
+                copy.append(copy[key])
+            case _:
+                copy[key] = damaged_json(copy[key], rng)
+        return copy
+    return ODD[rng.integers(len(ODD))]
+
+
+def pictures() -> list[bytes]:
+    """Returns small pictures of every kind and depth that the runtime reads."""
+    rng = np.random.default_rng(0)
+    colour = cv2.resize(rng.integers(0, 256, (6, 8, 3), np.uint8), (24, 20), interpolation=cv2.INTER_CUBIC)
+    grey, deep = colour[..., 0].copy(), colour.astype(np.uint16) * 257
+    alpha = np.dstack([colour, grey])
+    kinds: list[tuple[str, Any, list[int]]] = [
+        (".jpg", colour, []),
+        (".jpg", colour, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]),
+        (".jpg", grey, []),
+        (".png", colour, []),
+        (".png", alpha, []),
+        (".png", deep, []),
+        (".png", grey, [cv2.IMWRITE_PNG_BILEVEL, 1]),
+        (".bmp", colour, []),
+        (".bmp", grey, []),
+        (".webp", colour, [cv2.IMWRITE_WEBP_QUALITY, 60]),
+        (".webp", alpha, [cv2.IMWRITE_WEBP_QUALITY, 101]),
+        (".tiff", colour, [cv2.IMWRITE_TIFF_COMPRESSION, 1]),
+        (".tiff", deep, [cv2.IMWRITE_TIFF_COMPRESSION, 5]),
+        (".tiff", grey, []),
+    ]
+    found = [cv2.imencode(suffix, image, options)[1].tobytes() for suffix, image, options in kinds]
+    turned = b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    # Places of two pictures (CIPA DC-007): this one, and one behind it.
+    entries = struct.pack(">4xII4x4xII4x", len(found[0]), 0, len(found[2]), len(found[0]) + 56)
+    two = b"MPF\0MM\0*" + struct.pack(">IHHHIII", 8, 1, 0xB002, 7, len(entries), 26, 0) + entries
+    with_another = found[0][:2] + b"\xff\xe2" + struct.pack(">H", len(two) + 2) + two + found[0][2:] + found[2]
+    return [*found, found[0][:2] + turned + found[0][2:], with_another]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is damaged, and what reads it."""
+
+    name: str
+    share: float
+    read: Callable[[Rng], object]
+
+
+def targets() -> list[Target]:
+    """Returns all targets; each makes its input from the generator that it is given."""
+    seeds = pictures()
+    texts = [file.read_bytes() for file in sorted(SHIPPED.glob("*/*.json")) if b'"schema"' in file.read_bytes()]
+    texts = [text for text in texts if b'"thresholds"' in text]
+    parsed = [json.loads(text) for text in texts]
+    tflite = _small_tflite()
+    archive = io.BytesIO(tflite)
+    with zipfile.ZipFile(archive, "a") as zipped:
+        zipped.writestr("metadata.json", json.dumps(THEIRS))
+    archived = archive.getvalue()
+
+    def manifest_values(rng: Rng) -> object:
+        value = parsed[rng.integers(len(parsed))]
+        for _ in range(rng.integers(1, 4)):
+            value = damaged_json(value, rng)
+        return _asked(Manifest.from_json(json.dumps(value), "fuzz"))
+
+    def manifest_text(rng: Rng) -> object:
+        return _asked(Manifest.from_json(damaged_bytes(texts[rng.integers(len(texts))], texts, rng), "fuzz"))
+
+    def metadata(rng: Rng) -> object:
+        try:
+            return read_metadata(damaged_bytes(tflite, seeds, rng), METADATA_KEY)
+        except ValueError as error:  # which the backend makes one line of
+            raise AcneEdgeError(str(error)) from error
+
+    def theirs(rng: Rng) -> object:
+        said = {key: value for key, value in THEIRS.items() if rng.random() < 0.97}
+        key = list(said)[rng.integers(len(said))]
+        said[key] = damaged_bytes(said[key].encode(), [b"{}[](),'\"0:-1e9"], rng).decode("utf-8", "replace")
+        said = {"task": "detect", "names": "{0: 'a'}", "imgsz": "[64, 64]"} | said
+        shapes: list[Sequence[int | str]] = [(1, 3, 64, 64), (1, 64, 64, 3), ("batch", 3, "h", "w"), ()]
+        shape = shapes[rng.integers(1, 3)] if rng.random() < 0.9 else shapes[0]
+        opened = SimpleNamespace(name="onnx", foreign_metadata=said, outputs=["output0"], input_shape=shape)
+        return _asked(manifest_of(opened, "fuzz"))  # type: ignore[arg-type]
+
+    return [
+        Target("picture", 0.5, lambda rng: decode_photo(_one(seeds, rng), "fuzz", MOST_PIXELS)),
+        Target("pictures on stdin", 0.1, lambda rng: list(photographs_from(_stream(seeds, rng), MOST_PIXELS))),
+        Target("manifest, values", 0.15, manifest_values),
+        Target("manifest, bytes", 0.1, manifest_text),
+        Target("TFLite metadata", 0.05, metadata),
+        Target("archive behind it", 0.05, lambda rng: archived_metadata(damaged_bytes(archived, [archived], rng))),
+        Target("Ultralytics metadata", 0.05, theirs),
+    ]
+
+
+THEIRS = {
+    "task": "detect",
+    "names": "{0: 'comedones', 1: 'papules'}",
+    "imgsz": "[640, 640]",
+    "args": "{'batch': 1, 'nms': False}",
+    "stride": "32",
+}
+
+
+def _one(seeds: Sequence[bytes], rng: Rng) -> bytes:
+    return damaged_bytes(seeds[rng.integers(len(seeds))], seeds, rng)
+
+
+def _stream(seeds: Sequence[bytes], rng: Rng) -> io.BytesIO:
+    jpegs = [one for one in seeds if one.startswith(JPEG_START)]
+    return io.BytesIO(b"".join(_one(jpegs, rng) for _ in range(rng.integers(1, 4))))
+
+
+def _asked(manifest: Manifest) -> Manifest:
+    """Asks a manifest that was accepted everything that the runtime asks of it before the first photograph."""
+    json.dumps([manifest.output_shape(one) for one in manifest.outputs])
+    if len(f"{manifest.name} {' '.join(manifest.classes)}".encode().splitlines()) != 1:
+        raise AssertionError("names that do not stand in one line")
+    if Manifest.from_json(manifest.to_json(), "fuzz") != manifest:
+        raise AssertionError("another manifest after writing and reading")
+    return manifest
+
+
+def _small_tflite() -> bytes:
+    """Returns what of a TFLite file its metadata lies in; written as TensorFlow's schema has it."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(256)
+    data = builder.CreateByteVector(b"{}")
+    name = builder.CreateString(METADATA_KEY)
+
+    def table(fields: dict[int, Callable[[int], None]]) -> int:
+        builder.StartObject(7)
+        for slot, add in fields.items():
+            add(slot)
+        return int(builder.EndObject())
+
+    def vector(of: Sequence[int]) -> int:
+        builder.StartVector(4, len(of), 4)
+        for one in reversed(of):
+            builder.PrependUOffsetTRelative(one)
+        return int(builder.EndVector())
+
+    buffer = table({0: lambda slot: builder.PrependUOffsetTRelativeSlot(slot, data, 0)})
+    entry = table(
+        {
+            0: lambda slot: builder.PrependUOffsetTRelativeSlot(slot, name, 0),
+            1: lambda slot: builder.PrependUint32Slot(slot, 0, 1),
+        }
+    )
+    buffers, entries = vector([buffer]), vector([entry])
+    model = table(
+        {
+            4: lambda slot: builder.PrependUOffsetTRelativeSlot(slot, buffers, 0),
+            6: lambda slot: builder.PrependUOffsetTRelativeSlot(slot, entries, 0),
+        }
+    )
+    builder.Finish(model, file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def fuzz(target: Target, inputs: int, first: int = 0) -> tuple[Counter[str], list[str]]:
+    """Returns how many inputs were accepted, refused and neither, and what the last were."""
+    counts: Counter[str] = Counter()
+    faults = []
+    for number in range(first, first + inputs):
+        try:
+            target.read(np.random.default_rng([number, len(target.name)]))
+            counts["accepted"] += 1
+        except AcneEdgeError as error:
+            counts["refused"] += 1
+            if len(str(error).splitlines()) != 1:
+                faults.append(f"{target.name} {number}: no single line: {str(error)!r}")
+        except Exception as error:  # what this looks for
+            faults.append(f"{target.name} {number}: {type(error).__name__}: {error}")
+    counts["uncaught"] = len(faults)
+    return counts, faults
+
+
+@click.command(help=__doc__)
+@click.option("--inputs", default=120_000, show_default=True)
+@click.option("--first", default=0, help="Number of the first input.")
+@click.option("--only", help="One target.")
+def main(inputs: int, first: int, only: str | None) -> None:
+    """Damages, reads and prints."""
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    click.echo(f"{'damaged':22}{'inputs':>8}{'accepted':>10}{'refused':>9}{'uncaught':>10}{'seconds':>9}")
+    every: list[str] = []
+    total = 0
+    for target in targets():
+        if only not in (None, target.name):
+            continue
+        count = inputs if only else round(inputs * target.share)
+        started = perf_counter()
+        with native_logs_silenced():  # the picture libraries complain there
+            found, faults = fuzz(target, count, first)
+        spent = perf_counter() - started
+        every += faults
+        total += count
+        cells = f"{count:8}{found['accepted']:10}{found['refused']:9}{found['uncaught']:10}{spent:9.1f}"
+        click.echo(f"{target.name:22}{cells}")
+    click.echo(f"{'all':22}{total:8}")
+    click.echo("\n".join(every[:20]))
+    raise SystemExit(bool(every))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""How well a grade from counts agrees with dermatologists': `python benchmarks/severity.py ../shared/data/acne04`.
+
+ACNE04's file names hold the grade (`levle0` mild to `levle3` very severe). Nothing was chosen on the photographs of
+`test`. Beside the agreement stands that of the commonest grade, answered always.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import click
+import numpy as np
+
+from acne_runtime.load import DEFAULT_MODEL, load_model
+from acne_runtime.severity import GRADES, GradedModel
+from acne_runtime.sources.photos import list_photos, read_photo
+
+GRADE = re.compile(r"levle(\d)")
+RESAMPLES = 1000
+
+
+@click.command(help=__doc__)
+@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.option("--model", default=DEFAULT_MODEL, show_default=True)
+@click.option("--split", default="test", show_default=True)
+def main(data: Path, model: str, split: str) -> None:
+    """Grades, compares and prints."""
+    runner = GradedModel(load_model(model))
+    truth, graded, covered = [], [], []
+    for photo in list_photos(data / split):
+        stated = GRADE.search(photo.name)
+        if stated is None:
+            continue
+        found = runner(read_photo(photo)).severity
+        assert found is not None
+        truth.append(int(stated[1]))
+        graded.append(GRADES.index(found.grade))
+        if found.grades_interval is not None:
+            low, high = (GRADES.index(one) for one in found.grades_interval)
+            covered.append(low <= truth[-1] <= high)
+    right = np.array(graded) == np.array(truth)
+    near = np.abs(np.array(graded) - np.array(truth)) <= 1
+    commonest, count = Counter(truth).most_common(1)[0]
+    click.echo(f"{len(truth)} photographs of {data.name}/{split}; {runner.manifest.name}")
+    click.echo(f"grade as the dermatologists'   {_told(right)}")
+    click.echo(f"at most one grade off          {_told(near)}")
+    click.echo(f"always {GRADES[commonest]!r}: {count / len(truth):.3f}; within one: ", nl=False)
+    click.echo(f"{np.mean(np.abs(np.array(truth) - commonest) <= 1):.3f}")
+    if covered:
+        click.echo(f"dermatologists' grade within the stated 90 % interval  {_told(np.array(covered))}")
+    click.echo("rows: dermatologists; columns: " + ", ".join(GRADES))
+    for row, name in enumerate(GRADES):
+        cells = [sum(t == row and g == column for t, g in zip(truth, graded, strict=True)) for column in range(4)]
+        click.echo(f"{name:12}" + "".join(f"{cell:5}" for cell in cells))
+
+
+def _told(hits: np.ndarray) -> str:
+    rng = np.random.default_rng(0)
+    means = [rng.choice(hits, len(hits)).mean() for _ in range(RESAMPLES)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return f"{hits.mean():.3f} ({low:.3f} to {high:.3f})"
+
+
+if __name__ == "__main__":
+    main()

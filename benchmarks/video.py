@@ -1,0 +1,96 @@
+"""Frames a second of a video, and of the bare model: `python benchmarks/video.py`.
+
+A made video of 300 frames, 640 x 480, through the shipped detector with two threads: the bare model alone on finished
+tensors; read, looked at and drawn on, as `--show` does; and the annotated video written too, as `--save` does. The
+three take turns of ten frames; medians over the turns.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+from time import perf_counter
+
+import click
+import cv2
+import numpy as np
+
+from acne_runtime.load import load_model
+from acne_runtime.model import Model
+from acne_runtime.preprocess import preprocess
+from acne_runtime.sinks.originals import Originals
+from acne_runtime.sinks.saved import SavedVideo
+from acne_runtime.sources.open import open_source
+from acne_runtime.sources.photos import read_photo
+
+FRAMES, WIDTH, HEIGHT, RATE = 300, 640, 480, 30
+TURN = 10
+
+
+@click.command(help=__doc__)
+@click.option("--photo", default="samples/rendered_skin.jpg", type=click.Path(exists=True, path_type=Path))
+@click.option("--rounds", default=3, show_default=True)
+def main(photo: Path, rounds: int) -> None:
+    """Makes the video, measures and prints."""
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder) / "video.mp4"
+        _film(photo, video)
+        click.echo(
+            f"{FRAMES} frames of {WIDTH} x {HEIGHT}; medians of {rounds * FRAMES // TURN} turns of {TURN} frames"
+        )
+        click.echo("file             bare fps   drawn fps  of bare   saved fps  of bare")
+        for backend in ("onnx", "litert"):
+            model = load_model(backend=backend, threads=2)
+            seconds: dict[str, list[float]] = {"bare": [], "drawn": [], "saved": []}
+            for _ in range(rounds):
+                ways = {"bare": _bare(model, video), "drawn": _drawn(model, video), "saved": _saved(model, video)}
+                for _ in range(FRAMES // TURN):
+                    for name, frames in ways.items():
+                        started = perf_counter()
+                        for _ in range(TURN):
+                            next(frames)
+                        seconds[name].append(perf_counter() - started)
+                for frames in ways.values():
+                    frames.close()
+            rate = {name: TURN / float(np.median(taken)) for name, taken in seconds.items()}
+            click.echo(
+                f"{model.manifest.precision + ' ' + backend:15}{rate['bare']:10.1f}"
+                + "".join(f"{rate[name]:12.1f}{rate[name] / rate['bare']:9.1%}" for name in ("drawn", "saved"))
+            )
+
+
+def _bare(model: Model, video: Path) -> Generator[None]:
+    tensor, _ = preprocess(next(iter(open_source(str(video)).frames)).image, model.manifest.input)
+    while True:
+        model.backend.run(tensor)
+        yield
+
+
+def _drawn(model: Model, video: Path) -> Generator[None]:
+    for frame in open_source(str(video)).frames:
+        model(frame.image).draw(frame.image)
+        yield
+
+
+def _saved(model: Model, video: Path) -> Generator[None]:
+    source = open_source(str(video))
+    with closing(SavedVideo(video.with_name("annotated.mp4"), source.rate, Originals())) as sink:
+        for frame in source.frames:
+            sink.write(frame, [model(frame.image, source=frame.source, time_s=frame.time_s)])
+            yield
+
+
+def _film(photo: Path, video: Path) -> None:
+    """Moves a window over an enlarged photograph."""
+    still = cv2.resize(read_photo(photo), (960, 960))
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"mp4v"), RATE, (WIDTH, HEIGHT))
+    for number in range(FRAMES):
+        left, top = round(160 + 160 * np.sin(number / 40)), round(240 + 240 * np.cos(number / 50))
+        writer.write(np.ascontiguousarray(still[top : top + HEIGHT, left : left + WIDTH]))
+    writer.release()
+
+
+if __name__ == "__main__":
+    main()
