@@ -21,13 +21,12 @@ DETECTOR = Manifest(
     outputs=(OutputSpec("rows", "row"),),
     thresholds=(0.5,) * 4,
 )
-CLASSIFIER = Manifest(
+CLASSIFIER = dataclasses.replace(
+    DETECTOR,
     name="tiny-cnn",
     task="multilabel",
-    classes=CLASSES,
     input=InputSpec("image", SIDE, SIDE, "stretch"),
     outputs=(OutputSpec("label", "label"),),
-    thresholds=(0.5,) * 4,
 )
 PHOTOGRAPH = np.zeros((SIDE, SIDE, 3), np.uint8)
 

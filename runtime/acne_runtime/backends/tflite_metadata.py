@@ -34,8 +34,7 @@ _DAMAGED = (
     OSError,
     ValueError,
     KeyError,
-    NotImplementedError,
-    RuntimeError,  # a password, or endless nesting
+    RuntimeError,  # a password, an unknown way of packing, or endless nesting
 )
 """What reading an archive and JSON in it raises."""
 
