@@ -38,8 +38,9 @@ def main() -> None:
 @click.option(
     "--data",
     type=_DATA,
+    multiple=True,
     metavar="DIR",
-    help="Holds the splits train, valid and test, in any known form; or a splits.json.",
+    help="Holds train, valid and test, in any known form; or a splits.json. Detectors take several sets.",
 )
 @click.option("--run", type=_RUN, required=True, metavar="DIR", help="The run folder to write.")
 @click.option("--resume", is_flag=True, help="Go on with the training in --run; --epochs may be new.")
@@ -66,7 +67,7 @@ def main() -> None:
 @click.option("--jit/--no-jit", default=None, help="Compile the training step with XLA.")
 @click.option("--devices", default="auto", show_default=True, help="auto, cpu, gpu or gpu:0,1.")
 def fit(
-    model: str, data: Path | None, run: Path, resume: bool, config: Path | None, devices: str, **flags: Any
+    model: str, data: tuple[Path, ...], run: Path, resume: bool, config: Path | None, devices: str, **flags: Any
 ) -> None:
     """Trains MODEL and writes a run folder.
 
@@ -96,7 +97,7 @@ def fit(
     if config:
         settings = settings.changed_by(config)
     try:
-        settings = dataclasses.replace(settings, **given | ({"data": str(data)} if data else {}))
+        settings = dataclasses.replace(settings, **given | ({"data": _sources(settings, data)} if data else {}))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     _check(settings, model)
@@ -107,6 +108,17 @@ def fit(
         except StoppedError as stopped:
             click.echo(f"{stopped}; to go on: acne-train fit {model} --run {run} --resume", err=True)
             raise SystemExit(128 + (request.signal or 0)) from None
+
+
+def _sources(settings: Any, folders: tuple[Path, ...]) -> tuple[Any, ...]:
+    """Returns the labelled sets in these folders, with what the settings say of a set of the same name."""
+    from acne_trainer.data.source import DataSource
+
+    known = {source.name: source for source in settings.data}
+    return tuple(
+        dataclasses.replace(known[folder.name], path=str(folder)) if folder.name in known else DataSource(str(folder))
+        for folder in folders
+    )
 
 
 def _check_resumable(given: dict[str, Any], config: Path | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,12 +18,12 @@ from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.model import Model
 from acne_runtime.preprocess import preprocess
 from acne_trainer.crops import PAD_VALUE, View, random_crop, whole
+from acne_trainer.data.mixture import LabelledSet, mix
 from acne_trainer.detection_loss import detection_loss
 from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision
 from acne_trainer.detector import BINS, STRIDES, build_detector
 from acne_trainer.inference import copy_weights, inference_copy, plain_copy
 from acne_trainer.keras_backend import KerasBackend
-from acne_trainer.labels.dataset import Dataset
 from acne_trainer.labels.incomplete import unknown_classes
 from acne_trainer.loop import Work
 from acne_trainer.norm_statistics import Statistics
@@ -73,29 +73,29 @@ def manifest(settings: Settings, classes: tuple[str, ...]) -> Manifest:
 
 
 def detection_work(
-    settings: Settings, train: Dataset, valid: Dataset, say: Callable[[str], None] = lambda _: None
+    settings: Settings, sets: Sequence[LabelledSet], say: Callable[[str], None] = lambda _: None
 ) -> Work:
     """Prepares the detector, its batches, its loss and its validation.
 
     Args:
         settings: The training's.
-        train: What it learns from.
-        valid: What each epoch's model is scored on.
+        sets: The labelled sets; each epoch's model is scored on the validation photographs of each.
         say: Is told which layers start anew where others start from a file.
 
     Raises:
         SourceError: The photographs come without boxes, or `absent_unknown` names no class of theirs.
     """
-    for data in (train, valid):
+    for data in (data for one in sets for data in (one.train, one.valid)):
         if not data.has_boxes:
             raise SourceError(f"{data.path}: its photographs come without boxes, which {settings.model} learns from")
         if not any(len(sample.boxes) for sample in data.samples):
             raise SourceError(f"{data.path}: no lesion is marked on any of its photographs")
+    classes = sets[0].train.classes
     network = build_detector(
-        settings.model, len(train.classes), settings.input_size, settings.precision, coco=settings.weights == "coco"
+        settings.model, len(classes), settings.input_size, settings.precision, coco=settings.weights == "coco"
     )
     load_weights(network, settings.weights, say)
-    make_batch = BatchMaker(settings, train)
+    make_batch = BatchMaker(settings, sets)
 
     def batches(epoch: int, first: int = 0) -> Iterator[tuple[NDArray[np.float32], tuple[NDArray[Any], ...]]]:
         with ThreadPoolExecutor(_LOADERS) as pool:
@@ -107,7 +107,7 @@ def detection_work(
                 yield batch
 
     inference = inference_form(network, settings)
-    runner = Model(manifest(settings, train.classes), KerasBackend(inference), SCORE_THRESHOLD)
+    runner = Model(manifest(settings, classes), KerasBackend(inference), SCORE_THRESHOLD)
     plain = plain_copy(network)
     statistics = Statistics(plain)
 
@@ -116,13 +116,28 @@ def detection_work(
         statistics.recompute(make_batch.whole_photographs(_STATISTICS_BATCHES))
         copy_weights(plain, model)
         copy_weights(plain, inference)
-        results = [runner(sample.image()) for sample in valid.samples]
-        scores = average_precision(valid.samples, results, valid.classes)
-        return {"val_ap50": scores.ap50, "val_ap": scores.ap}
+        scores, monitored = {}, []
+        for one in sets:
+            results = [runner(sample.image()) for sample in one.valid.samples]
+            score = average_precision(one.valid.samples, results, classes, one_class=one.is_untyped)
+            suffix = "" if one is sets[0] else f"_{one.name}"
+            scores |= {f"val_ap50{suffix}": score.ap50, f"val_ap{suffix}": score.ap}
+            monitored.append(score.ap50)
+        return scores | ({"val_mean_ap50": float(np.mean(monitored))} if len(sets) > 1 else {})
 
     def loss(heads: dict[str, tf.Tensor], truth: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
-        boxes, classes, unknown = truth if len(truth) == 3 else (*truth, None)
-        return detection_loss(heads, boxes, classes, STRIDES, BINS, unknown, settings.focal, settings.label_smoothing)
+        boxes, lesion_classes, background, box_weight = truth
+        return detection_loss(
+            heads,
+            boxes,
+            lesion_classes,
+            STRIDES,
+            BINS,
+            background,
+            box_weight,
+            settings.focal,
+            settings.label_smoothing,
+        )
 
     return Work(
         network=network,
@@ -130,7 +145,7 @@ def detection_work(
         batches=batches,
         loss=loss,
         validate=validate,
-        monitor="val_ap50",
+        monitor="val_ap50" if len(sets) == 1 else "val_mean_ap50",
         higher_is_better=True,
     )
 
@@ -142,20 +157,23 @@ class BatchMaker:
         steps: Batches in an epoch.
     """
 
-    def __init__(self, settings: Settings, train: Dataset):
-        self._settings, self._samples = settings, train.samples
+    def __init__(self, settings: Settings, sets: Sequence[LabelledSet]):
+        self._settings, self._train = settings, mix(sets)
+        self._samples = self._train.data.samples
         self._spec = input_spec(settings.input_size)
-        self.steps = max(1, len(train.samples) * settings.crops_per_photo // settings.batch_size)
+        self.steps = max(1, len(self._samples) * settings.crops_per_photo // settings.batch_size)
         # A batch of whole photographs has about as many pixels as one of crops, and something for every device.
         photos = round(settings.batch_size * (settings.crop_size / settings.input_size) ** 2)
         self._photos = max(tf.distribute.get_strategy().num_replicas_in_sync, photos)
-        self._unknown = unknown_classes(train, settings.absent_unknown) if settings.absent_unknown else None
+        self._background = self._train.background
+        if settings.absent_unknown:
+            self._background = self._background * (1 - unknown_classes(self._train.data, settings.absent_unknown))
 
     def __call__(self, epoch: int, step: int) -> tuple[NDArray[np.float32], tuple[NDArray[Any], ...]]:
         """Returns images `[n, side, side, 3]` float32 RGB and their targets.
 
         The targets are boxes `[n, lesions, 4]` float32, without area where a photograph has fewer, their classes
-        `[n, lesions]` int32, and, where settings name such, `[n, classes]` float32, 1 for what was not looked for.
+        `[n, lesions]` int32, and what `detection_loss` calls `background` `[n, classes]` and `box_weight` `[n]`.
         """
         chosen, made = self._views(epoch, step)
         most = max(len(view.boxes) for view in made)
@@ -164,11 +182,11 @@ class BatchMaker:
         for row, view in enumerate(made):
             boxes[row, : len(view.boxes)], classes[row, : len(view.boxes)] = view.boxes, view.classes
         images = np.stack([view.image for view in made]).astype(np.float32)
-        return images, (boxes, classes) if self._unknown is None else (boxes, classes, self._unknown[chosen])
+        return images, (boxes, classes, self._background[chosen], self._train.box_weight[chosen])
 
     def whole_photographs(self, most: int) -> Iterator[NDArray[np.float32]]:
         """Yields up to `most` batches of whole photographs as the device sees them, always the same."""
-        order = np.random.default_rng(self._settings.seed).permutation(len(self._samples))
+        order = self._train.draw(len(self._samples), np.random.default_rng(self._settings.seed))
         for first in range(0, min(len(order), most * self._photos), self._photos):
             chosen = [self._samples[i] for i in order[first : first + self._photos]]
             yield np.concatenate([preprocess(one.image(), self._spec)[0] for one in chosen]).astype(np.float32)
@@ -177,9 +195,11 @@ class BatchMaker:
         settings, samples = self._settings, self._samples
         rng = np.random.default_rng([settings.seed, epoch, step])
         if settings.whole_every and step % settings.whole_every == settings.whole_every - 1:
-            chosen = rng.integers(len(samples), size=self._photos)
+            chosen = self._train.draw(self._photos, rng)
             return chosen, [whole(samples[i], self._spec, rng) for i in chosen]
         # Consecutive parts of one shuffled order, so that photographs come equally often.
-        order = np.random.default_rng([settings.seed, epoch]).permutation(len(samples) * settings.crops_per_photo)
-        chosen = order[step * settings.batch_size : (step + 1) * settings.batch_size] % len(samples)
+        order = self._train.draw(
+            len(samples) * settings.crops_per_photo, np.random.default_rng([settings.seed, epoch])
+        )
+        chosen = order[step * settings.batch_size : (step + 1) * settings.batch_size]
         return chosen, [random_crop(samples[i], settings.crop_size, self._spec, rng) for i in chosen]

@@ -17,6 +17,8 @@ from acne_trainer.devices import sum_over_replicas
 BOX_WEIGHT = 7.5
 CLASS_WEIGHT = 0.5
 DISTRIBUTION_WEIGHT = 1.5
+_LEAST_PROBABILITY = 1e-7
+"""Keeps the logarithm of a lesion's probability finite where every type's is zero in float32."""
 
 
 def detection_loss(
@@ -25,7 +27,8 @@ def detection_loss(
     true_classes: tf.Tensor,
     strides: tuple[int, ...],
     bins: int,
-    unknown: tf.Tensor | None = None,
+    background: tf.Tensor | None = None,
+    box_weight: tf.Tensor | None = None,
     focal: float = 0.0,
     label_smoothing: float = 0.0,
 ) -> dict[str, tf.Tensor]:
@@ -36,10 +39,11 @@ def detection_loss(
     Args:
         heads: Per stride s, `box_s` `[batch, h, w, 4 * bins]` and `score_s` `[batch, h, w, classes]` logits.
         true_boxes: `[batch, lesions, 4]` float32, `xyxy` pixels; rows of padding have no area.
-        true_classes: `[batch, lesions]` int32.
+        true_classes: `[batch, lesions]` int32; the number of classes itself is a lesion of unknown type.
         strides: Pixels a cell, finest first.
         bins: Bins of each side's distance distribution.
-        unknown: `[batch, classes]` float32, 1 where a class was not looked for: its absence costs nothing.
+        background: `[batch, classes]` float32, 0 to 1, what a class's absence weighs; 0 where it was not looked for.
+        box_weight: `[batch]` float32, weight of each image's boxes in `box_loss` and `dfl_loss`.
         focal: Power of |target - probability| that weighs the classification (quality focal loss, Li et al. 2020,
             eq. 3); 0 weighs all alike.
         label_smoothing: Share of each lesion's class that is spread evenly over all classes.
@@ -58,22 +62,34 @@ def detection_loss(
     sides = tf.linalg.matvec(tf.nn.softmax(distances), tf.range(bins, dtype=tf.float32)) * cell_strides[:, None]
     boxes = tf.concat([centres - sides[..., :2], centres + sides[..., 2:]], axis=-1)
     probabilities = tf.sigmoid(logits)
-    target = assign(probabilities, boxes, centres, true_boxes, true_classes, float(strides[0]))
+    # That a cell holds a lesion of any type is the noisy-or of the types: 1 - prod(1 - p), in logs for precision.
+    log_none = tf.reduce_sum(tf.math.log_sigmoid(-logits), axis=-1)
+    any_type = -tf.math.expm1(log_none)
+    columns = tf.concat([probabilities, any_type[..., None]], axis=-1)
+    target = assign(columns, boxes, centres, true_boxes, true_classes, float(strides[0]))
+    typed, untyped = target.scores[..., :classes], target.scores[..., classes]
 
     strength = tf.reduce_sum(target.scores, axis=-1)
     total = tf.maximum(sum_over_replicas(tf.reduce_sum(strength)), 1.0)
 
-    wanted = target.scores * (1.0 - label_smoothing) + strength[..., None] * (label_smoothing / classes)
+    wanted = typed * (1.0 - label_smoothing) + tf.reduce_sum(typed, -1, keepdims=True) * (label_smoothing / classes)
     crossentropy = tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits)
     if focal:
         crossentropy *= tf.abs(wanted - probabilities) ** focal
-    if unknown is not None:
-        crossentropy *= 1.0 - unknown[:, None] * tf.cast(target.scores == 0, tf.float32)
-    class_loss = tf.reduce_sum(crossentropy) / total
+    if background is not None:
+        crossentropy *= tf.where(typed > 0, 1.0, background[:, None])
+    # A cell that owns a lesion of unknown type learns that one of the types is there, not which.
+    log_any = tf.math.log(tf.maximum(any_type, _LEAST_PROBABILITY))
+    of_untyped = -untyped * log_any - (1.0 - untyped) * log_none
+    if focal:
+        of_untyped *= tf.abs(untyped - any_type) ** focal
+    class_loss = tf.reduce_sum(tf.where(untyped > 0, of_untyped, tf.reduce_sum(crossentropy, axis=-1))) / total
 
     # Boxes are learnt by the cells that own a lesion only; the rest is not even computed.
     owned = tf.where(strength > 0)
     weight = tf.gather_nd(strength, owned)
+    if box_weight is not None:
+        weight *= tf.gather(box_weight, owned[:, 0])
     box, true_box = tf.gather_nd(boxes, owned), tf.gather_nd(target.boxes, owned)
     box_loss = tf.reduce_sum(weight * (1.0 - complete_iou(box, true_box))) / total
 

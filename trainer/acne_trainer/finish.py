@@ -7,6 +7,7 @@ import hashlib
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from acne_runtime.severity import COUNTING
 from acne_trainer import detection, multilabel
 from acne_trainer.calibration import activation_ranges
 from acne_trainer.counting import counting
+from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds
 from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.labels.dataset import Dataset
@@ -33,16 +35,16 @@ _CALIBRATION_PHOTOGRAPHS = 200
 LICENCE = "Weights for research and demonstration only: trained on photographs whose sets carry their own terms"
 
 
-def finish(network: keras.Model, settings: Settings, splits: tuple[Dataset, Dataset, Dataset], run: Path) -> None:
+def finish(network: keras.Model, settings: Settings, sets: Sequence[LabelledSet], run: Path) -> None:
     """Writes what the exporter reads, the manifest last: a run folder without one is not finished.
 
     Args:
         network: The trained model.
         settings: Its settings.
-        splits: Training, validation and test photographs; thresholds are chosen on validation, test is scored once.
+        sets: The labelled sets; thresholds are chosen on the first one's validation photographs, tests are scored once.
         run: The run folder.
     """
-    train, valid, test = splits
+    train, valid, test = sets[0].train, sets[0].valid, sets[0].test
     experiment = detection if settings.is_detector else multilabel
     (run / "manifest.json").unlink(missing_ok=True)  # that of an earlier, shorter training
     _save(network, run / "model.keras")
@@ -62,7 +64,7 @@ def finish(network: keras.Model, settings: Settings, splits: tuple[Dataset, Data
     _write_json(run / "calibration.json", _calibration(inference, manifest, train, settings.seed))
     counted = counting(manifest, valid, answers["valid"])
     if counted:
-        counted["data"] = f"{Path(settings.data).name}/valid"
+        counted["data"] = f"{sets[0].name}/valid"
     manifest = dataclasses.replace(
         manifest,
         validation={"keras": _headline(metrics["test"])} | ({COUNTING: counted} if counted else {}),
@@ -105,10 +107,10 @@ def _headline(metrics: dict[str, Any]) -> dict[str, Any]:
 
 def _provenance(settings: Settings, train: Dataset) -> dict[str, Any]:
     return {
-        "data": Path(settings.data).name,
+        "data": settings.data_names,
         "train_fingerprint": train.fingerprint(),
         "train_photographs": len(train.samples),
-        "settings": dataclasses.asdict(settings) | {"data": Path(settings.data).name},
+        "settings": settings.to_dict(),
         "versions": {
             "acne-edge": __version__,
             "tensorflow": tf.__version__,

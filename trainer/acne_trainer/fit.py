@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from acne_runtime.errors import AcneEdgeError
+from acne_runtime.errors import AcneEdgeError, SourceError
 from acne_trainer import detection, multilabel
 from acne_trainer.backbones import build_backbone, build_head, joined, unfreeze_top
 from acne_trainer.cnn import build_cnn
+from acne_trainer.data.mixture import LabelledSet, read_sets
 from acne_trainer.devices import is_chief
 from acne_trainer.features import Features, head_work
 from acne_trainer.finish import finish
-from acne_trainer.labels.dataset import Dataset
-from acne_trainer.labels.read import read_three_splits
 from acne_trainer.loop import Loop, Work, write_history
 from acne_trainer.multilabel import LabelledPhotographs
 from acne_trainer.plots import plot_history
@@ -61,30 +60,32 @@ def fit(settings: Settings, run: Path, strategy: tf.distribute.Strategy, watch: 
             f"--batch-size {settings.batch_size}: {strategy.num_replicas_in_sync} devices are to share it"
         )
     keras.utils.set_random_seed(settings.seed)
-    folder = Path(settings.data)
-    train, valid, test = read_three_splits(folder)
+    sets = read_sets(settings.data)
+    if len(sets) > 1 and not settings.is_detector:
+        raise SourceError(f"{sets[1].source.path}: {settings.model} learns from one labelled set; detectors take several")
     chief = is_chief(strategy)
     if chief:
         settings.save(run / "config.toml")
-    watch.say(
-        f"training {settings.model} on {len(train.samples)} photographs, {len(valid.samples)} to validate, in {run}"
-    )
+    photographs = " + ".join(f"{len(one.train.samples)} of {one.name}" for one in sets)
+    held_out = sum(len(one.valid.samples) for one in sets)
+    watch.say(f"training {settings.model} on {photographs}, {held_out} photographs to validate, in {run}")
     with strategy.scope():
-        network = _trained(settings, run, train, valid, watch)
+        network = _trained(settings, run, sets, watch)
     shutil.rmtree(run / "features", ignore_errors=True)
     if not chief:  # the first of several machines finishes
         return
     watch.say("choosing thresholds, scoring and recording activation ranges")
-    finish(network, settings, (train, valid, test), run)
+    finish(network, settings, sets, run)
     watch.say(f"wrote {run}; its figures are in {run / 'metrics.json'}")
 
 
-def _trained(settings: Settings, run: Path, train: Dataset, valid: Dataset, watch: Watch) -> keras.Model:
+def _trained(settings: Settings, run: Path, sets: Sequence[LabelledSet], watch: Watch) -> keras.Model:
     """Runs the one stage, or the two stages, of a training and draws its course."""
     if settings.is_detector:
-        work = detection.detection_work(settings, train, valid, watch.say)
+        work = detection.detection_work(settings, sets, watch.say)
         network, history = _run_loop(run, work, settings, watch)
     else:
+        train, valid = sets[0].train, sets[0].valid
         photographs = (
             LabelledPhotographs(train, settings, to_train=True),
             LabelledPhotographs(valid, settings, to_train=False),

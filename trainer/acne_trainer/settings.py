@@ -12,6 +12,7 @@ import tomli_w
 
 from acne_runtime import files
 from acne_runtime.errors import SourceError
+from acne_trainer.data.source import DataSource
 from acne_trainer.model_names import BACKBONES, DETECTORS, MODELS
 
 if sys.version_info >= (3, 11):
@@ -20,7 +21,9 @@ else:
     import tomli as tomllib
 
 
-_TYPES = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "tuple[str, ...]": (tuple,)}
+_TYPES = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "tuple[str, ...]": (tuple,)} | {
+    "tuple[DataSource, ...]": (tuple,)
+}
 
 
 GRID = 32
@@ -41,7 +44,7 @@ class Settings:
 
     Attributes:
         model: Name of the model, a key of `DEFAULTS`.
-        data: Folder with the splits `train`, `valid` and `test`.
+        data: The labelled sets, each with `train`, `valid` and `test`; a text names the folder of one.
         epochs: Most passes over the training photographs.
         patience: Validations without a better model after which training stops.
         validate_every: Epochs between two validations.
@@ -70,7 +73,7 @@ class Settings:
     """
 
     model: str
-    data: str
+    data: tuple[DataSource, ...]
     epochs: int
     patience: int
     validate_every: int
@@ -98,6 +101,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where a setting is out of its range."""
+        if isinstance(self.data, str):
+            object.__setattr__(self, "data", (DataSource(self.data),) if self.data else ())
         _check(self.model in MODELS, f"model = {self.model!r} is none of {', '.join(MODELS)}")
         for name, known in _CHOICES.items():
             _check(getattr(self, name) in known, f"{name} = {getattr(self, name)!r} is none of {', '.join(known)}")
@@ -123,6 +128,16 @@ class Settings:
     def is_backbone(self) -> bool:
         """Whether the model is a pretrained network with a new head."""
         return self.model in BACKBONES
+
+    @property
+    def data_names(self) -> str:
+        """The names of the labelled sets' folders, such as `acne4+acne04`."""
+        return "+".join(source.name for source in self.data)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values; of each set's path only the folder's name."""
+        sources = [source.to_dict() | {"path": source.name} for source in self.data]
+        return dataclasses.asdict(self) | {"data": sources}
 
     def save(self, file: Path) -> None:
         """Writes TOML."""
@@ -169,6 +184,9 @@ def _typed(values: dict[str, Any]) -> dict[str, Any]:
     """
     types = {field.name: str(field.type) for field in dataclasses.fields(Settings)}
     made = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    if "data" in made:
+        tables = [{"path": made["data"]}] if isinstance(made["data"], str) else made["data"]
+        made["data"] = tuple(DataSource.from_dict(table) for table in tables)
     for name, value in made.items():
         if name in types and type(value) not in _TYPES[types[name]]:
             raise TypeError(f"{name} = {values[name]!r} is no {types[name]}")
@@ -177,7 +195,7 @@ def _typed(values: dict[str, Any]) -> dict[str, Any]:
 
 CNN = Settings(
     model="cnn",
-    data="",
+    data=(),
     epochs=25,
     patience=6,
     validate_every=1,
@@ -208,7 +226,7 @@ _ON_A_BACKBONE = {
 
 YOLOV8_XS = Settings(
     model="yolov8-xs",
-    data="",
+    data=(),
     epochs=32,
     patience=8,
     validate_every=2,

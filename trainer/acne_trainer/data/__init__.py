@@ -1,0 +1,1 @@
+"""Labelled sets on their way into a training."""
