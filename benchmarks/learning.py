@@ -94,11 +94,12 @@ def _learn(side: str, data: Path, minutes: float, sizes: tuple[int, int, int]) -
 
 
 def _learn_ours(settings, train, valid, minutes: float, record: Callable[[float, float], None]) -> None:
+    from acne_trainer.data.mixture import LabelledSet
     from acne_trainer.detection import detection_work
     from acne_trainer.loop import Loop, StoppedError
 
     begun = time.monotonic()
-    work = detection_work(settings, train, valid)
+    work = detection_work(settings, (LabelledSet.alone(train, valid),))
 
     def validate(network):
         scores = work.validate(network)

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from acne_trainer.assignment import assign
 from acne_trainer.boxes import anchor_points
+from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.detection import BatchMaker, detection_work
 from acne_trainer.detector import STRIDES
 from acne_trainer.labels.read import read_split
@@ -47,9 +48,10 @@ def main(data: Path, rounds: int, jit: bool) -> None:
     """Measures and prints."""
     settings = dataclasses.replace(DEFAULTS["yolov8-xs"], data=str(data), jit=jit)
     train = read_split(data, "train")
-    work = detection_work(settings, train, read_split(data, "valid"))
+    sets = (LabelledSet.alone(train, read_split(data, "valid")),)
+    work = detection_work(settings, sets)
     batch, side, network = settings.batch_size, settings.crop_size, work.network
-    images, (boxes, classes) = BatchMaker(settings, train)(0, 0)
+    images, (boxes, classes, *weights) = BatchMaker(settings, sets)(0, 0)
     images, boxes, classes = tf.constant(images), tf.constant(boxes), tf.constant(classes)
 
     @tf.function(jit_compile=jit or None)
@@ -64,7 +66,7 @@ def main(data: Path, rounds: int, jit: bool) -> None:
     def objective() -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(heads)
-            loss = work.loss(heads, (boxes, classes))["loss"]
+            loss = work.loss(heads, (boxes, classes, *weights))["loss"]
         return tf.add_n([tf.reduce_sum(one) for one in tape.gradient(loss, list(heads.values()))])
 
     centres, _ = anchor_points(side, side, STRIDES)
@@ -79,7 +81,7 @@ def main(data: Path, rounds: int, jit: bool) -> None:
         loop = Loop(work, settings, Path(run))
         took = seconds(
             {
-                "step": lambda: float(loop._step(images, (boxes, classes))["loss"]),
+                "step": lambda: float(loop._step(images, (boxes, classes, *weights))["loss"]),
                 "bare": lambda: float(bare()),
                 "objective": lambda: float(objective()),
                 "assigner": lambda: assigner().numpy(),

@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.detection import detection_work
 from acne_trainer.devices import choose_devices
 from acne_trainer.labels.keras_txt import read_keras_txt
@@ -26,7 +27,7 @@ def main(devices: str, data: Path, run: Path) -> None:
     keras.utils.set_random_seed(settings.seed)
     photographs = read_keras_txt(data)
     with strategy.scope():
-        work = detection_work(settings, photographs, photographs)
+        work = detection_work(settings, (LabelledSet.alone(photographs, photographs),))
         loop = Loop(work, settings, run)
         network = loop.fit(lambda line: None)
 

@@ -270,22 +270,22 @@ def test_a_graph_of_unknown_sizes_gives_the_same_loss():
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_unknown_absences_teach_nothing_even_with_smoothed_labels(smoothing):
     heads = random_heads(1)
-    unknown = np.array([[0, 1, 0]], np.float32)
+    background = np.array([[1, 0, 1]], np.float32)
     logits = [tf.Variable(heads[f"score_{s}"]) for s in STRIDES]
     with tf.GradientTape() as tape:
         known = {**heads, **{f"score_{s}": one for s, one in zip(STRIDES, logits, strict=True)}}
-        got = detection_loss(known, LESIONS, KINDS, STRIDES, BINS, unknown, label_smoothing=smoothing)
+        got = detection_loss(known, LESIONS, KINDS, STRIDES, BINS, background, label_smoothing=smoothing)
     for gradient in tape.gradient(got["loss"], logits):
         assert not gradient.numpy()[..., 1].any()
 
 
 def test_unknown_absences_cost_nothing_and_teach_nothing():
     heads = random_heads(1)
-    unknown = np.array([[0, 1, 0]], np.float32)  # class 1 is on no lesion of this photograph
+    background = np.array([[1, 0, 1]], np.float32)  # class 1 is on no lesion of this photograph
     logits = [tf.Variable(heads[f"score_{s}"]) for s in STRIDES]
     with tf.GradientTape() as tape:
         known = {**heads, **{f"score_{s}": one for s, one in zip(STRIDES, logits, strict=True)}}
-        got = detection_loss(known, LESIONS, KINDS, STRIDES, BINS, unknown)
+        got = detection_loss(known, LESIONS, KINDS, STRIDES, BINS, background)
     for gradient in tape.gradient(got["loss"], logits):
         assert not gradient.numpy()[..., 1].any()
         assert gradient.numpy()[..., 0].any()
@@ -312,10 +312,10 @@ def assignment_total(heads):
 
 def test_a_lesion_of_an_unknown_class_is_learnt_nevertheless():
     heads = random_heads(1)
-    everything = np.ones((1, CLASSES), np.float32)
+    nothing = np.zeros((1, CLASSES), np.float32)
     logits = tf.Variable(heads["score_8"])
     with tf.GradientTape() as tape:
-        got = detection_loss({**heads, "score_8": logits}, LESIONS, KINDS, STRIDES, BINS, everything)
+        got = detection_loss({**heads, "score_8": logits}, LESIONS, KINDS, STRIDES, BINS, nothing)
     gradient = tape.gradient(got["class_loss"], logits).numpy()
     assert gradient[..., 0].any()  # the first lesion is small enough for the finest grid
     assert not gradient[..., 1].any()
@@ -341,3 +341,57 @@ def test_label_smoothing_keeps_a_lesions_strength_and_spreads_it():
     )
     # Logits are +12 and -12: of each lesion's strength 0.3 moves, a third stays where it was, the rest costs 24 a unit.
     assert unsure - sure == pytest.approx(0.3 * 2 / 3 * 24, rel=0.02)
+
+
+def test_a_lesion_of_unknown_type_is_learnt_as_the_noisy_or_of_the_types():
+    heads = random_heads(1)
+    logits = tf.concat([tf.reshape(heads[f"score_{s}"], [1, -1, CLASSES]) for s in STRIDES], axis=1)
+    targets = assigned_to(heads, LESIONS, np.full_like(KINDS, CLASSES))
+    owned = targets.scores.numpy()[0, :, CLASSES]
+    assert (owned > 0).any()
+    assert not targets.scores.numpy()[0, :, :CLASSES].any()
+    p = 1 / (1 + np.exp(-logits.numpy()[0].astype(np.float64)))
+    any_type = 1 - np.prod(1 - p, axis=1)
+    # For a cell without a lesion this is the usual background loss of all types.
+    expected = -(owned * np.log(any_type) + (1 - owned) * np.log(1 - any_type)).sum() / max(1.0, owned.sum())
+    got = detection_loss(heads, LESIONS, np.full_like(KINDS, CLASSES), STRIDES, BINS)
+    assert float(got["class_loss"]) == pytest.approx(expected, rel=1e-4)
+    assert float(got["box_loss"]) > 0
+
+
+def assigned_to(heads, lesions, kinds):
+    """Returns what the assigner gives the cells for these lesions."""
+    captured = []
+
+    def keep(*given):
+        captured.append(assign(*given))
+        return captured[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("acne_trainer.detection_loss.assign", keep)
+        detection_loss(heads, lesions, kinds, STRIDES, BINS)
+    return captured[0]
+
+
+def test_an_untyped_lesion_raises_the_likeliest_type_most_and_no_type_falls():
+    heads = {name: tf.identity(value) for name, value in perfect_heads(LESIONS[0], KINDS[0]).items()}
+    logits = [tf.Variable(heads[f"score_{s}"] * 0.1 - 1.0) for s in STRIDES]
+    with tf.GradientTape() as tape:
+        given = {**heads, **{f"score_{s}": one for s, one in zip(STRIDES, logits, strict=True)}}
+        loss = detection_loss(given, LESIONS[:, :1], np.full_like(KINDS[:, :1], CLASSES), STRIDES, BINS)["class_loss"]
+    owned = assigned_to(
+        {**heads, **dict(zip((f"score_{s}" for s in STRIDES), logits, strict=True))},
+        LESIONS[:, :1],
+        np.full_like(KINDS[:, :1], CLASSES),
+    ).scores.numpy()[0, :, CLASSES]
+    gradient = np.concatenate([g.numpy().reshape(-1, CLASSES) for g in tape.gradient(loss, logits)])
+    strongest = int(owned.argmax())
+    assert (gradient[strongest] < 0).all()
+
+
+def test_the_box_weight_of_a_photograph_scales_its_box_losses_alone():
+    heads = random_heads(1)
+    plain = detection_loss(heads, LESIONS, KINDS, STRIDES, BINS)
+    half = detection_loss(heads, LESIONS, KINDS, STRIDES, BINS, box_weight=np.array([0.5], np.float32))
+    for name, factor in {"box_loss": 0.5, "dfl_loss": 0.5, "class_loss": 1.0}.items():
+        assert float(half[name]) == pytest.approx(factor * float(plain[name]), rel=1e-5)

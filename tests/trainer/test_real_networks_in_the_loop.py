@@ -10,6 +10,7 @@ from finished_runs import write_data
 pytest.importorskip("tensorflow")
 
 from acne_trainer.cnn import build_cnn
+from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.detection import detection_work
 from acne_trainer.labels.keras_txt import read_keras_txt
 from acne_trainer.loop import Loop, StoppedError
@@ -37,7 +38,7 @@ def prepared(kind, data, **changes):
     keras.utils.set_random_seed(settings.seed)
     train, valid = data
     if kind == "detector":
-        return settings, detection_work(settings, train, valid)
+        return settings, detection_work(settings, (LabelledSet.alone(train, valid),))
     photographs = (
         LabelledPhotographs(train, settings, to_train=True),
         LabelledPhotographs(valid, settings, to_train=False),

@@ -12,6 +12,7 @@ from pictures import picture
 from acne_runtime.errors import SourceError
 from acne_runtime.model import Model
 from acne_trainer.cnn import build_cnn
+from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.detection import BatchMaker, detection_work, inference_form, manifest
 from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision
 from acne_trainer.keras_backend import KerasBackend
@@ -41,7 +42,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def detection(data):
-    return detection_work(DETECTION, data, data)
+    return detection_work(DETECTION, (LabelledSet.alone(data, data),))
 
 
 def labels_work(settings, data):
@@ -115,9 +116,9 @@ def test_labels_are_validated_by_loss_and_agreement(data):
 def test_an_epoch_of_crops_has_whole_photographs_in_between(detection):
     made = arrays(detection.batches(0))
     assert detection.steps == len(made) == 5  # ten photographs, two crops each, four a batch
-    sizes = [images.shape[:3] for images, _, _ in made]
+    sizes = [images.shape[:3] for images, *_ in made]
     assert sizes == [(4, 32, 32), (4, 32, 32), (1, 64, 64), (4, 32, 32), (4, 32, 32)]
-    for images, boxes, classes in made:
+    for images, boxes, classes, *_ in made:
         assert boxes.shape[:2] == classes.shape
         assert (images.dtype, boxes.dtype, classes.dtype) == (np.float32, np.float32, np.int32)
         assert boxes.min() >= 0
@@ -125,10 +126,10 @@ def test_an_epoch_of_crops_has_whole_photographs_in_between(detection):
 
 
 def test_an_epoch_of_crops_follows_from_the_seed_and_its_number_alone(data, detection):
-    alone = arrays(detection_work(DETECTION, data, data).batches(2))
+    alone = arrays(detection_work(DETECTION, (LabelledSet.alone(data, data),)).batches(2))
     assert_same(arrays(detection.batches(2)), alone)
     assert not np.array_equal(arrays(detection.batches(0))[0][0], alone[0][0])
-    other = detection_work(dataclasses.replace(DETECTION, seed=4), data, data)
+    other = detection_work(dataclasses.replace(DETECTION, seed=4), (LabelledSet.alone(data, data),))
     assert not np.array_equal(arrays(other.batches(2))[0][0], alone[0][0])
 
 
@@ -149,8 +150,8 @@ def test_boxes_are_validated_by_the_network_that_is_given(data, detection, stran
 
 
 def test_crops_alone_when_no_whole_photographs_are_asked_for(data):
-    work = detection_work(dataclasses.replace(DETECTION, whole_every=0), data, data)
-    assert {images.shape for images, _, _ in arrays(work.batches(0))} == {(4, 32, 32, 3)}
+    work = detection_work(dataclasses.replace(DETECTION, whole_every=0), (LabelledSet.alone(data, data),))
+    assert {images.shape for images, *_ in arrays(work.batches(0))} == {(4, 32, 32, 3)}
 
 
 @pytest.fixture
@@ -161,8 +162,8 @@ def bare(data):
 
 
 def test_a_batch_without_lesions_still_has_a_row_of_padding(bare):
-    make_batch = BatchMaker(DETECTION, bare)
-    for _, boxes, classes in arrays(make_batch(0, step) for step in range(make_batch.steps)):
+    make_batch = BatchMaker(DETECTION, (LabelledSet.alone(bare, bare),))
+    for _, boxes, classes, *_ in arrays(make_batch(0, step) for step in range(make_batch.steps)):
         assert (boxes.shape[1:], classes.shape[1:]) == ((16, 4), (16,))
         assert not boxes.any()
 
@@ -171,7 +172,7 @@ def test_a_batch_without_lesions_still_has_a_row_of_padding(bare):
 def test_photographs_without_a_single_lesion_are_refused_before_the_training(data, bare, which):
     train, valid = (bare, data) if which == "train" else (data, bare)
     with pytest.raises(SourceError, match="no lesion is marked on any of its photographs"):
-        detection_work(DETECTION, train, valid)
+        detection_work(DETECTION, (LabelledSet.alone(train, valid),))
 
 
 def test_unknown_absences_do_not_count_in_validation(data):

@@ -116,7 +116,8 @@ def detection_work(
         statistics.recompute(make_batch.whole_photographs(_STATISTICS_BATCHES))
         copy_weights(plain, model)
         copy_weights(plain, inference)
-        scores, monitored = {}, []
+        scores: dict[str, float] = {}
+        monitored = []
         for one in sets:
             results = [runner(sample.image()) for sample in one.valid.samples]
             score = average_precision(one.valid.samples, results, classes, one_class=one.is_untyped)
@@ -198,8 +199,6 @@ class BatchMaker:
             chosen = self._train.draw(self._photos, rng)
             return chosen, [whole(samples[i], self._spec, rng) for i in chosen]
         # Consecutive parts of one shuffled order, so that photographs come equally often.
-        order = self._train.draw(
-            len(samples) * settings.crops_per_photo, np.random.default_rng([settings.seed, epoch])
-        )
+        order = self._train.draw(len(samples) * settings.crops_per_photo, np.random.default_rng([settings.seed, epoch]))
         chosen = order[step * settings.batch_size : (step + 1) * settings.batch_size]
         return chosen, [random_crop(samples[i], settings.crop_size, self._spec, rng) for i in chosen]

@@ -62,7 +62,9 @@ def fit(settings: Settings, run: Path, strategy: tf.distribute.Strategy, watch: 
     keras.utils.set_random_seed(settings.seed)
     sets = read_sets(settings.data)
     if len(sets) > 1 and not settings.is_detector:
-        raise SourceError(f"{sets[1].source.path}: {settings.model} learns from one labelled set; detectors take several")
+        raise SourceError(
+            f"{sets[1].source.path}: {settings.model} learns from one labelled set; detectors take several"
+        )
     chief = is_chief(strategy)
     if chief:
         settings.save(run / "config.toml")

@@ -44,7 +44,6 @@ class LabelledSet:
         """The name of its folder."""
         return self.source.name
 
-
     @classmethod
     def alone(cls, train: Dataset, valid: Dataset) -> LabelledSet:
         """Returns a set whose splits are at hand, tested on its validation photographs, with the settings' defaults."""

@@ -71,7 +71,13 @@ class DataSource:
         """
         rules = tuple(BackgroundRule(**_tuples(rule)) for rule in values.get("background", ()))
         source = cls(**_tuples(values) | {"background": rules})
-        for name, kind in {"path": str, "share": (int, float), "box_weight": (int, float), "untyped": tuple, "exclude": tuple}.items():
+        for name, kind in {
+            "path": str,
+            "share": (int, float),
+            "box_weight": (int, float),
+            "untyped": tuple,
+            "exclude": tuple,
+        }.items():
             if not isinstance(getattr(source, name), kind):  # type: ignore[arg-type]
                 raise TypeError(f"{name} = {getattr(source, name)!r} of a [[data]] is of another type")
         return source
