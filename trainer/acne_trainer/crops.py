@@ -70,7 +70,7 @@ def random_crop(sample: Sample, size: int, spec: InputSpec, rng: np.random.Gener
     warp = np.column_stack([turn, size / 2 - 0.5 - turn @ (centre - 0.5)])
     image = cv2.warpAffine(photograph, warp, (size, size), borderValue=(PAD_VALUE,) * 3)
     boxes = _moved(sample.boxes, turn, size / 2 - turn @ centre)
-    boxes, classes = _clip(boxes, sample.classes, (size, size))
+    boxes, classes = clip(boxes, sample.classes, (size, size))
     return View(_jitter_colour(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), rng), boxes, classes)
 
 
@@ -91,13 +91,20 @@ def whole(sample: Sample, spec: InputSpec, rng: np.random.Generator) -> View:
     if rng.random() < 0.5:
         image = image[:, ::-1]
         boxes = np.stack([spec.width - boxes[:, 2], boxes[:, 1], spec.width - boxes[:, 0], boxes[:, 3]], axis=1)
-    boxes, classes = _clip(boxes, sample.classes, (spec.width, spec.height))
+    boxes, classes = clip(boxes, sample.classes, (spec.width, spec.height))
     return View(_jitter_colour(image, rng), boxes, classes)
 
 
-def _clip(
+def clip(
     boxes: NDArray[np.float32], classes: NDArray[np.int32], size: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Cuts boxes off at the frame and drops those of which too little is left.
+
+    Args:
+        boxes: `[n, 4]` `xyxy`, pixels.
+        classes: `[n]`.
+        size: Width and height of the frame in pixels.
+    """
     inside = np.clip(boxes, 0, np.array(size * 2, np.float32))
     sides, full_sides = inside[:, 2:] - inside[:, :2], boxes[:, 2:] - boxes[:, :2]
     visible = sides.prod(axis=1) >= _LEAST_VISIBLE * full_sides.prod(axis=1)

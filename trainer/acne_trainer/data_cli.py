@@ -150,3 +150,49 @@ def convert(source: Path, target: Path, form: str, link: bool) -> None:
     write_dataset(splits, form, target, link=link)
     counts = ", ".join(f"{len(part.samples):,} in {name}" for name, part in splits.items())
     click.echo(f"{target}: {form}, photographs: {counts}")
+
+
+@data.command()
+@click.argument("source", metavar="SRC", type=_SET)
+@click.argument("marks", metavar="MARKS...", type=_SET, nargs=-1, required=True)
+@click.option("--out", "target", type=_TARGET, required=True, metavar="DST", help="The new folder.")
+@click.option("--link", is_flag=True, help="Hard-link the photographs instead of copying them.")
+@click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write here what was joined and what was not.")
+def merge(source: Path, marks: tuple[Path, ...], target: Path, link: bool, json_file: Path | None) -> None:
+    """Writes the set in SRC to DST, completed by the lesions that the sets in MARKS mark on the same photographs.
+
+    A photograph's partner has the same file name, or by Roboflow's names the same source. It may be a crop, stretched,
+    turned or mirrored: the two are laid over each other, and refused where that is not sure. The lesions come as class
+    "lesion", of unknown type. Only train is completed; valid and test keep their own labels.
+    """
+    need_training_packages()
+    from acne_trainer.data.merge import merge as merge_sets
+    from acne_trainer.labels.read import read_form_and_splits, read_split
+    from acne_trainer.labels.write import write_dataset
+
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise AcneEdgeError(f"{target}: not empty; name another folder")
+    form, splits = read_form_and_splits(source)
+    if "train" not in splits:
+        raise AcneEdgeError(f"{source}: this set has no train; acne-train data split makes splits")
+    with click.progressbar(length=0, label="Laying photographs over each other", file=sys.stderr) as bar:
+
+        def on_photo(count: int) -> None:
+            bar.length = count
+            bar.update(1)
+
+        merged, rows = merge_sets(splits, [read_split(one, "train") for one in marks], on_photo)
+    write_dataset(merged, form, target, link=link)
+    if json_file:
+        table = [row.to_dict() for row in rows]
+        files.write_atomically(json_file, (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode())
+    joined = [row for row in rows if row.is_sure]
+    click.echo(
+        f"{target}: {sum(row.added for row in joined):,} lesions of unknown type added to "
+        f"{len({row.photograph for row in joined}):,} of {len(splits['train'].samples):,} photographs of train "
+        f"({sum(row.already_marked for row in joined):,} were marked already, "
+        f"{sum(row.outside for row in joined):,} lie outside the frame)"
+    )
+    refused = [row for row in rows if not row.is_sure]
+    for row in refused:
+        click.echo(f"  not joined: {row.photograph} with {row.partner}: they cannot be laid over each other")

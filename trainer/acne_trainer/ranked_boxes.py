@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from faster_coco_eval.core import mask
@@ -16,6 +17,13 @@ from numpy.typing import NDArray
 from acne_runtime.manifest import MAX_DETECTIONS
 from acne_trainer.coco_evaluator import RECALLS, SIDES
 from acne_trainer.marked_and_found import MarkedAndFound
+
+Overlap = float | Literal["centre"]
+"""When two boxes mean one lesion: from this intersection over union on, or where one holds the other's centre.
+
+Small lesions are loosely drawn, in some sets twice as wide as in others: a box that sits on its lesion may then have an
+IoU below one half. By centre, how wide the boxes are drawn does not count.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,7 @@ class RankedBoxes:
 def match(
     marked: NDArray[np.float64],
     found: NDArray[np.float64],
-    overlap: float,
+    overlap: Overlap,
     counts: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
     """Matches boxes one to one, the best found box first, each with the free marked box that it overlaps most.
@@ -48,7 +56,7 @@ def match(
     Args:
         marked: `[n, 4]` `xyxy`.
         found: `[m, 4]` `xyxy`, best first.
-        overlap: Least intersection over union, 0 to 1.
+        overlap: Least intersection over union, 0 to 1, or "centre".
         counts: `[n]`, whether a marked box counts; one that does not is taken only where no other can be.
 
     Returns:
@@ -57,10 +65,12 @@ def match(
     partner = np.full(len(found), -1, np.int64)
     if not len(marked) or not len(found):
         return partner
-    overlaps = mask.iou(_xywh(found), _xywh(marked), [0] * len(marked))
+    if overlap == "centre":
+        overlaps, limit = _centre_closeness(found, marked), float(np.finfo(float).tiny)
+    else:
+        overlaps, limit = mask.iou(_xywh(found), _xywh(marked), [0] * len(marked)), min(overlap, 1 - 1e-10)
     counts = np.ones(len(marked), np.bool_) if counts is None else counts
     free = np.ones(len(marked), np.bool_)
-    limit = min(overlap, 1 - 1e-10)
     for box in np.flatnonzero(overlaps.max(axis=1) >= limit):
         open_to = free & (overlaps[box] >= limit)
         if (open_to & counts).any():
@@ -75,7 +85,7 @@ def match(
 def rank(
     photographs: Sequence[MarkedAndFound],
     class_index: int,
-    overlap: float = 0.5,
+    overlap: Overlap = 0.5,
     side: tuple[float, float] = SIDES["all"],
 ) -> RankedBoxes:
     """Matches and ranks the boxes of one class.
@@ -83,7 +93,7 @@ def rank(
     Args:
         photographs: With boxes in pixels of the model's input, where a `side` is given.
         class_index: The class.
-        overlap: Least intersection over union of a right box.
+        overlap: Least intersection over union of a right box, or "centre".
         side: The range of sides that counts, with COCO's rule: see `coco_evaluator.precision_curves`.
     """
     photograph, scores, right, lesions = [], [], [], np.zeros(len(photographs), np.int64)
@@ -145,6 +155,22 @@ def average_precisions(ranked: RankedBoxes, weights: NDArray[np.float64]) -> NDA
         reached = np.searchsorted(found[:, resample] / lesions[resample], RECALLS)
         answers[resample] = precision[reached[reached < len(at)], resample].sum() / len(RECALLS)
     return answers
+
+
+def _centre_closeness(found: NDArray[np.float64], marked: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns `[m, n]`, up to 1 the nearer the centres are, and 0 where neither box holds the other's centre."""
+    distance = np.abs(_middles(found)[:, None] - _middles(marked)[None])
+    half = np.maximum(_halves(found)[:, None], _halves(marked)[None])
+    held = (distance <= _halves(found)[:, None]).all(-1) | (distance <= _halves(marked)[None]).all(-1)
+    return np.where(held, 1 / (1 + np.square(distance / np.maximum(half, 1e-9)).sum(-1)), 0.0)
+
+
+def _middles(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+def _halves(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (boxes[:, 2:] - boxes[:, :2]) / 2
 
 
 def _xywh(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
