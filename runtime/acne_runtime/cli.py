@@ -20,6 +20,7 @@ from acne_runtime.command import Command
 from acne_runtime.errors import SourceError, printable
 from acne_runtime.load import DEFAULT_MODEL, load_model, model_files
 from acne_runtime.model import Model
+from acne_runtime.preprocess import reading_scale
 from acne_runtime.quiet import native_logs_silenced
 from acne_runtime.severity import GradedModel, counts_for_severity
 from acne_runtime.sinks.coco import CocoFile
@@ -107,24 +108,29 @@ def main(
     _silence_opencv()
     _refuse_nonsense(json_file, csv_file, coco_file, tile, tile_overlap, severity, max_megapixels)
     failures: list[SourceError] = []
+    loaded: list[Model] = []
     progress: Progress | None = None
 
     def report(error: SourceError) -> None:
         failures.append(error)
         (progress.failed if progress else _say)(printable(f"Error: {error}"))
 
+    def scale(width: int, height: int) -> int:
+        # Tiles are cut at the photograph's own size; else no model needs more pixels than its input has.
+        return 1 if tile else min(reading_scale(width, height, model.manifest.input) for model in loaded)
+
     if source is None:
         assert camera_number is not None
         opened = open_camera(camera_number, max_fps, _say)
     else:
         most_pixels = round(max_megapixels * 1e6)
-        opened = open_source(source, max_fps=max_fps, most_pixels=most_pixels, on_error=report, say=_say)
+        opened = open_source(source, max_fps=max_fps, most_pixels=most_pixels, scale=scale, on_error=report, say=_say)
     if max_fps and opened.live is None:
         raise click.UsageError("--max-fps: goes with a camera or a stream")
     somebody_looks = not quiet and sys.stderr.isatty()
     tile_progress = TileProgress() if somebody_looks else None
     with native_logs_silenced():
-        loaded = [
+        loaded += [
             load_model(
                 name,
                 backend=backend,
@@ -201,7 +207,7 @@ def _look(source: Source, runners: Sequence[Runner], sinks: Sequence[Sink]) -> N
         try:
             for frame in source.frames:
                 results = [
-                    runner(frame.image, source=frame.source, frame=frame.index, time_s=frame.time_s)
+                    runner(frame.image, source=frame.source, frame=frame.index, time_s=frame.time_s, size=frame.size)
                     for runner in runners
                 ]
                 for sink in sinks:

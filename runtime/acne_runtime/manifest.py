@@ -48,6 +48,8 @@ class InputSpec:
         pad_value: Grey level of the letterbox border, 0 to 255.
         scale: Factor from a 0-255 pixel to what the tensor holds; 1 where the graph scales inside.
         batch: Photographs in one call; 0 for any number.
+        shrink: How a photograph of at least twice the input's size gets there: `average` averages blocks of whole
+            pixels first, so that nothing is skipped; `bilinear` samples it, as files did before there was a choice.
     """
 
     name: str
@@ -60,6 +62,7 @@ class InputSpec:
     pad_value: int = 114
     scale: float = 1.0
     batch: int = 1
+    shrink: Literal["bilinear", "average"] = "bilinear"
 
 
 @dataclass(frozen=True, slots=True)

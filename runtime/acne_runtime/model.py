@@ -48,7 +48,15 @@ class Model:
         self.thresholds.setflags(write=False)
         self._shapes = {spec.name: manifest.output_shape(spec) for spec in manifest.outputs}
 
-    def __call__(self, image: NDArray[np.uint8], *, source: str = "", frame: int = 0, time_s: float = 0.0) -> Result:
+    def __call__(
+        self,
+        image: NDArray[np.uint8],
+        *,
+        source: str = "",
+        frame: int = 0,
+        time_s: float = 0.0,
+        size: tuple[int, int] | None = None,
+    ) -> Result:
         """Looks at one photograph.
 
         Args:
@@ -56,6 +64,7 @@ class Model:
             source: Where it came from, for the result.
             frame: Its index in the source.
             time_s: Seconds from the start of the source.
+            size: Its width and height, where `image` is it read at 1/2, 1/4 or 1/8; see `preprocess.reading_scale`.
 
         Raises:
             ModelError: The file takes batches only, or answers what its manifest does not promise.
@@ -66,7 +75,7 @@ class Model:
                 f"{self.manifest.name}: made for batches of {self.manifest.input.batch}; the runtime asks one by one"
             )
         started = perf_counter()
-        tensor, placement = preprocess(image, self.manifest.input)
+        tensor, placement = preprocess(image, self.manifest.input, size)
         prepared = perf_counter()
         outputs = self.backend.run(tensor)
         inferred = perf_counter()
@@ -108,7 +117,7 @@ class Model:
     def stream(self, frames: Iterable[Frame]) -> Iterator[Result]:
         """Looks at each frame of a source as it comes."""
         for frame in frames:
-            yield self(frame.image, source=frame.source, frame=frame.index, time_s=frame.time_s)
+            yield self(frame.image, source=frame.source, frame=frame.index, time_s=frame.time_s, size=frame.size)
 
     def postprocess(
         self, outputs: Mapping[str, NDArray[Any]], placement: Placement

@@ -59,14 +59,53 @@ def check_image(image: object) -> None:
         )
 
 
-def preprocess(image: NDArray[np.uint8], spec: InputSpec) -> tuple[NDArray[np.uint8 | np.float32], Placement]:
+def fitted_size(width: int, height: int, spec: InputSpec) -> tuple[int, int]:
+    """Returns width and height in input pixels that a photograph of this size takes up in the model's input."""
+    if spec.resize == "stretch":
+        return spec.width, spec.height
+    gain = min(spec.width / width, spec.height / height)
+    return max(1, round(width * gain)), max(1, round(height * gain))
+
+
+def reading_scale(width: int, height: int, spec: InputSpec) -> int:
+    """Returns 1, 2, 4 or 8: a JPEG read at one part in so many of its size still has what the model's input takes."""
+    if spec.shrink == "bilinear":
+        return 1
+    new_width, new_height = fitted_size(width, height, spec)
+    return max(one for one in (1, 2, 4, 8) if one == 1 or (width >= one * new_width and height >= one * new_height))
+
+
+def average_blocks(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Shrinks an image by a whole factor: each pixel is the mean of `factor` x `factor` pixels.
+
+    Rows and columns that fill no block, at the bottom and on the right, are left out. The rounding is OpenCV's
+    (`cv2.INTER_AREA`), so that a device can repeat it: for a factor of 2, (sum + 2) // 4; else the sum times
+    float32(1 / factor^2) in float32, rounded half to even.
+
+    Args:
+        image: `[height, width, 3]` uint8.
+        factor: At least 1.
+
+    Returns:
+        `[height // factor, width // factor, 3]` uint8.
+    """
+    rows, columns = image.shape[0] // factor, image.shape[1] // factor
+    blocks = image[: rows * factor, : columns * factor]
+    return cv2.resize(blocks, (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def preprocess(
+    image: NDArray[np.uint8], spec: InputSpec, size: tuple[int, int] | None = None
+) -> tuple[NDArray[np.uint8 | np.float32], Placement]:
     """Resizes, pads and reorders one photograph into the input tensor.
 
-    The resize is bilinear with half-pixel centres (`cv2.INTER_LINEAR`), at every size: phones have it too.
+    The resize is bilinear with half-pixel centres (`cv2.INTER_LINEAR`): phones have it too. Where it would pass over
+    pixels, and `spec.shrink` says so, blocks are averaged before, by the largest whole factor that leaves enough.
 
     Args:
         image: `[height, width, 3]` uint8, BGR as OpenCV reads it.
         spec: The model's input.
+        size: Width and height of the photograph, where `image` is it read at 1/2, 1/4 or 1/8; see `reading_scale`.
 
     Returns:
         The tensor `[1, spec.height, spec.width, 3]` RGB (or NCHW) of `spec.dtype`, and where the photograph lies in it.
@@ -75,25 +114,29 @@ def preprocess(image: NDArray[np.uint8], spec: InputSpec) -> tuple[NDArray[np.ui
         SourceError: It is no such array.
     """
     check_image(image)  # of another dtype OpenCV would leave the tensor as it found it
-    height, width = image.shape[:2]
-    if spec.resize == "stretch":
-        new_width, new_height = spec.width, spec.height
-    else:
-        gain = min(spec.width / width, spec.height / height)
-        new_width, new_height = max(1, round(width * gain)), max(1, round(height * gain))
+    width, height = size or (image.shape[1], image.shape[0])
+    # Width and height over one side of the image are whole but for what its last pixel lacks.
+    read_at = max(round(width / image.shape[1]), round(height / image.shape[0]))
+    new_width, new_height = fitted_size(width, height, spec)
+    if spec.shrink == "average":
+        factor = min(image.shape[1] // new_width, image.shape[0] // new_height)
+        if factor > 1:
+            image = average_blocks(image, factor)
+            read_at *= factor
     left, top = (spec.width - new_width) // 2, (spec.height - new_height) // 2
 
     tensor = np.empty((1, spec.height, spec.width, 3), np.uint8)
     if (new_width, new_height) != (spec.width, spec.height):
         tensor.fill(spec.pad_value)
-    if (new_width, new_height) != (width, height):
+    if (new_width, new_height) != (image.shape[1], image.shape[0]):
         resized = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
     else:
         resized = image
     # Three channels change places after the resize, when there are fewest pixels to move.
     cv2.cvtColor(resized, cv2.COLOR_BGR2RGB, dst=tensor[0, top : top + new_height, left : left + new_width])
 
-    placement = Placement(new_width / width, new_height / height, left, top, width, height)
+    covered = (width, height) if read_at == 1 else (image.shape[1] * read_at, image.shape[0] * read_at)
+    placement = Placement(new_width / covered[0], new_height / covered[1], left, top, width, height)
     if spec.layout == "NCHW":
         tensor = np.ascontiguousarray(tensor.transpose(0, 3, 1, 2))
     if spec.dtype == "float32":

@@ -122,9 +122,17 @@ class GradedModel:
             )
         self._model = Model(dataclasses.replace(manifest, thresholds=lowest), model.backend)
 
-    def __call__(self, image: NDArray[np.uint8], *, source: str = "", frame: int = 0, time_s: float = 0.0) -> Result:
+    def __call__(
+        self,
+        image: NDArray[np.uint8],
+        *,
+        source: str = "",
+        frame: int = 0,
+        time_s: float = 0.0,
+        size: tuple[int, int] | None = None,
+    ) -> Result:
         """Looks at one photograph of half a face; see `Model.__call__`."""
-        result = self._model(image, source=source, frame=frame, time_s=time_s)
+        result = self._model(image, source=source, frame=frame, time_s=time_s, size=size)
         found = result.lesions or ()
         count = sum(one.name in COUNTED and one.score >= self._counted[one.name] for one in found)
         shown = tuple(one for one in found if one.score >= self._shown[one.name])

@@ -69,11 +69,24 @@ class TiledModel:
             raise ModelError(f"--tile-overlap {overlap}: not within 0 to {self._side - 1}")
         self.model, self.manifest, self._overlap, self._on_tile = model, model.manifest, overlap, on_tile
 
-    def __call__(self, image: NDArray[np.uint8], *, source: str = "", frame: int = 0, time_s: float = 0.0) -> Result:
+    def __call__(
+        self,
+        image: NDArray[np.uint8],
+        *,
+        source: str = "",
+        frame: int = 0,
+        time_s: float = 0.0,
+        size: tuple[int, int] | None = None,
+    ) -> Result:
         """Looks at one photograph; see `Model.__call__`. `timing` sums over all tiles.
 
         Of all tiles together, at most `acne_runtime.nms.MOST_CANDIDATES` lesions are kept, the best ones.
+
+        Raises:
+            ModelError: The photograph was read at less than its size: `size` is not that of `image`.
         """
+        if size is not None and size != (image.shape[1], image.shape[0]):
+            raise ModelError("tiles are cut from a photograph at its own size; read it without a reading scale")
         whole = self.model(image, source=source, frame=frame, time_s=time_s)
         height, width = whole.height, whole.width
         places = list(tiles(width, height, self._side, self._overlap))

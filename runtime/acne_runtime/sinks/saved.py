@@ -45,7 +45,7 @@ class SavedPictures:
         self._written.add(target)
         self._sources.check(target, f"--save {self._folder}")
         try:
-            _, data = cv2.imencode(suffix, annotate(frame.image, *results))
+            _, data = cv2.imencode(suffix, annotate(frame.full_image(), *results))
         except cv2.error as error:
             raise AcneEdgeError(f"{target}: OpenCV cannot write {suffix} pictures") from error
         files.write_atomically(target, data.tobytes())
@@ -82,7 +82,7 @@ class SavedVideo:
             self._writer = self._opened(frame)
         if shutil.disk_usage(self._file.parent).free < LEAST_FREE:  # OpenCV would lose frames without a word
             raise AcneEdgeError(f"{self._file}: the disk is nearly full; the video ends here")
-        picture: NDArray[np.uint8] = annotate(frame.image, *results)
+        picture: NDArray[np.uint8] = annotate(frame.full_image(), *results)
         if (picture.shape[1], picture.shape[0]) != self._size:
             picture = cv2.resize(picture, self._size)  # type: ignore[assignment]
         due = round(frame.time_s * self._rate)

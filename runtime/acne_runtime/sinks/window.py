@@ -46,7 +46,7 @@ class Window:
         Raises:
             WindowClosedError: A quit key was pressed.
         """
-        cv2.imshow(_TITLE, annotate(frame.image, *results))
+        cv2.imshow(_TITLE, annotate(frame.full_image(), *results))
         if cv2.waitKey(self._wait_ms) & 0xFF in _QUIT_KEYS:
             raise WindowClosedError
 

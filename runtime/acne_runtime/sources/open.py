@@ -62,6 +62,7 @@ def open_source(
     *,
     max_fps: float = 0.0,
     most_pixels: int = photos.MOST_PIXELS,
+    scale: photos.ReadingScale = photos.full_size,
     on_error: Callable[[SourceError], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Source:
@@ -71,6 +72,7 @@ def open_source(
         source: What to open.
         max_fps: Most frames a second of a stream; 0 for as many as come.
         most_pixels: As for `photos.read_photo`.
+        scale: As for `photos.read_frame`, for photographs in files.
         on_error: Is told of each photograph of several that cannot be read; `None` raises.
         say: Is told when a stream goes away and when it is back.
 
@@ -89,18 +91,18 @@ def open_source(
         return Source(live, scheme, rate=min(max_fps or CAMERA_RATE, CAMERA_RATE), live=live)
     path = Path(source)
     if path.is_dir():
-        return _several(photos.list_photos(path), path.name, on_error, most_pixels)
+        return _several(photos.list_photos(path), path.name, on_error, most_pixels, scale)
     if path.is_file():
         if path.suffix.lower() in VIDEO_SUFFIXES:
             frames = Video(path)
             return Source(frames, path.stem, frames.count, frames.rate, files=(path,))
-        return Source(photos.photos([path], most_pixels=most_pixels), path.stem, 1, files=(path,))
+        return Source(photos.photos([path], most_pixels=most_pixels, scale=scale), path.stem, 1, files=(path,))
     if glob.has_magic(source):
         found = sorted(Path(one) for one in glob.glob(source, recursive=True))  # noqa: PTH207  (absolute patterns too)
         files = [one for one in found if one.suffix.lower() in photos.SUFFIXES and one.is_file()]
         if not files:
             raise SourceError(f"{source}: no photograph matches this pattern")
-        return _several(files, "photographs", on_error, most_pixels)
+        return _several(files, "photographs", on_error, most_pixels, scale)
     raise SourceError(f"{source}: no such photograph, folder, video or stream")
 
 
@@ -113,5 +115,11 @@ def _without_password(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def _several(files: list[Path], name: str, on_error: Callable[[SourceError], None] | None, most_pixels: int) -> Source:
-    return Source(photos.photos(files, on_error, most_pixels), name, len(files), files=files)
+def _several(
+    files: list[Path],
+    name: str,
+    on_error: Callable[[SourceError], None] | None,
+    most_pixels: int,
+    scale: photos.ReadingScale,
+) -> Source:
+    return Source(photos.photos(files, on_error, most_pixels, scale), name, len(files), files=files)
