@@ -58,7 +58,7 @@ def manifest(task):
         task=task,
         classes=CLASSES,
         input=InputSpec("image", SIZE, SIZE, "letterbox"),
-        thresholds=(THRESHOLD,) * len(CLASSES),
+        thresholds=(THRESHOLD,) * (1 if task == "detection" else len(CLASSES)),
         provenance={"data": "tiny", "train_fingerprint": "0a1b", "train_photographs": 5},
         **(detector if task == "detection" else {"outputs": (OutputSpec("label", "label"),)}),
     )
@@ -71,10 +71,10 @@ def answers(task, samples):
         lesions = labels = None
         if task == "detection":
             pairs = list(zip(sample.classes.tolist(), sample.boxes.tolist(), strict=True))[number == 0 :]
-            lesions = [Lesion(CLASSES[one], 0.9 - 0.05 * number, tuple(box)) for one, box in pairs]
+            lesions = [_lesion(CLASSES[one], 0.9 - 0.05 * number, tuple(box)) for one, box in pairs]
             lesions += [
-                Lesion("comedones", 0.6, (60.0, 60.0, 80.0, 80.0)),
-                Lesion("nodules", 0.005, (1.0, 2.0, 9.0, 9.0)),
+                _lesion("comedones", 0.6, (60.0, 60.0, 80.0, 80.0)),
+                _lesion("nodules", 0.005, (1.0, 2.0, 9.0, 9.0)),
             ]
             lesions = tuple(sorted(lesions, key=lambda lesion: -lesion.score))
         else:
@@ -86,6 +86,11 @@ def answers(task, samples):
             Result(sample.path.name, 0, 0.0, SIZE, SIZE, name, CLASSES, lesions, labels, Timing(0.5, 1.5, 0.25))
         )
     return results
+
+
+def _lesion(name, score, box):
+    """A lesion that can be of one type only."""
+    return Lesion.of_types(CLASSES, score, box, tuple(score * (name == one) for one in CLASSES))
 
 
 def metrics(task, train, data, results):

@@ -21,7 +21,7 @@ DETECTION = Manifest(
     classes=CLASSES,
     input=InputSpec("image", SIZE, SIZE, "letterbox"),
     outputs=tuple(OutputSpec(f"{kind}_{stride}", kind, stride) for kind in ("box", "score") for stride in STRIDES),
-    thresholds=(0.7, 0.65, 0.75, 0.7),
+    thresholds=(0.95,),
     bins=BINS,
 )
 MULTILABEL = Manifest(

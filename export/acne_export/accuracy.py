@@ -37,7 +37,7 @@ class Photographs:
     split: str
 
     def thresholds(self, model: Path, like: Path) -> tuple[float, ...]:
-        """Returns thresholds by which a model decides on `valid` as its source does, in the order of the classes.
+        """Returns thresholds by which a model decides on `valid` as its source does, in the order of its manifest's.
 
         Raises:
             AcneEdgeError: The data cannot be read, or the trainer is not installed.

@@ -95,7 +95,7 @@ def with_suppression(source: Source, recipe: Recipe, ranges: Ranges, plain: Conv
         source: The model.
         recipe: Its recipe.
         ranges: Of its activations.
-        plain: The same conversion with raw heads, whose manifest has the thresholds that go into the graph.
+        plain: The same conversion with raw heads, whose manifest has the threshold that goes into the graph.
 
     Raises:
         ProofError: The graph finds other lesions than the runtime does in the raw heads of `plain`.

@@ -19,7 +19,7 @@ def describe(file: Path, manifest: Manifest) -> str:
     ]
     for output in manifest.outputs:
         rows.append(("output", f"{output.name} float32 {list(manifest.output_shape(output))}"))
-    rows.append(("thresholds", _pairs(dict(zip(manifest.classes, manifest.thresholds, strict=True)))))
+    rows.append(("thresholds", _pairs(dict(zip(manifest.threshold_names, manifest.thresholds, strict=True)))))
     if manifest.task == "detection":
         where = "inside the file" if manifest.suppresses else "by the runtime"
         rows.append(("suppression", f"{where}: IoU {manifest.nms_iou}, at most {manifest.max_detections} boxes"))

@@ -23,9 +23,12 @@ def golden_answers(model: Model, outputs: Mapping[str, NDArray[np.float32]]) -> 
     """
     picture = np.ascontiguousarray(golden_input(model.manifest.input)[0, ..., ::-1])
     _, placement = preprocess(picture, model.manifest.input)
-    return as_answers(*model.postprocess({name: one[:1] for name, one in outputs.items()}, placement))
+    answers = model.postprocess({name: one[:1] for name, one in outputs.items()}, placement)
+    return as_answers(*answers, model.manifest.classes)
 
 
-def as_answers(lesions: Sequence[Lesion] | None, labels: Sequence[Label] | None) -> list[dict[str, Any]]:
-    """Returns what `Model.postprocess` gave, as JSON values."""
-    return [one.to_dict() for one in lesions or labels or ()]
+def as_answers(
+    lesions: Sequence[Lesion] | None, labels: Sequence[Label] | None, classes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Returns what `Model.postprocess` of a model with these classes gave, as JSON values."""
+    return [one.to_dict(classes) for one in lesions or ()] + [one.to_dict() for one in labels or ()]

@@ -14,14 +14,15 @@ from acne_runtime.manifest import NMS_KINDS, Manifest, OutputSpec
 class DecodeAndSuppress(keras.layers.Layer):  # type: ignore[misc]
     """What `acne_runtime.decode` and `acne_runtime.nms` do, in operations that ONNX and TFLite have."""
 
-    def __init__(self, manifest: Manifest, thresholds: tuple[float, ...]):
+    def __init__(self, manifest: Manifest):
         super().__init__(name="lesions")
-        self.manifest, self.thresholds = manifest, thresholds
+        self.manifest = manifest
 
     def call(self, heads: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns the tensors that `NMS_KINDS` names, from the raw heads of one photograph."""
         manifest, classes = self.manifest, len(self.manifest.classes)
-        boxes, scores = [], []
+        (threshold,) = manifest.thresholds
+        boxes, types = [], []
         for spec in manifest.outputs:
             if spec.kind != "box":
                 continue
@@ -33,29 +34,27 @@ class DecodeAndSuppress(keras.layers.Layer):  # type: ignore[misc]
             left, top, right, bottom = tf.unstack(tf.reshape(sides, [-1, 4]), axis=-1)
             boxes.append(tf.stack([x - left, y - top, x + right, y + bottom], axis=-1) * float(spec.stride))
             score = next(one.name for one in manifest.outputs if one.kind == "score" and one.stride == spec.stride)
-            scores.append(tf.reshape(heads[score], [-1, classes]))
-        box, score = tf.concat(boxes, axis=0), tf.concat(scores, axis=0)
-        # One candidate a box and class; each class is moved to a place of its own, so that classes do not suppress
-        # each other. A score below its class's threshold counts as none.
-        score = tf.reshape(tf.where(score >= np.array(self.thresholds, np.float32), score, 0.0), [-1])
-        cells = box.shape[0]
-        kind = np.tile(np.arange(classes, dtype=np.float32), cells)
-        candidates = tf.reshape(tf.tile(box[:, None], [1, classes, 1]), [-1, 4])
-        reach = (manifest.bins - 1) * max(spec.stride for spec in manifest.outputs)  # of a box beyond the picture
-        apart = candidates + kind[:, None] * float(2 * (max(manifest.input.width, manifest.input.height) + reach))
+            types.append(tf.reshape(heads[score], [-1, classes]))
+        box, probability = tf.concat(boxes, axis=0), tf.concat(types, axis=0)
+        # The lesion score, in the order of `acne_runtime.decode.lesion_scores`. One below the threshold counts as none.
+        absent = 1.0 - probability[:, 0]
+        for index in range(1, classes):
+            absent = absent * (1.0 - probability[:, index])
+        lesion = 1.0 - absent
+        score = tf.where(lesion >= np.float32(threshold), lesion, 0.0)
         kept, count = tf.raw_ops.NonMaxSuppressionV4(
-            boxes=apart,
+            boxes=box,
             scores=score,
             max_output_size=manifest.max_detections,
             iou_threshold=manifest.nms_iou,
-            score_threshold=min(self.thresholds) / 2,
+            score_threshold=threshold / 2,
             pad_to_max_output_size=True,
         )
         real = tf.cast(tf.range(manifest.max_detections) < count, tf.float32)
         answers = (
-            tf.gather(candidates, kept) * real[:, None],
+            tf.gather(box, kept) * real[:, None],
             tf.gather(score, kept) * real,
-            tf.gather(tf.constant(kind), kept) * real,
+            tf.gather(probability, kept) * real[:, None],
             tf.cast(tf.reshape(count, [1]), tf.float32),
         )
         return {kind: tf.expand_dims(one, 0) for kind, one in zip(NMS_KINDS, answers, strict=True)}
@@ -64,7 +63,7 @@ class DecodeAndSuppress(keras.layers.Layer):  # type: ignore[misc]
 def with_nms(model: keras.Model, manifest: Manifest) -> keras.Model:
     """Returns the model with `DecodeAndSuppress` behind its heads."""
     image = keras.Input(batch_shape=model.inputs[0].shape, name=model.inputs[0].name)
-    return keras.Model(image, DecodeAndSuppress(manifest, manifest.thresholds)(model(image)), name=model.name)
+    return keras.Model(image, DecodeAndSuppress(manifest)(model(image)), name=model.name)
 
 
 def nms_outputs() -> tuple[OutputSpec, ...]:

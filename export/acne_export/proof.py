@@ -112,8 +112,8 @@ def prove_reduced(source: Outputs, converted: Outputs, limits: Limits, threshold
         source: The source's answer.
         converted: The conversion's.
         limits: What it may lose.
-        threshold: The least decision threshold. Nearly all scores of a detector are near zero, and any error there is
-            small; from half the threshold on they matter.
+        threshold: The least decision threshold. Nearly all probabilities of a detector are near zero, and any error
+            there is small; from half the threshold on they matter.
 
     Returns:
         `mean_score_error` (absolute), `relative_score_error` (of the scores that matter), for detectors
@@ -209,7 +209,9 @@ def prove_same_lesions(expected: Result, got: Result, exact: bool = True) -> Non
 
     def alike(one: Lesion, other: Lesion) -> bool:
         apart = max(abs(a - b) for a, b in zip(one.box, other.box, strict=True))
-        return one.name == other.name and apart <= BOX_TOLERANCE and abs(one.score - other.score) <= tolerance
+        # By the probability of each type and not by the name: between two that are equal, rounding decides.
+        said = zip((one.score, *(one.types or ())), (other.score, *(other.types or ())), strict=True)
+        return apart <= BOX_TOLERANCE and all(abs(a - b) <= tolerance for a, b in said)
 
     missing, new = unmatched(ours, got.lesions or (), alike)
     if len(missing) + len(new) > (0 if exact else LEAST_TIES + len(ours) // 20):

@@ -25,15 +25,15 @@ _RGB = np.int8(1)
 _IMAGE_PROPERTIES, _BOX_PROPERTIES, _FEATURE_PROPERTIES = np.uint8(2), np.uint8(3), np.uint8(1)
 _NORMALIZATION = np.uint8(1)
 _BOUNDARIES, _PIXEL = np.int8(1), np.int8(1)
-_AXIS_LABELS, _VALUE_LABELS = np.int8(2), np.int8(3)
+_AXIS_LABELS = np.int8(2)
 
 _SHAPES = {
     "box": "distances to the four sides of a box, in bins; logits",
     "score": "probability of each type at each cell of the grid",
     "label": "probability of each type",
     "lesion_box": "left, top, right, bottom in pixels of the input",
-    "lesion_score": "probability",
-    "lesion_class": "type of each lesion",
+    "lesion_score": "probability that it is a lesion, of whatever type",
+    "lesion_types": "probability of each type, by lesion",
     "lesion_count": "how many of the boxes are lesions",
 }
 
@@ -75,10 +75,8 @@ def _output(spec: OutputSpec) -> Fields:
     if spec.kind == "lesion_box":
         content = {0: _BOX_PROPERTIES, 1: {1: _BOUNDARIES, 2: _PIXEL}}
     fields: dict[int, Any] = {0: spec.name, 1: _SHAPES[spec.kind], 3: content}
-    if spec.kind in ("score", "label"):
+    if spec.kind in ("score", "label", "lesion_types"):
         fields[6] = [{0: LABELS_FILE, 1: "types", 2: _AXIS_LABELS}]
-    elif spec.kind == "lesion_class":
-        fields[6] = [{0: LABELS_FILE, 1: "types", 2: _VALUE_LABELS}]
     return fields
 
 

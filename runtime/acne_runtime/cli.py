@@ -60,7 +60,9 @@ _STANDARD_INPUT = Path("/dev/stdin")
 @click.option("--delegate", type=_FILE, help="LiteRT: a shared library that computes instead of XNNPACK.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="Of one inference; 0: the backend's choice.")
 @click.option(
-    "--score-threshold", type=click.FloatRange(0, 1), help="One threshold instead of the model's own per class."
+    "--score-threshold",
+    type=click.FloatRange(0, 1),
+    help="Least score of a lesion instead of the model's own; of a class, in models that have one a class.",
 )
 @click.option("--tile", is_flag=True, help="Look at large photographs tile by tile, at their own resolution.")
 @click.option("--tile-overlap", type=click.IntRange(min=0), metavar="PX", help=f"Of neighbours.  [default: {OVERLAP}]")
@@ -153,7 +155,7 @@ def main(
     if tile and not any(isinstance(runner, TiledModel) for runner in runners):
         raise click.UsageError("--tile: none of the models finds boxes")
     if severity and not any(isinstance(runner, GradedModel) for runner in runners):
-        raise click.UsageError("--severity: none of the models finds papules and pustules")
+        raise click.UsageError("--severity: none of the models finds what the grade counts")
 
     tables = {"--json": json_file if json_file != "-" else None, "--csv": csv_file, "--coco": coco_file}
     outputs = {option: Path(file) for option, file in tables.items() if file}

@@ -1,10 +1,14 @@
-"""From a detector's raw heads to candidate boxes."""
+"""From a detector's raw heads to candidate boxes: one box a lesion, whatever its type.
+
+A cell has a probability `p` of each type. Its lesion score is the probability that any of them is there, as if they
+were independent: `1 - (1 - p_1) * (1 - p_2) * ... * (1 - p_K)`, in float32, multiplied in the order of the classes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,59 +18,97 @@ from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 
 
 class Candidates(NamedTuple):
-    """Boxes that passed their class's threshold; one box may stand here under several classes.
+    """Boxes that passed the threshold.
 
     Attributes:
         boxes: `[n, 4]` float32 `xyxy`, pixels of the model's input.
-        scores: `[n]` float32, 0 to 1.
-        classes: `[n]` int64 class indices.
+        scores: `[n]` float32, 0 to 1: the lesion score, or that of the class.
+        classes: `[n]` int64 class indices, each that of the largest score.
+        types: `[n, classes]` float32, the probability of each type; `None` for models that do not say (Ultralytics'),
+            whose boxes are told apart by class.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     classes: NDArray[np.int64]
+    types: NDArray[np.float32] | None = None
+
+    def at(self, chosen: NDArray[Any]) -> Candidates:
+        """Returns some of them, in the order of the indices, or those of a mask."""
+        types = None if self.types is None else self.types[chosen]
+        return Candidates(self.boxes[chosen], self.scores[chosen], self.classes[chosen], types)
+
+
+def lesion_scores(types: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns `[n]`, the probability that a lesion of any type is there, see above; NaN where a `types` is none.
+
+    Args:
+        types: `[n, classes]` float32, the probability of each type.
+    """
+    absent = 1 - types[:, 0]
+    for index in range(1, types.shape[1]):  # in this order on every device: `prod` may take another
+        absent = absent * (1 - types[:, index])
+    # Two factors below 0 would make a sound score of two probabilities that are none.
+    sound = (types >= 0).all(axis=1) & (types <= 1).all(axis=1)
+    return np.where(sound, 1 - absent, np.float32(np.nan))
 
 
 def decode(
-    outputs: Mapping[str, NDArray[np.float32]],
-    specs: tuple[OutputSpec, ...],
-    thresholds: NDArray[np.float32],
-    bins: int,
+    outputs: Mapping[str, NDArray[np.float32]], specs: tuple[OutputSpec, ...], threshold: np.float32, bins: int
 ) -> Candidates:
     """Thresholds the scores first, and works out the boxes of the few cells that survive.
 
     Args:
         outputs: By output name: `box` `[1, h, w, 4 * bins]` logits, `score` `[1, h, w, classes]` probabilities.
         specs: Which output is what, with its stride.
-        thresholds: `[classes]`, the least score of each class.
+        threshold: The least lesion score.
         bins: Bins of each side's distance distribution (DFL, Li et al. 2020): left, top, right, bottom.
+
+    Returns:
+        One box a cell. Cells whose score is no number are among them, for the caller to refuse.
     """
     scores_by_stride = {spec.stride: outputs[spec.name][0] for spec in specs if spec.kind == "score"}
-    least = min(thresholds.tolist())
-    passed, scores, logits, places = [], [], [], []
+    class_count = next(iter(scores_by_stride.values())).shape[-1]
+    least = _least_largest(float(threshold), class_count)
+    passed, types, logits, places = [], [], [], []
     for spec in specs:
         if spec.kind != "box":
             continue
         grid = scores_by_stride[spec.stride]
-        # One flat comparison first: against a row of thresholds numpy takes ten times as long.
-        flat = grid.ravel()
-        (above,) = (flat >= least).nonzero()
+        # One flat comparison first: numpy takes ten times as long to work out the score of every cell.
+        (above,) = (grid.ravel() >= least).nonzero()
         if above.size:
-            cells = above // len(thresholds)
-            passed.append(above)
-            scores.append(flat[above])
+            cells = above // class_count
+            cells = cells[np.diff(cells, prepend=-1) > 0]  # a cell passes once, under however many types
+            probabilities = grid.reshape(-1, class_count)[cells]
+            scores = lesion_scores(probabilities)
+            kept = ~(scores < threshold)  # NaN as well
+            cells = cells[kept]
+            passed.append(scores[kept])
+            types.append(probabilities[kept])
             logits.append(outputs[spec.name].reshape(-1, 4 * bins)[cells])
             places.append(_cells(grid.shape[0], grid.shape[1], spec.stride)[cells])
-    if not passed:
-        return Candidates(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
-    found, classes = np.concatenate(scores), np.concatenate(passed) % len(thresholds)
+    if not sum(map(len, passed)):
+        nothing = np.empty(0, np.float32)
+        return Candidates(nothing.reshape(0, 4), nothing, nothing.astype(np.int64), nothing.reshape(0, class_count))
     by_bin = np.ascontiguousarray(np.concatenate(logits).reshape(-1, bins).T)  # whose sums and maxima are quick
     weights = np.exp(by_bin - by_bin.max(axis=0))
     sides = (weights * np.arange(bins, dtype=np.float32)[:, None]).sum(axis=0) / weights.sum(axis=0)
     place = np.concatenate(places)
     boxes = place[:, :4] + sides.reshape(-1, 4) * place[:, 4:]
-    kept = found >= thresholds[classes]
-    return Candidates(boxes[kept], found[kept], classes[kept])
+    found = np.concatenate(types)
+    return Candidates(boxes, np.concatenate(passed), found.argmax(axis=1), found)
+
+
+def _least_largest(threshold: float, class_count: int) -> float:
+    """Returns what the largest of a cell's probabilities is at least, where its lesion score reaches the threshold.
+
+    With all `p` equal to `m`, the score is `1 - (1 - m) ** classes`. A hair less is taken: the score, in float32, may
+    come out higher than it is by half a step a product.
+    """
+    reached = max(0.0, threshold - 1e-6 * class_count)
+    largest: float = 1 - (1 - reached) ** (1 / class_count)
+    return largest - 1e-7
 
 
 @lru_cache(maxsize=64)
@@ -78,30 +120,27 @@ def _cells(rows: int, columns: int, stride: int) -> NDArray[np.float32]:
 
 
 def suppressed_inside(
-    outputs: Mapping[str, NDArray[np.float32]], manifest: Manifest, thresholds: NDArray[np.float32]
+    outputs: Mapping[str, NDArray[np.float32]], manifest: Manifest, threshold: np.float32
 ) -> Candidates:
     """Reads what a graph with its own decoding and suppression found, best score first.
 
     Args:
         outputs: By output name, as `OutputSpec.kind` says.
         manifest: Says which output is what.
-        thresholds: `[classes]`, the least score of each class; at least those inside the file.
+        threshold: The least lesion score; at least that inside the file.
 
     Raises:
-        ModelError: What should be a count or a class is none.
+        ModelError: What should be a count is none.
     """
-    box, score, kind, count = (
+    box, score, types, count = (
         next(outputs[spec.name][0] for spec in manifest.outputs if spec.kind == f"lesion_{part}")
-        for part in ("box", "score", "class", "count")
+        for part in ("box", "score", "types", "count")
     )
     if not (count[0] >= 0 and count[0] % 1 == 0):  # nor NaN or infinity, whose remainder is NaN
         raise ModelError(f"{manifest.name}: its graph gives a lesion_count of {count[0]}")
     found = slice(0, int(count[0]))
-    if not np.isin(kind[found], np.arange(len(thresholds))).all():
-        raise ModelError(f"{manifest.name}: its graph gives a lesion_class that is none of 0 to {len(thresholds) - 1}")
-    classes = kind[found].astype(np.int64)
-    kept = score[found] >= thresholds[classes]
-    return Candidates(box[found][kept], score[found][kept], classes[kept])
+    inside = Candidates(box[found], score[found], types[found].argmax(axis=1), types[found])
+    return inside.at(~(inside.scores < threshold))
 
 
 def decode_rows(

@@ -55,7 +55,7 @@ def load_model(
         device: `cpu`; `auto`, the best that starts; or what the installed ONNX Runtime has, such as `cuda`.
         delegate: LiteRT: a shared library that computes what it can instead of XNNPACK.
         threads: Threads of one inference; 0 leaves it to the backend.
-        score_threshold: One threshold for all classes, 0 to 1, instead of the manifest's own.
+        score_threshold: The lesion threshold, or one for all classes, 0 to 1, instead of the manifest's own.
 
     Raises:
         ModelError: No such model, a damaged file, or no manifest.

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from acne_runtime.errors import ModelError, one_line
 
-SCHEMA = 1
+SCHEMA = 2
+"""1 knew a score and a box a type; 2 knows one box a lesion, with one score."""
+
 METADATA_KEY = "acne_edge_manifest"
 """The name under which the manifest lies in ONNX `metadata_props` and in TFLite's metadata."""
 
@@ -23,9 +26,9 @@ MAX_DETECTIONS = 300
 
 Task = Literal["multilabel", "detection"]
 
-Kind = Literal["box", "score", "label", "lesion_box", "lesion_score", "lesion_class", "lesion_count", "row", "unit_row"]
+Kind = Literal["box", "score", "label", "lesion_box", "lesion_score", "lesion_types", "lesion_count", "row", "unit_row"]
 
-NMS_KINDS: tuple[Kind, ...] = ("lesion_box", "lesion_score", "lesion_class", "lesion_count")
+NMS_KINDS: tuple[Kind, ...] = ("lesion_box", "lesion_score", "lesion_types", "lesion_count")
 """The outputs of a detector that decodes and suppresses inside its graph."""
 
 ROW_KINDS: tuple[Kind, ...] = ("row", "unit_row")
@@ -73,7 +76,8 @@ class OutputSpec:
         name: The tensor's name.
         kind: `box` `[1, h, w, 4 * bins]` logits, `score` `[1, h, w, classes]` probabilities, or `label`
             `[1, classes]` probabilities. With suppression inside the graph: `lesion_box` `[1, most, 4]` float32 `xyxy`
-            in pixels of the input, `lesion_score` and `lesion_class` `[1, most]`, `lesion_count` `[1, 1]`, all float32.
+            in pixels of the input, `lesion_score` `[1, most]`, `lesion_types` `[1, most, classes]` probabilities,
+            `lesion_count` `[1, 1]`, all float32.
             Of Ultralytics' detectors: `row` `[1, 4 + classes, cells]`, centre x and y, width, height in pixels of the
             input, then probabilities; `unit_row` the same with the box as shares of the input's sides.
         stride: Pixels of the input per cell of the grid (0 where there is none).
@@ -94,9 +98,11 @@ class Manifest:
         classes: Class names in the order of the output channels.
         input: The input tensor.
         outputs: The output tensors; for detection one `box` and one `score` a stride.
-        thresholds: The decision threshold of each class, 0 to 1, in the order of `classes`.
+        thresholds: Decision thresholds, 0 to 1. For `detection` one, that of the lesion score (see
+            `acne_runtime.decode`); for `multilabel`, and for Ultralytics' detectors, one a class in the order of
+            `classes`.
         bins: Bins of each side's distance distribution (DFL, Li et al. 2020); 0 for `multilabel`.
-        nms_iou: Boxes of one class that overlap more than this are one lesion.
+        nms_iou: Boxes that overlap more than this are one lesion; of Ultralytics' detectors, boxes of one class.
         max_detections: Most boxes kept per photograph.
         precision: How the weights and activations are stored, such as `float32` or `int8`.
         validation: Measured figures, before and after conversion.
@@ -132,11 +138,14 @@ class Manifest:
         _check(len(set(self.classes)) == len(self.classes) > 0, f"classes {self.classes}: none, or one twice")
         for text in (self.name, *self.classes):  # they stand in lines of text and in tables
             _check(text.isprintable() and text != "", f"name {text!r}: empty, or not printable")
-        _check(
-            len(self.thresholds) == len(self.classes),
-            f"{len(self.thresholds)} thresholds for {len(self.classes)} classes",
-        )
-        _check(all(0.0 <= t <= 1.0 for t in self.thresholds), f"thresholds {self.thresholds} not within 0 to 1")
+        if self.one_box_a_lesion:
+            _check(
+                len(self.thresholds) == 1,
+                f"{len(self.thresholds)} thresholds for a detector, which has one, that of the lesion score",
+            )
+        else:
+            _check_one_a_class(self.thresholds, self.classes)
+        _check_range(self.thresholds)
         size = (self.input.width, self.input.height)
         _check(all(0 < side <= LARGEST_SIDE for side in size), f"input size {size} not within 1 to {LARGEST_SIDE}")
         _check(0 <= self.input.pad_value <= 255, f"pad_value {self.input.pad_value} not within 0 to 255")
@@ -159,6 +168,16 @@ class Manifest:
     def joined(self) -> bool:
         """Whether boxes and scores come in one output, as Ultralytics' detectors have it."""
         return any(output.kind in ROW_KINDS for output in self.outputs)
+
+    @property
+    def one_box_a_lesion(self) -> bool:
+        """Whether a lesion has one box and one score, and a probability a type; Ultralytics' have a score a class."""
+        return self.task == "detection" and not self.joined
+
+    @property
+    def threshold_names(self) -> tuple[str, ...]:
+        """What each threshold is held against: `lesion`, or the classes."""
+        return ("lesion",) if self.one_box_a_lesion else self.classes
 
     def _check_detection(self) -> None:
         kinds = [output.kind for output in self.outputs]
@@ -189,7 +208,8 @@ class Manifest:
             return (1, len(self.classes))
         if output.kind in NMS_KINDS:
             most = self.max_detections
-            return {"lesion_box": (1, most, 4), "lesion_count": (1, 1)}.get(output.kind, (1, most))
+            shapes = {"lesion_box": (1, most, 4), "lesion_types": (1, most, len(self.classes)), "lesion_count": (1, 1)}
+            return shapes.get(output.kind, (1, most))
         if output.kind in ROW_KINDS:
             cells = sum((self.input.height // one) * (self.input.width // one) for one in ROW_STRIDES)
             return (1, 4 + len(self.classes), cells)
@@ -206,7 +226,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str | bytes, origin: str) -> Manifest:
-        """Reads a manifest.
+        """Reads a manifest, of this schema or of schema 1.
 
         Args:
             text: JSON as `to_json` writes it.
@@ -216,7 +236,7 @@ class Manifest:
             ModelError: The text is no manifest, or one that contradicts itself.
         """
         try:
-            raw = json.loads(text)
+            raw = _as_schema_2(json.loads(text))
             return cls(
                 **{
                     **raw,
@@ -232,6 +252,44 @@ class Manifest:
             raise ModelError(f"{origin}: the manifest lacks {error}") from None
         except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise ModelError(f"{origin}: this is no Acne Edge manifest ({one_line(error)})") from None
+
+
+def _as_schema_2(raw: dict[str, Any]) -> dict[str, Any]:
+    """Returns a manifest of schema 1 as one of schema 2, any other as it is.
+
+    Raises:
+        ModelError: It is that of a detector with schema 1's suppression, which found a lesion once a type, inside.
+    """
+    if type(raw.get("schema")) is not int or raw["schema"] != 1:
+        return raw
+    raw = raw | {"schema": SCHEMA}
+    kinds = [output["kind"] for output in raw["outputs"]]
+    if raw["task"] != "detection" or set(kinds) & set(ROW_KINDS):
+        return raw
+    _check(
+        not any(str(kind).startswith("lesion_") for kind in kinds),
+        "schema 1 with suppression inside (--nms), which gives a box a type; export the model again with acne-export",
+    )
+    thresholds = _list(raw, "thresholds")
+    _check(_fits(thresholds, tuple[float, ...]), f"thresholds {thresholds!r} is not tuple[float, ...]")
+    _check_one_a_class(thresholds, raw["classes"])
+    _check_range(thresholds)
+    # A lesion scores at least as high as each of its types: from the lowest threshold on, every lesion is found that
+    # was found before.
+    raw["thresholds"] = [min(thresholds)]
+    # How it counts, and what it found on the golden picture, was taken with a box a type; it does not hold any more.
+    for name, part in (("validation", "counting"), ("golden", "lesions")):
+        if isinstance(raw.get(name), dict):
+            raw[name] = {key: value for key, value in raw[name].items() if key != part}
+    return raw
+
+
+def _check_one_a_class(thresholds: tuple[float, ...], classes: Sequence[str]) -> None:
+    _check(len(thresholds) == len(classes), f"{len(thresholds)} thresholds for {len(classes)} classes")
+
+
+def _check_range(thresholds: tuple[float, ...]) -> None:
+    _check(all(0.0 <= one <= 1.0 for one in thresholds), f"thresholds {thresholds} not within 0 to 1")
 
 
 def _check(holds: bool, sentence: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_runtime.backends.base import Backend
-from acne_runtime.decode import decode, decode_rows, suppressed_inside
+from acne_runtime.decode import Candidates, decode, decode_rows, suppressed_inside
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import Manifest
 from acne_runtime.nms import suppress
@@ -31,19 +31,19 @@ class Model:
         Args:
             manifest: What the file says about itself.
             backend: The opened file.
-            score_threshold: One threshold for all classes, 0 to 1, instead of the manifest's own.
+            score_threshold: The lesion threshold, or one for all classes, 0 to 1, instead of the manifest's own.
 
         Raises:
-            ModelError: The file has the thresholds inside that another is asked instead of.
+            ModelError: The file has the threshold inside that another is asked instead of.
         """
-        if manifest.suppresses and score_threshold is not None and score_threshold < max(manifest.thresholds):
+        if manifest.suppresses and score_threshold is not None and score_threshold < manifest.thresholds[0]:
             raise ModelError(
-                f"{manifest.name}: its thresholds lie inside the file; --score-threshold can only be above "
-                f"{max(manifest.thresholds)}"
+                f"{manifest.name}: its threshold lies inside the file; --score-threshold can only be above "
+                f"{manifest.thresholds[0]}"
             )
         self.manifest = manifest
         self.backend = backend
-        thresholds = manifest.thresholds if score_threshold is None else [score_threshold] * len(manifest.classes)
+        thresholds = manifest.thresholds if score_threshold is None else [score_threshold] * len(manifest.thresholds)
         self.thresholds: NDArray[np.float32] = np.array(thresholds, np.float32)
         self.thresholds.setflags(write=False)
         self._shapes = {spec.name: manifest.output_shape(spec) for spec in manifest.outputs}
@@ -174,20 +174,36 @@ class Model:
     def _lesions(self, outputs: Mapping[str, NDArray[Any]], placement: Placement) -> tuple[Lesion, ...]:
         manifest = self.manifest
         with np.errstate(invalid="ignore"):  # what comes of infinities is refused below
-            if manifest.suppresses:
-                found = suppressed_inside(outputs, manifest, self.thresholds)
+            if manifest.joined:
+                found = decode_rows(outputs, manifest.outputs[0], manifest.input, self.thresholds)
+            elif manifest.suppresses:
+                found = suppressed_inside(outputs, manifest, self.thresholds[0])
             else:
-                if manifest.joined:
-                    candidates = decode_rows(outputs, manifest.outputs[0], manifest.input, self.thresholds)
-                else:
-                    candidates = decode(outputs, manifest.outputs, self.thresholds, manifest.bins)
-                found = suppress(candidates, manifest.nms_iou, manifest.max_detections)
-        scores = found.scores.tolist()
-        for (left, top, right, bottom), score in zip(found.boxes.tolist(), scores, strict=True):
-            if not (-_FAR < left <= right < _FAR and -_FAR < top <= bottom < _FAR and score <= 1):  # nor any NaN
-                raise ModelError(f"{manifest.name}: its graph gives boxes or scores that are none")
-        boxes = placement.to_photograph(found.boxes).tolist()
-        return tuple(
-            Lesion(manifest.classes[one], score, tuple(box))
-            for one, score, box in zip(found.classes.tolist(), scores, boxes, strict=True)
-        )
+                found = decode(outputs, manifest.outputs, self.thresholds[0], manifest.bins)
+            given = found.scores if found.types is None else np.column_stack([found.scores, found.types])
+            if not (given <= 1).all() or not (given >= 0).all():  # nor any NaN
+                raise ModelError(f"{manifest.name}: its graph gives scores that are no probabilities")
+            if not manifest.suppresses:
+                found = suppress(found, manifest.nms_iou, manifest.max_detections)
+        for left, top, right, bottom in found.boxes.tolist():
+            if not (-_FAR < left <= right < _FAR and -_FAR < top <= bottom < _FAR):  # nor any NaN
+                raise ModelError(f"{manifest.name}: its graph gives boxes that are none")
+        return lesions_of(found, placement.to_photograph(found.boxes), manifest.classes)
+
+
+def lesions_of(found: Candidates, boxes: NDArray[np.float32], classes: tuple[str, ...]) -> tuple[Lesion, ...]:
+    """Returns candidates as lesions, in their order.
+
+    Args:
+        found: The candidates.
+        boxes: `[n, 4]` float32 `xyxy`, theirs in pixels of the photograph.
+        classes: The model's class names.
+    """
+    scores, places = found.scores.tolist(), boxes.tolist()
+    if found.types is None:
+        names = [classes[index] for index in found.classes.tolist()]
+        return tuple(Lesion(name, one, tuple(box)) for name, one, box in zip(names, scores, places, strict=True))
+    return tuple(
+        Lesion.of_types(classes, score, tuple(box), tuple(types))
+        for score, box, types in zip(scores, places, found.types.tolist(), strict=True)
+    )

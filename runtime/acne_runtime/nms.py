@@ -12,26 +12,29 @@ MOST_CANDIDATES = 4096
 
 
 def suppress(candidates: Candidates, iou: float, most: int) -> Candidates:
-    """Keeps, class by class, boxes that no better box of that class overlaps by more than `iou`.
+    """Keeps boxes that no better box overlaps by more than `iou`, whatever their types.
+
+    Of models that do not say the probability of each type, only boxes of one class suppress each other, as Ultralytics'
+    `predict` has it.
 
     Args:
-        candidates: In any order.
+        candidates: In any order; scores are numbers.
         iou: Largest intersection over union of two boxes kept, 0 to 1.
-        most: Most boxes kept over all classes.
+        most: Most boxes kept in all.
 
     Returns:
         The survivors, best score first; equal scores keep the order they came in.
     """
-    boxes, scores, classes = candidates
-    if not len(boxes):
+    if not len(candidates.boxes):
         return candidates
-    if len(boxes) > MOST_CANDIDATES:
-        order = np.argsort(-scores, kind="stable")[:MOST_CANDIDATES]
-        boxes, scores, classes = boxes[order], scores[order], classes[order]
+    if len(candidates.boxes) > MOST_CANDIDATES:
+        candidates = candidates.at(np.argsort(-candidates.scores, kind="stable")[:MOST_CANDIDATES])
+    boxes, scores, classes, types = candidates
     # OpenCV tells classes apart by moving each to a place of its own, which holds for coordinates from 0 on only.
     corner = boxes[:, :2] - boxes[:, :2].min(axis=0)
     xywh = np.concatenate([corner, np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)], axis=1)
+    # All of one class suppress each other. `NMSBoxes`, which knows no classes, would drop scores of 0.
+    apart = classes.astype(np.int32) if types is None else np.zeros(len(boxes), np.int32)
     # As a list: OpenCV takes the rows of an array apart three times as slowly.
-    kept = cv2.dnn.NMSBoxesBatched(xywh.tolist(), scores, classes.astype(np.int32), -1.0, iou)  # type: ignore[arg-type]
-    chosen = np.asarray(kept, np.int64).ravel()[:most]  # in the order of their scores
-    return Candidates(boxes[chosen], scores[chosen], classes[chosen])
+    kept = cv2.dnn.NMSBoxesBatched(xywh.tolist(), scores, apart, -1.0, iou)  # type: ignore[arg-type]
+    return candidates.at(np.asarray(kept, np.int64).ravel()[:most])  # in the order of their scores

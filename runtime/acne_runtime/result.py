@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,27 +12,67 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from acne_runtime.severity import Severity
 
-SCHEMA = 1
+SCHEMA = 2
+"""Of the JSON form: 1 had no `types`, and the boxes of one lesion stood there once a type."""
+UNSURE_RATIO = 0.8
+"""A lesion's type is unsure where the second type's probability is at least this share of the first's."""
 NO_DIAGNOSIS = "For education and monitoring; this is no diagnosis."
 
 
 @dataclass(frozen=True, slots=True)
 class Lesion:
-    """One lesion found by a detection model.
+    """One lesion found by a detection model; no other of the result is the same lesion.
 
     Attributes:
-        name: The lesion type.
-        score: 0 to 1.
+        name: The lesion type, that of the largest probability.
+        score: Probability that a lesion of any type is there, 0 to 1; of Ultralytics' models, the score of the type.
         box: x1, y1, x2, y2 in pixels of the photograph.
+        types: The probability of each type, 0 to 1, in the order of `Result.classes`; `None` where the model does not
+            say (Ultralytics').
+        unsure: Whether another type is nearly as probable, see `UNSURE_RATIO`.
     """
 
     name: str
     score: float
     box: tuple[float, float, float, float]
+    types: tuple[float, ...] | None = None
+    unsure: bool = False
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the JSON form: scores to four digits, pixels to two."""
-        return {"class": self.name, "score": round(self.score, 4), "box": [round(side, 2) for side in self.box]}
+    @classmethod
+    def of_types(
+        cls, classes: Sequence[str], score: float, box: tuple[float, float, float, float], types: tuple[float, ...]
+    ) -> Lesion:
+        """Returns a lesion of the type with the largest probability, of equal ones the first.
+
+        Args:
+            classes: The model's class names.
+            score: The lesion score, 0 to 1.
+            box: x1, y1, x2, y2 in pixels of the photograph.
+            types: The probability of each class, in their order.
+        """
+        largest = max(types)
+        best = types.index(largest)
+        second = max((*types[:best], *types[best + 1 :]), default=-1.0)
+        return cls(classes[best], score, box, types, unsure=second >= UNSURE_RATIO * largest)
+
+    def to_dict(self, classes: Sequence[str]) -> dict[str, Any]:
+        """Returns the JSON form: scores to four digits, pixels to two; `unsure` only where it is so.
+
+        Args:
+            classes: The model's class names, for `types`.
+        """
+        return {
+            "class": self.name,
+            "score": round(self.score, 4),
+            **self._types_to_dict(classes),
+            "box": [round(side, 2) for side in self.box],
+        }
+
+    def _types_to_dict(self, classes: Sequence[str]) -> dict[str, Any]:
+        answer: dict[str, Any] = {}
+        if self.types is not None:
+            answer["types"] = {name: round(one, 4) for name, one in zip(classes, self.types, strict=True)}
+        return answer | ({"unsure": True} if self.unsure else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +139,7 @@ class Result:
             raise ValueError("expected either lesions or labels, got both or neither")
 
     def counts(self) -> dict[str, int]:
-        """Returns the number of lesions (detection) or 0/1 for present (multi-label), by class."""
+        """Returns the number of lesions (detection), each counted once, or 0/1 for present (multi-label), by class."""
         if self.lesions is not None:
             names = [lesion.name for lesion in self.lesions]
         else:
@@ -107,7 +147,7 @@ class Result:
         return {name: names.count(name) for name in self.classes}
 
     def to_coco(self, image_id: int, categories: Mapping[str, int] | None = None) -> list[dict[str, Any]]:
-        """Returns the lesions as COCO annotations without ids of their own.
+        """Returns the lesions as COCO annotations without ids of their own, with `types` and `unsure` as in the JSON.
 
         Args:
             image_id: The frame's id in the COCO file.
@@ -132,6 +172,7 @@ class Result:
                     "score": round(one.score, 4),
                     "iscrowd": 0,
                 }
+                | one._types_to_dict(self.classes)
             )
         return found
 
@@ -148,6 +189,8 @@ class Result:
     def to_supervision(self) -> Any:
         """Returns `supervision.Detections`, if that package is installed.
 
+        Its `data` holds `class_name` and `unsure`, `[n]`, and of models that say them `types`, `[n, classes]` float32.
+
         Raises:
             ModuleNotFoundError: It is not.
             ValueError: It is a multi-label model's result, which has no boxes.
@@ -156,11 +199,18 @@ class Result:
 
         if self.lesions is None:
             raise ValueError(f"{self.model} finds no boxes")
+        data: dict[str, NDArray[Any] | list[Any]] = {
+            "class_name": np.array([one.name for one in self.lesions], dtype=str),
+            "unsure": np.array([one.unsure for one in self.lesions], bool),
+        }
+        types = [one.types for one in self.lesions if one.types is not None]
+        if len(types) == len(self.lesions):
+            data["types"] = np.array(types, np.float32).reshape(-1, len(self.classes))
         return supervision.Detections(
             xyxy=np.array([one.box for one in self.lesions], np.float32).reshape(-1, 4),
             confidence=np.array([one.score for one in self.lesions], np.float32),
             class_id=np.array([self.classes.index(one.name) for one in self.lesions], int),
-            data={"class_name": np.array([one.name for one in self.lesions], dtype=str)},
+            data=data,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -175,7 +225,7 @@ class Result:
             "model": self.model,
         }
         if self.lesions is not None:
-            answer["lesions"] = [one.to_dict() for one in self.lesions]
+            answer["lesions"] = [one.to_dict(self.classes) for one in self.lesions]
         if self.labels is not None:
             answer["labels"] = [one.to_dict() for one in self.labels]
         answer["counts"] = self.counts()

@@ -2,8 +2,8 @@
 
 It counts inflammatory lesions on half of a face: papules and pustules; comedones do not count. A model miscounts, and
 by how much was measured: the trainer compares its counts with the labels of validation photographs. From which score on
-a lesion counts is chosen there too, so that counts are right in the middle; the thresholds from which lesions are shown
-serve another end, and miss more.
+a lesion counts is chosen there too, so that counts are right in the middle; the threshold from which lesions are shown
+serves another end, and misses more. A lesion counts once, as the type that is most probable.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ GRADES = ("mild", "moderate", "severe", "very severe")
 UPPER = (5, 20, 50)
 """Most lesions of each grade but the last."""
 COUNTED = ("papules", "pustules")
+"""Types that count unless a manifest names others."""
 _LARGEST_RATIO = 1e6
 COUNTING = "counting"
 """Where a manifest's `validation` says how the model counts."""
@@ -35,14 +36,16 @@ class Severity:
 
     Attributes:
         grade: One of `GRADES`.
-        lesions: Papules and pustules counted, also such as are too uncertain to be shown.
+        lesions: Lesions counted, also such as are too uncertain to be shown.
         lesions_interval: What 90 % of the labelled counts lay between on validation photographs on which the model
             found so many (split conformal prediction); `None` where the model does not say how it counts.
+        types: The types that were counted.
     """
 
     grade: str
     lesions: int
     lesions_interval: tuple[int, int] | None = None
+    types: tuple[str, ...] = COUNTED
 
     @property
     def grades_interval(self) -> tuple[str, str] | None:
@@ -61,7 +64,7 @@ class Severity:
         """Returns the JSON form, with the sentence that this is no diagnosis."""
         answer: dict[str, Any] = {
             "grade": self.grade,
-            "scale": "Hayashi 2008: papules and pustules on half of a face",
+            "scale": f"Hayashi 2008: {self._what} on half of a face",
             "lesions": self.lesions,
         }
         if self.lesions_interval is not None:
@@ -71,23 +74,48 @@ class Severity:
 
     def __str__(self) -> str:
         """Returns it in words, such as `moderate (about 12 papules and pustules; 90 %: 4 to 31, mild to severe)`."""
-        text = f"{self.grade} (about {self.lesions} papules and pustules"
+        text = f"{self.grade} (about {self.lesions} {self._what}"
         if self.lesions_interval is not None:
             text += f"; 90 %: {self.lesions_interval[0]} to {self.lesions_interval[1]}, {self._span()}"
         return text + ")"
+
+    @property
+    def _what(self) -> str:
+        return " and ".join(COUNTED) if set(self.types) == set(COUNTED) else "lesions"
 
     def _span(self) -> str:
         return " to ".join(dict.fromkeys(self.grades_interval or ()))
 
 
 def grade_of(lesions: int) -> str:
-    """Returns the grade of a number of papules and pustules on half of a face."""
+    """Returns the grade of a number of lesions on half of a face."""
     return GRADES[int(np.searchsorted(UPPER, lesions))]
 
 
+def counted_types(manifest: Manifest) -> tuple[str, ...]:
+    """Returns the types that count: those that the manifest's `validation["counting"]["types"]` names, or `COUNTED`.
+
+    Raises:
+        ModelError: They are no list of its classes.
+    """
+    counting = manifest.validation.get(COUNTING)
+    if not isinstance(counting, dict) or "types" not in counting:
+        return COUNTED
+    types = counting["types"]
+    if isinstance(types, list) and types and all(types.count(one) == 1 and one in manifest.classes for one in types):
+        return tuple(types)
+    raise ModelError(
+        f"{manifest.name}: validation.{COUNTING}.types {types!r} names not its classes, {', '.join(manifest.classes)}"
+    )
+
+
 def counts_for_severity(manifest: Manifest) -> bool:
-    """Returns whether a model finds what the grade counts."""
-    return manifest.task == "detection" and set(COUNTED) <= set(manifest.classes)
+    """Returns whether a model finds what the grade counts.
+
+    Raises:
+        ModelError: As `counted_types`.
+    """
+    return manifest.task == "detection" and set(counted_types(manifest)) <= set(manifest.classes)
 
 
 class GradedModel:
@@ -97,30 +125,37 @@ class GradedModel:
         """Wraps a detector.
 
         Args:
-            model: Its manifest's `validation["counting"]` holds `threshold`, the score from which a papule or pustule
-                counts, and `ratio_90`, the 5 % and 95 % points of (labelled + 1) / (counted + 1) on validation
-                photographs; without it, what is shown counts, and there is no interval.
+            model: Its manifest's `validation["counting"]` holds `threshold`, the score from which a lesion counts,
+                `ratio_90`, the 5 % and 95 % points of (labelled + 1) / (counted + 1) on validation photographs, and
+                `types`, those that count, where it is not `COUNTED`. Without it, what is shown counts, and there is no
+                interval.
 
         Raises:
-            ModelError: The model finds no papules and pustules, does not state its counting as it should, or has
-                higher thresholds inside its file.
+            ModelError: The model does not find what counts, does not state its counting as it should, or has a
+                higher threshold inside its file.
         """
         manifest = model.manifest
         if not counts_for_severity(manifest):
             raise ModelError(f"--severity: {manifest.name} does not find {' and '.join(COUNTED)}")
         self.manifest = manifest
-        self._shown = dict(zip(manifest.classes, model.thresholds.tolist(), strict=True))
-        self._counted, self._ratio = {name: self._shown[name] for name in COUNTED}, None
+        self._types = counted_types(manifest)
+        shown = model.thresholds.tolist()
+        # One threshold for all types, or one a class.
+        by_class = shown * len(manifest.classes) if manifest.one_box_a_lesion else shown
+        self._shown = dict(zip(manifest.classes, by_class, strict=True))
+        self._counted, self._ratio = {name: self._shown[name] for name in self._types}, None
         if COUNTING in manifest.validation:
             least, self._ratio = _stated(manifest)
-            self._counted = dict.fromkeys(COUNTED, float(np.float32(least)))
-        lowest = tuple(min(shown, self._counted.get(name, shown)) for name, shown in self._shown.items())
-        if manifest.suppresses and lowest != tuple(self._shown.values()):
+            self._counted = dict.fromkeys(self._types, float(np.float32(least)))
+        lowest = [min(one, self._counted.get(name, one)) for name, one in self._shown.items()]
+        if manifest.one_box_a_lesion:
+            lowest = [min(lowest)]
+        if manifest.suppresses and lowest != shown:
             raise ModelError(
-                f"--severity: {manifest.name} has its thresholds inside the file, above that from which lesions "
+                f"--severity: {manifest.name} has its threshold inside the file, above that from which lesions "
                 "count; export it without --nms"
             )
-        self._model = Model(dataclasses.replace(manifest, thresholds=lowest), model.backend)
+        self._model = Model(dataclasses.replace(manifest, thresholds=tuple(lowest)), model.backend)
 
     def __call__(
         self,
@@ -134,16 +169,16 @@ class GradedModel:
         """Looks at one photograph of half a face; see `Model.__call__`."""
         result = self._model(image, source=source, frame=frame, time_s=time_s, size=size)
         found = result.lesions or ()
-        count = sum(one.name in COUNTED and one.score >= self._counted[one.name] for one in found)
+        count = sum(one.name in self._types and one.score >= self._counted[one.name] for one in found)
         shown = tuple(one for one in found if one.score >= self._shown[one.name])
         return dataclasses.replace(result, lesions=shown, severity=self.severity(count))
 
     def severity(self, count: int) -> Severity:
-        """Returns the severity of so many papules and pustules counted."""
+        """Returns the severity of so many lesions counted."""
         if self._ratio is None:
-            return Severity(grade_of(count), count)
+            return Severity(grade_of(count), count, types=self._types)
         low, high = (max(0, round((count + 1) * one - 1)) for one in self._ratio)
-        return Severity(grade_of(count), count, (low, high))
+        return Severity(grade_of(count), count, (low, high), self._types)
 
 
 def _stated(manifest: Manifest) -> tuple[float, tuple[float, float]]:

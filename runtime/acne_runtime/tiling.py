@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from acne_runtime.decode import Candidates
 from acne_runtime.errors import ModelError
-from acne_runtime.model import Model
+from acne_runtime.model import Model, lesions_of
 from acne_runtime.nms import suppress
 from acne_runtime.result import Lesion, Result, Timing
 
@@ -19,7 +19,7 @@ OVERLAP = 96
 BORDER = 2.0
 """Pixels from a tile's inner border within which a box counts as cut off by it."""
 INSIDE = 0.7
-"""Share of a smaller box inside a larger one of its class from which both are the same lesion."""
+"""Share of a smaller box inside a larger one from which both are the same lesion."""
 
 
 def tiles(width: int, height: int, side: int, overlap: int = OVERLAP) -> Iterator[tuple[int, int]]:
@@ -111,51 +111,50 @@ class TiledModel:
 
     def _merged(self, results: list[tuple[Result, int, int, int, int]], width: int, height: int) -> tuple[Lesion, ...]:
         """Returns each lesion once, best first: boxes cut off by an inner border give way to the whole ones."""
-        names = self.model.manifest.classes
+        manifest = self.model.manifest
+        names = manifest.classes
         boxes: list[tuple[float, ...]] = []
-        scores: list[float] = []
-        classes: list[int] = []
+        lesions: list[Lesion] = []
         cut: list[bool] = []
         for result, left, top, right, bottom in results:
             for one in result.lesions or ():
                 x1, y1, x2, y2 = one.box
                 box = (x1 + left, y1 + top, x2 + left, y2 + top)
                 boxes.append(box)
-                scores.append(one.score)
-                classes.append(names.index(one.name))
+                lesions.append(one)
                 cut.append(
                     (left > 0 and box[0] < left + BORDER)
                     or (top > 0 and box[1] < top + BORDER)
                     or (right < width and box[2] > right - BORDER)
                     or (bottom < height and box[3] > bottom - BORDER)
                 )
+        types = [one.types or () for one in lesions] if manifest.one_box_a_lesion else None
         found = Candidates(
-            np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32), np.array(classes, np.int64)
+            np.array(boxes, np.float32).reshape(-1, 4),
+            np.array([one.score for one in lesions], np.float32),
+            np.array([names.index(one.name) for one in lesions], np.int64),
+            None if types is None else np.array(types, np.float32).reshape(-1, len(names)),
         )
-        manifest = self.model.manifest
         chosen = suppress(
             _without_pieces(found, np.array(cut, bool)),
             manifest.nms_iou,
             manifest.max_detections * max(1, len(results) - 1),
         )
-        return tuple(
-            Lesion(names[index], float(score), (box[0], box[1], box[2], box[3]))
-            for index, score, box in zip(chosen.classes, chosen.scores, chosen.boxes.tolist(), strict=True)
-        )
+        return lesions_of(chosen, chosen.boxes, names)
 
 
 def _without_pieces(found: Candidates, cut: NDArray[np.bool_]) -> Candidates:
-    """Returns the boxes that are no cut-off piece of another of their class: whole ones first, whatever their score.
+    """Returns the boxes that are no cut-off piece of another: whole ones first, whatever their score.
 
-    A piece never wins over the lesion that it is a piece of; of pieces alone, the best stays.
+    A piece never wins over the lesion that it is a piece of; of pieces alone, the best stays. A piece may look like a
+    lesion of another type than the whole; only models that do not say the types are taken class by class.
     """
     order = np.lexsort([-found.scores, cut])
     kept = ~cut
     for one in order[np.count_nonzero(kept) :]:
-        others = kept & (found.classes == found.classes[one])
+        others = kept if found.types is not None else kept & (found.classes == found.classes[one])
         kept[one] = not (_share_inside(found.boxes[one], found.boxes[others]) > INSIDE).any()
-    left = order[kept[order]]
-    return Candidates(found.boxes[left], found.scores[left], found.classes[left])
+    return found.at(order[kept[order]])
 
 
 def _share_inside(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:

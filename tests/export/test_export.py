@@ -18,6 +18,7 @@ from acne_export.proof import ProofError
 from acne_export.recipe import DEFAULT_PRECISION, Recipe
 from acne_export.run_folder import read_run_folder
 from acne_export.verify import verify
+from acne_runtime.decode import lesion_scores
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
 from acne_runtime.manifest import Manifest, manifest_beside
@@ -282,11 +283,20 @@ def test_suppression_inside_finds_what_the_runtime_finds(exported, form):
         assert other.lesions
         for a, b in zip(sorted(one.lesions, key=by_box), sorted(other.lesions, key=by_box), strict=True):
             assert (a.name, a.score) == (b.name, pytest.approx(b.score, abs=1e-3))
+            assert a.types == pytest.approx(b.types, abs=1e-3)
             assert a.box == pytest.approx(b.box, abs=0.5)
 
 
 def by_box(lesion):
-    return lesion.name, *(round(side, 1) for side in lesion.box)
+    return tuple(round(side, 1) for side in lesion.box)
+
+
+@pytest.mark.parametrize("form", ["onnx", "tflite"])
+def test_a_lesion_score_inside_is_that_of_the_runtime(exported, form):
+    inside = load_model(exported("detection", form, nms=True))
+    for lesion in inside(PHOTOGRAPHS[0]).lesions:
+        assert lesion.score == pytest.approx(float(lesion_scores(np.float32([lesion.types]))[0]), abs=1e-6)
+        assert lesion.score >= np.float32(inside.manifest.thresholds[0])
 
 
 @pytest.mark.parametrize(("form", "precision"), PAIRS)
@@ -304,7 +314,7 @@ def test_every_pair_takes_suppression_inside_or_says_why_not(exported, form, pre
 
 def test_a_model_that_finds_nothing_cannot_show_that_suppression_works(runs, tmp_path):
     run = read_run_folder(runs["detection"])
-    run = dataclasses.replace(run, manifest=dataclasses.replace(run.manifest, thresholds=(1.0,) * 4))
+    run = dataclasses.replace(run, manifest=dataclasses.replace(run.manifest, thresholds=(1.0,)))
     with pytest.raises(ProofError, match=r"--nms: the model finds no lesion .*--calibration DIR$"):
         export(run, recipe(nms=True), tmp_path / "m.onnx", Terms(), lambda _: None)
     assert list(tmp_path.iterdir()) == []
@@ -364,11 +374,12 @@ def test_a_recipe_that_somebody_changed_is_refused(change):
 
 def test_thresholds_inside_cannot_be_lowered(exported):
     with pytest.raises(
-        ModelError, match=r"its thresholds lie inside the file; --score-threshold can only be above 0.75"
+        ModelError, match=r"its threshold lies inside the file; --score-threshold can only be above 0.95"
     ):
         load_model(exported("detection", "onnx", nms=True), score_threshold=0.1)
-    some = load_model(exported("detection", "onnx", nms=True), score_threshold=0.9)(PHOTOGRAPHS[0]).lesions
-    assert all(lesion.score >= 0.9 for lesion in some)
+    some = load_model(exported("detection", "onnx", nms=True), score_threshold=0.98)(PHOTOGRAPHS[0]).lesions
+    assert some
+    assert all(lesion.score >= 0.98 for lesion in some)
 
 
 @pytest.mark.parametrize("earlier", [None, b"an earlier export"], ids=["new", "replacing"])
@@ -442,7 +453,7 @@ def losing(drops):
 
         def thresholds(self, file, like):
             assert load_model(like).manifest.precision == "float32"
-            return (0.11, 0.22, 0.33, 0.44)
+            return (0.77,)
 
         def figures(self, file, task):
             manifest = load_model(file).manifest
@@ -462,7 +473,7 @@ def test_accuracy_before_and_after_is_stated_and_thresholds_are_the_files_own(ru
         runs["detection"], recipe("tflite", "int8"), tmp_path / "m.tflite", Terms(photographs=measured), said.append
     )
     manifest = load_model(file).manifest
-    assert manifest.thresholds == (0.11, 0.22, 0.33, 0.44)
+    assert manifest.thresholds == (0.77,)
     assert measured.asked == [("float32", tiny.DETECTION.thresholds), ("int8", manifest.thresholds)]
     accuracy = manifest.validation["accuracy"]
     assert (accuracy["data"], accuracy["before"]["ap50"], accuracy["after"]["ap50"]) == ("set/valid", 0.5, 0.495)

@@ -333,6 +333,14 @@ def test_lesions_at_an_edge_of_rounding_are_the_same(tiny):
         )
         return Result("", 0, 0.0, 64, 64, "m", tiny.CLASSES, lesions, None, Timing(0, 0, 0))
 
+    def of_types(*types):
+        lesion = Lesion.of_types(tiny.CLASSES, 0.9, (0.0, 0.0, 20.0, 10.0), types)
+        return Result("", 0, 0.0, 64, 64, "m", tiny.CLASSES, (lesion,), None, Timing(0, 0, 0))
+
     prove_same_lesions(found(10.24, 10.20), found(10.26, 10.20))
+    # Equal but for rounding, and so of two names.
+    prove_same_lesions(of_types(0.0, 0.0, 0.7, 0.7001), of_types(0.0, 0.0, 0.7001, 0.7))
+    with pytest.raises(ProofError, match="--nms: of 1 lesions that the runtime finds the graph lacks 1"):
+        prove_same_lesions(of_types(0.0, 0.0, 0.7, 0.2), of_types(0.0, 0.0, 0.7, 0.21))
     with pytest.raises(ProofError, match="--nms: of 2 lesions that the runtime finds the graph lacks 1"):
         prove_same_lesions(found(10.24, 10.20), found(11.24, 10.20))

@@ -14,7 +14,7 @@ def result(source, index, *, lesions=None, labels=None):
 
 def test_a_table_has_a_line_for_each_lesion_label_and_empty_frame(tmp_path):
     table = CsvTable(tmp_path / "out" / "found.csv")
-    found = result("a,b.jpg", 0, lesions=(Lesion("papules", 0.91234, (1.0, 2.5, 30.0, 40.123)),))
+    found = result("a,b.jpg", 0, lesions=(Lesion("papules", 0.91234, (1.0, 2.5, 30.0, 40.123), (0.5, 0.6), True),))
     present = result("a,b.jpg", 0, labels=(Label("comedones", 0.25, False), Label("papules", 0.75, True)))
     frame = Frame(None, "a,b.jpg")
     table.write(frame, [found, present])
@@ -24,10 +24,18 @@ def test_a_table_has_a_line_for_each_lesion_label_and_empty_frame(tmp_path):
         lines = list(csv.DictReader(stream))
     assert tuple(lines[0]) == COLUMNS
     where = {"source": "a,b.jpg", "frame": "0", "time_s": "0.0", "model": "tiny"}
-    no_box = dict.fromkeys(("x1", "y1", "x2", "y2"), "")
+    no_box = dict.fromkeys(("unsure", "x1", "y1", "x2", "y2"), "")
     assert lines == [
         where
-        | {"class": "papules", "score": "0.9123", "present": "", "x1": "1.0", "y1": "2.5", "x2": "30.0"}
+        | {
+            "class": "papules",
+            "score": "0.9123",
+            "present": "",
+            "unsure": "True",
+            "x1": "1.0",
+            "y1": "2.5",
+            "x2": "30.0",
+        }
         | {"y2": "40.12"},
         where | {"class": "comedones", "score": "0.25", "present": "False"} | no_box,
         where | {"class": "papules", "score": "0.75", "present": "True"} | no_box,

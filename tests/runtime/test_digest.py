@@ -67,8 +67,9 @@ def test_a_manifest_beside_tells_too_where_that_inside_is_gone(whole, exported, 
 def test_thresholds_changed_inside_the_file_are_refused(whole, form):
     file = whole(form)
     threshold = load_model(file).manifest.thresholds[0]
-    assert file.read_bytes().count(f"{threshold},".encode()) >= 1
-    file.write_bytes(file.read_bytes().replace(f"{threshold},".encode(), b"0.9,"))
+    stated = f'"thresholds": [\n    {threshold}\n'.encode()
+    assert file.read_bytes().count(stated) == 1
+    file.write_bytes(file.read_bytes().replace(stated, stated.replace(str(threshold).encode(), b"0.90")))
     with pytest.raises(ModelError, match="damaged"):
         load_model(file)
 

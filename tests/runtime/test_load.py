@@ -70,8 +70,8 @@ def test_the_number_of_threads_does_not_change_the_answer(exported, form, thread
 @FORMS
 def test_the_thresholds_are_the_manifests_unless_one_is_given(exported, form):
     file = exported("detection", form)
-    assert load_model(file).thresholds.tolist() == pytest.approx([0.7, 0.65, 0.75, 0.7])
-    assert load_model(file, score_threshold=0.125).thresholds.tolist() == [0.125] * 4
+    assert load_model(file).thresholds.tolist() == pytest.approx([0.95])
+    assert load_model(file, score_threshold=0.125).thresholds.tolist() == [0.125]
 
 
 @FORMS

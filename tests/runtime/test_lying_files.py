@@ -37,13 +37,15 @@ DETECTION = Manifest(
     classes=CLASSES,
     input=INPUT,
     outputs=tuple(OutputSpec(f"{kind}_{stride}", kind, stride) for kind in ("box", "score") for stride in (8, 16)),
-    thresholds=(0.5, 0.5),
+    thresholds=(0.5,),
     bins=4,
 )
 SUPPRESSING = dataclasses.replace(
     DETECTION, outputs=tuple(OutputSpec(kind, kind) for kind in NMS_KINDS), bins=0, max_detections=4
 )
-MULTILABEL = dataclasses.replace(DETECTION, task="multilabel", outputs=(OutputSpec("label", "label"),), bins=0)
+MULTILABEL = dataclasses.replace(
+    DETECTION, task="multilabel", outputs=(OutputSpec("label", "label"),), thresholds=(0.5, 0.5), bins=0
+)
 
 ULTRALYTICS = {"task": "detect", "imgsz": "[32, 32]", "names": "{0: 'comedones', 1: 'papules'}", "args": "{}"}
 CELLS = 4 * 4 + 2 * 2 + 1
@@ -62,12 +64,12 @@ def heads(box=0.0, score=0.9):
     return outputs
 
 
-def suppressed(box=(4, 10, 12, 20), score=0.9, one=0, count=2):
+def suppressed(box=(4, 10, 12, 20), score=0.9, types=(0.9, 0), count=2):
     """The same, as a graph gives it that suppresses inside."""
     return {
         "lesion_box": np.float32([[box, (4, 10, 12, 20), (0, 0, 0, 0), (0, 0, 0, 0)]]),
         "lesion_score": np.float32([[score, 0.8, 0, 0]]),
-        "lesion_class": np.float32([[one, 1, 0, 0]]),
+        "lesion_types": np.float32([[types, (0, 0.8), (0, 0), (0, 0)]]),
         "lesion_count": np.float32([[count]]),
     }
 
@@ -172,9 +174,9 @@ SPEC = dataclasses.asdict(INPUT)
         {"input": {**SPEC, "dtype": "float32"}},
         {"input": {**SPEC, "layout": "NCHW"}},
         {"input": {**SPEC, "batch": 4}},
-        {"classes": ["acne"], "thresholds": [0.5]},
-        {"classes": ["comedones", "papules", "nodules"], "thresholds": [0.5] * 3},
-        {"thresholds": [0.5] * 3},
+        {"classes": ["acne"]},
+        {"classes": ["comedones", "papules", "nodules"]},
+        {"thresholds": [0.5] * 2},
         {"bins": 2},
         {"bins": 8},
         {"outputs": outputs(*[(name, kind, 24 - stride) for name, kind, stride in HEADS])},
@@ -319,9 +321,13 @@ def test_a_count_beyond_the_most_boxes_is_refused_or_clipped(write, count):
         assert answer["counts"] == {"comedones": 1, "papules": 1}
 
 
-@pytest.mark.parametrize("one", [2, 1e9, -1, -3, 0.5, np.nan, np.inf, -np.inf])
-def test_a_class_that_the_manifest_does_not_name_is_refused(write, one):
-    assert "lesion_class" in refusal(write(graph(suppressed(one=one), ours(SUPPRESSING))))
+@pytest.mark.parametrize("types", [(2, 0), (1e9, 0), (-1, 0.9), (0.9, -3), (np.nan, 0.9), (np.inf, 0), (0, -np.inf)])
+def test_a_probability_of_a_type_that_is_none_is_refused(write, types):
+    assert "no probabilities" in refusal(write(graph(suppressed(types=types), ours(SUPPRESSING))))
+    made = heads()
+    made["score_8"][0, 1, 2] = types
+    if max(types) > 0.5:
+        assert "no probabilities" in refusal(write(graph(made, ours(DETECTION))))
 
 
 def test_what_lies_behind_the_count_is_not_looked_at(write):
@@ -580,9 +586,9 @@ def test_a_graph_that_litert_would_crash_on_is_refused(tmp_path, how):
     "data",
     [
         b"",
-        graph(heads(), ours(DETECTION, thresholds=[0.5] * 3)).SerializeToString(),
+        graph(heads(), ours(DETECTION, thresholds=[0.5] * 2)).SerializeToString(),
         graph(heads(), ours(DETECTION, bins=8)).SerializeToString(),
-        graph(suppressed(one=2), ours(SUPPRESSING)).SerializeToString(),
+        graph(suppressed(types=(2, 0)), ours(SUPPRESSING)).SerializeToString(),
         with_data_in("../secret.bin")[0].SerializeToString(),
         # ONNX Runtime cannot say this in its own words, and prints some to standard output.
         graph(heads(), ours(DETECTION)).SerializeToString().replace(b"Identity", b"Identit\xff"),

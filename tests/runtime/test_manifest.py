@@ -21,7 +21,7 @@ DETECTION = Manifest(
         OutputSpec("score_8", "score", 8),
         OutputSpec("score_16", "score", 16),
     ),
-    thresholds=(0.1, 0.25, 0.3, 1.0),
+    thresholds=(0.25,),
     bins=16,
     nms_iou=0.55,
     max_detections=120,
@@ -89,15 +89,16 @@ LABEL = {"name": "label", "kind": "label", "stride": 0}
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"schema": 2}, "schema 2"),
+        ({"schema": 3}, "schema 3"),
+        ({"schema": 0}, "schema 0"),
         ({"task": "segmentation"}, "task 'segmentation'"),
         ({"task": None}, "task None"),
-        ({"classes": [], "thresholds": []}, r"classes \(\)"),
-        ({"thresholds": [0.5]}, "1 thresholds for 4 classes"),
-        ({"classes": ["acne"]}, "4 thresholds for 1 classes"),
-        ({"thresholds": [0.5, 0.5, 0.5, 1.5]}, r"1\.5.* not within 0 to 1"),
-        ({"thresholds": [-0.1, 0.5, 0.5, 0.5]}, r"-0\.1.* not within 0 to 1"),
-        ({"thresholds": [float("nan"), 0.5, 0.5, 0.5]}, "thresholds .*nan"),
+        ({"classes": []}, r"classes \(\)"),
+        ({"thresholds": []}, "0 thresholds for a detector, which has one"),
+        ({"thresholds": [0.5] * 4}, "4 thresholds for a detector, which has one"),
+        ({"thresholds": [1.5]}, r"1\.5.* not within 0 to 1"),
+        ({"thresholds": [-0.1]}, r"-0\.1.* not within 0 to 1"),
+        ({"thresholds": [float("nan")]}, "thresholds .*nan"),
         ({"input": {**INPUT, "width": 0}}, r"input size \(0, 480\)"),
         ({"input": {**INPUT, "height": -480}}, r"input size \(640, -480\)"),
         ({"input": {**INPUT, "width": 8224}}, r"input size \(8224, 480\)"),
@@ -228,9 +229,9 @@ def test_an_unknown_key_is_named(changes):
         ({"thresholds": None}, "None is not a list"),
         ({"thresholds": 0.5}, "0.5 is not a list"),
         ({"thresholds": "0101"}, "'0101' is not a list"),
-        ({"thresholds": ["low", 0.5, 0.5, 0.5]}, "thresholds .*'low'"),
-        ({"thresholds": [[], 0.5, 0.5, 0.5]}, r"thresholds .*\[\]"),
-        ({"thresholds": [True, 0.5, 0.5, 0.5]}, "thresholds .*True"),
+        ({"thresholds": ["low"]}, "thresholds .*'low'"),
+        ({"thresholds": [[]]}, r"thresholds .*\[\]"),
+        ({"thresholds": [True]}, "thresholds .*True"),
         ({"input": None}, "InputSpec.* NoneType"),
         ({"input": []}, "InputSpec.* list"),
         ({"input": "image"}, "InputSpec.* str"),
@@ -276,7 +277,7 @@ def test_a_value_of_the_wrong_type_is_refused_and_named(changes, problem):
         ({"task": "segmentation"}, ["multilabel", "detection"]),
         ({"input": {**INPUT, "resize": "crop"}}, ["stretch", "letterbox"]),
         ({"input": {**INPUT, "dtype": "int8"}}, ["uint8", "float32"]),
-        ({"thresholds": ["low", 0.5, 0.5, 0.5]}, ["float"]),
+        ({"thresholds": ["low"]}, ["float"]),
     ],
     ids=["task", "resize", "dtype", "thresholds"],
 )
@@ -284,6 +285,80 @@ def test_the_refusal_of_a_value_says_which_ones_are_possible(changes, possible):
     with pytest.raises(ModelError) as refused:
         read(raw(DETECTION, **changes))
     assert all(one in str(refused.value).split(" is not ")[1] for one in possible)
+
+
+ROW = {"name": "rows", "kind": "row", "stride": 0}
+OLD = {"schema": 1, "thresholds": [0.4, 0.25, 0.3, 1.0]}
+
+
+def inside(*parts):
+    return [{"name": f"lesion_{part}", "kind": f"lesion_{part}", "stride": 0} for part in parts]
+
+
+def test_a_detector_of_schema_1_has_the_lowest_of_its_thresholds():
+    assert read(raw(**OLD)) == DETECTION
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [MULTILABEL, dataclasses.replace(DETECTION, outputs=(OutputSpec("rows", "row"),), thresholds=(0.4, 0.2, 0.3, 1.0))],
+    ids=["multilabel", "rows"],
+)
+def test_other_models_of_schema_1_keep_a_threshold_a_class(manifest):
+    assert read(raw(manifest, schema=1)) == manifest
+
+
+def test_what_schema_1_measured_with_a_box_a_type_is_left_out():
+    validation = {"keras": {"ap50": 0.5}, "counting": {"threshold": 0.1, "ratio_90": [0.5, 2]}}
+    golden = {"input_sha256": "ab", "output_sha256": "cd", "lesions": []}
+    got = read(raw(**OLD, validation=validation, golden=golden))
+    assert got.validation == {"keras": {"ap50": 0.5}}
+    assert got.golden == {"input_sha256": "ab", "output_sha256": "cd"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"thresholds": [0.5]}, "1 thresholds for 4 classes"),
+        ({"thresholds": [0.5] * 5}, "5 thresholds for 4 classes"),
+        ({"thresholds": [0.5, 0.5, 0.5, 1.5]}, r"1\.5.* not within 0 to 1"),
+        ({"thresholds": [-0.1, 0.5, 0.5, 0.5]}, r"-0\.1.* not within 0 to 1"),
+        ({"thresholds": [0.5, 0.5, 0.5, float("nan")]}, "thresholds .*nan"),
+        ({"thresholds": ["low", 0.5, 0.5, 0.5]}, "thresholds .*'low'"),
+        ({"thresholds": 0.5}, "0.5 is not a list"),
+        ({"outputs": inside("box", "score", "class", "count")}, r"schema 1 .*--nms.* export the model again"),
+        ({"outputs": inside("box", "score", "types", "count")}, r"schema 1 .*--nms.* export the model again"),
+        ({"outputs": [5]}, "not subscriptable"),
+    ],
+    ids=str,
+)
+def test_a_wrong_detector_of_schema_1_is_refused_in_one_line(changes, problem):
+    with pytest.raises(ModelError, match=f"^{ORIGIN}: .*{problem}") as refused:
+        read(raw(**(OLD | changes)))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "changes", "problem"),
+    [
+        (DETECTION, {"outputs": inside("box", "score", "class", "count")}, "kind 'lesion_class'"),
+        (DETECTION, {"outputs": inside("box", "score", "count")}, "a model that suppresses has"),
+        (DETECTION, {"outputs": inside("box", "score", "types", "count"), "thresholds": [0.5] * 4}, "which has one"),
+        (DETECTION, {"outputs": [ROW]}, "1 thresholds for 4 classes"),
+        (MULTILABEL, {"thresholds": [0.5]}, "1 thresholds for 4 classes"),
+        (MULTILABEL, {"classes": ["acne"]}, "4 thresholds for 1 classes"),
+        (MULTILABEL, {"classes": [], "thresholds": []}, r"classes \(\)"),
+    ],
+)
+def test_a_lesion_has_one_threshold_and_all_else_one_a_class(manifest, changes, problem):
+    with pytest.raises(ModelError, match=f"^{ORIGIN}: .*{problem}"):
+        read(raw(manifest, **changes))
+
+
+def test_what_a_graph_that_suppresses_gives_has_a_shape():
+    manifest = read(raw(outputs=inside("box", "score", "types", "count")))
+    assert [manifest.output_shape(one) for one in manifest.outputs] == [(1, 120, 4), (1, 120), (1, 120, 4), (1, 1)]
+    assert (manifest.suppresses, manifest.one_box_a_lesion) == (True, True)
 
 
 def test_the_readable_copy_lies_beside_the_model_file(tmp_path):

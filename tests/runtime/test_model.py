@@ -23,7 +23,7 @@ DETECTION = Manifest(
     classes=CLASSES,
     input=InputSpec("image", SIZE, SIZE, "letterbox", pad_value=7),
     outputs=tuple(OutputSpec(f"{kind}_{s}", kind, s) for kind in ("box", "score") for s in STRIDES),
-    thresholds=(0.5, 0.6, 0.7),
+    thresholds=(0.6,),
     bins=BINS,
 )
 MULTILABEL = Manifest(
@@ -113,13 +113,41 @@ def test_a_lesion_never_leaves_a_photograph_of_any_shape(shape):
         assert 0 <= y1 <= y2 <= shape[0]
 
 
-def test_each_class_has_the_threshold_of_the_manifest():
+def test_the_lesion_threshold_of_the_manifest_holds_for_every_type():
     cells = [(8, row, 2 * one, one, score, (1, 1, 1, 1)) for row, score in ((2, 0.55), (5, 0.65)) for one in range(3)]
     result = Model(DETECTION, FakeBackend(heads(*cells)))(PHOTOGRAPH)
-    assert result.counts() == {"comedones": 2, "nodules": 1, "papules": 0}
+    assert result.counts() == {"comedones": 1, "nodules": 1, "papules": 1}
 
 
-@pytest.mark.parametrize(("threshold", "found"), [(None, 1), (0.001, 3), (0.5, 2), (0.95, 0)])
+def test_a_lesion_of_several_types_is_one_lesion_that_says_them_all():
+    cells = [(8, 3, 4, one, score, (1, 1, 2, 1)) for one, score in enumerate((0.25, 0.5, 0.75))]
+    (lesion,) = Model(DETECTION, FakeBackend(heads(*cells)))(PHOTOGRAPH).lesions
+    assert lesion.name == "papules"
+    assert lesion.types == (0.25, 0.5, 0.75)
+    assert lesion.score == pytest.approx(1 - 0.75 * 0.5 * 0.25)
+    assert not lesion.unsure
+
+
+def test_types_that_are_nearly_as_probable_leave_the_type_unsure():
+    cells = [(8, 3, 4, one, score, (1, 1, 2, 1)) for one, score in enumerate((0.25, 0.45, 0.5))]
+    (lesion,) = Model(DETECTION, FakeBackend(heads(*cells)))(PHOTOGRAPH).lesions
+    assert (lesion.name, lesion.unsure) == ("papules", True)
+
+
+def test_a_lesion_that_two_cells_see_as_two_types_is_one():
+    cells = [(8, 3, 4, 2, 0.9, (1, 1, 2, 1)), (8, 3, 5, 0, 0.8, (2, 1, 1, 1))]
+    (lesion,) = Model(DETECTION, FakeBackend(heads(*cells)))(PHOTOGRAPH).lesions
+    assert lesion.name == "papules"
+
+
+@pytest.mark.parametrize("types", [(1.5, 1.5, 0.0), (0.9, -9.0, 0.0), (0.9, float("nan"), 0.0), (7.0, 0.0, 0.0)])
+def test_probabilities_that_are_none_are_refused_even_where_they_make_a_score(types):
+    cells = [(8, 3, 4, one, score, (1, 1, 2, 1)) for one, score in enumerate(types)]
+    with pytest.raises(ModelError, match="tiny-detector: its graph gives scores that are no probabilities"):
+        Model(DETECTION, FakeBackend(heads(*cells)))(PHOTOGRAPH)
+
+
+@pytest.mark.parametrize(("threshold", "found"), [(None, 2), (0.001, 3), (0.7, 1), (0.95, 0)])
 def test_a_score_threshold_takes_the_place_of_the_manifests_own(threshold, found):
     cells = [
         (8, 2, 0, 2, 0.9, (1, 1, 1, 1)),

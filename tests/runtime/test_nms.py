@@ -5,10 +5,18 @@ from acne_runtime.decode import Candidates
 from acne_runtime.nms import MOST_CANDIDATES, suppress
 
 
-def candidates(boxes, scores, classes):
+def candidates(boxes, scores, classes, types=None):
     return Candidates(
-        np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32), np.array(classes, np.int64)
+        np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32), np.array(classes, np.int64), types
     )
+
+
+def saying_types(found):
+    """The same boxes, of a model that says the probability of each type."""
+    return found._replace(types=np.eye(10, dtype=np.float32)[found.classes])
+
+
+BOTH = pytest.mark.parametrize("kind", [lambda found: found, saying_types], ids=["class by class", "all types at once"])
 
 
 def overlap(a, b):
@@ -24,11 +32,11 @@ def plain_suppress(found, iou, most):
     order = sorted(range(len(found.scores)), key=lambda i: -found.scores[i])  # stable, as Python's sort is
     kept = []
     for i in order:
-        rivals = [j for j in kept if found.classes[j] == found.classes[i]]
+        rivals = [j for j in kept if found.types is not None or found.classes[j] == found.classes[i]]
         if all(overlap(found.boxes[i], found.boxes[j]) <= iou for j in rivals):
             kept.append(i)
     kept = kept[:most]
-    return Candidates(*(part[kept] for part in found))
+    return Candidates(*(None if part is None else part[kept] for part in found))
 
 
 def random_candidates(count, classes, seed, *, low=-200.0, high=440.0, levels=None):
@@ -43,9 +51,10 @@ def random_candidates(count, classes, seed, *, low=-200.0, high=440.0, levels=No
 def assert_same(got, expected):
     for a, b in zip(got, expected, strict=True):
         np.testing.assert_array_equal(a, b)
-        assert a.dtype == b.dtype
+        assert (a is None and b is None) or a.dtype == b.dtype
 
 
+@BOTH
 @pytest.mark.parametrize("iou", [0.05, 0.3, 0.6, 0.9])
 @pytest.mark.parametrize(
     ("count", "classes", "low", "high"),
@@ -58,22 +67,24 @@ def assert_same(got, expected):
         (300, 7, 0, 50),
     ],
 )
-def test_random_boxes_survive_as_a_plain_double_loop_says(count, classes, low, high, iou):
-    found = random_candidates(count, classes, seed=count + classes, low=low, high=high)
+def test_random_boxes_survive_as_a_plain_double_loop_says(count, classes, low, high, iou, kind):
+    found = kind(random_candidates(count, classes, seed=count + classes, low=low, high=high))
     expected = plain_suppress(found, iou, 10_000)
     assert_same(suppress(found, iou, 10_000), expected)
 
 
+@BOTH
 @pytest.mark.parametrize("levels", [1, 2, 10])
 @pytest.mark.parametrize("seed", range(3))
-def test_equal_scores_keep_the_order_they_came_in(levels, seed):
-    found = random_candidates(200, 3, seed, low=0, high=200, levels=levels)
+def test_equal_scores_keep_the_order_they_came_in(levels, seed, kind):
+    found = kind(random_candidates(200, 3, seed, low=0, high=200, levels=levels))
     assert_same(suppress(found, 0.4, 10_000), plain_suppress(found, 0.4, 10_000))
 
 
+@BOTH
 @pytest.mark.parametrize("most", [0, 1, 5, 300])
-def test_no_more_than_the_best_few_are_kept(most):
-    found = random_candidates(400, 4, seed=9)
+def test_no_more_than_the_best_few_are_kept(most, kind):
+    found = kind(random_candidates(400, 4, seed=9))
     got = suppress(found, 0.6, most)
     assert_same(got, plain_suppress(found, 0.6, most))
     assert len(got.scores) == min(most, len(plain_suppress(found, 0.6, 10_000).scores))
@@ -93,7 +104,15 @@ def test_no_candidates_leave_none():
 
 
 @pytest.mark.parametrize("shift", [-1000, -5, 0, 1000])
-def test_a_box_of_two_classes_is_kept_under_both(shift):
+def test_a_lesion_of_two_types_is_kept_once_as_the_better(shift):
+    box = [shift, shift, shift + 20, shift + 20]
+    got = suppress(saying_types(candidates([box, box, box], [0.4, 0.8, 0.7], [0, 3, 0])), 0.5, 300)
+    np.testing.assert_allclose(got.scores, [0.8])
+    assert (got.classes.tolist(), got.types.argmax(axis=1).tolist()) == ([3], [3])
+
+
+@pytest.mark.parametrize("shift", [-1000, -5, 0, 1000])
+def test_a_box_of_two_classes_is_kept_under_both_where_no_types_are_said(shift):
     box = [shift, shift, shift + 20, shift + 20]
     got = suppress(candidates([box, box, box], [0.4, 0.8, 0.7], [0, 3, 0]), 0.5, 300)
     np.testing.assert_allclose(got.scores, [0.8, 0.7])
@@ -124,11 +143,12 @@ def test_a_score_of_zero_is_kept_when_the_thresholds_let_it_through():
     assert len(suppress(candidates(boxes, [0.9, 0.0], [0, 0]), 0.5, 300).scores) == 2
 
 
-def test_of_too_many_candidates_the_best_are_looked_at():
+@BOTH
+def test_of_too_many_candidates_the_best_are_looked_at(kind):
     count = MOST_CANDIDATES + 50
     corners = np.stack(np.divmod(np.arange(count), 100), axis=1) * 10.0
     scores = np.linspace(0.1, 0.9, count)
-    found = candidates(np.concatenate([corners, corners + 5], axis=1), scores, np.zeros(count))
+    found = kind(candidates(np.concatenate([corners, corners + 5], axis=1), scores, np.zeros(count)))
     got = suppress(found, 0.5, count)
     np.testing.assert_array_equal(got.scores, found.scores[::-1][:MOST_CANDIDATES])
 

@@ -62,7 +62,7 @@ import cv2
 from acne_runtime.load import load_model
 
 model = load_model(sys.argv[1])
-print([one.to_dict() for one in model(cv2.imread("samples/rendered_skin.jpg")).lesions])
+print(model(cv2.imread("samples/rendered_skin.jpg")).to_dict()["lesions"])
 """
 
 

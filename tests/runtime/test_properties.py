@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from acne_runtime.decode import Candidates, decode
+from acne_runtime.decode import Candidates, decode, lesion_scores
 from acne_runtime.manifest import InputSpec, OutputSpec
 from acne_runtime.nms import suppress
 from acne_runtime.preprocess import preprocess
@@ -95,9 +95,10 @@ def every_overlap(found):
 def plain_suppress(found, overlaps, iou, most):
     kept = []
     for one in sorted(range(len(found.scores)), key=lambda place: -found.scores[place]):  # stable
-        if not any(found.classes[one] == found.classes[other] and overlaps[one][other] > iou for other in kept):
+        rivals = [other for other in kept if found.types is not None or found.classes[one] == found.classes[other]]
+        if not any(overlaps[one][other] > iou for other in rivals):
             kept.append(one)
-    return Candidates(*(part[kept[:most]] for part in found))
+    return Candidates(*(None if part is None else part[kept[:most]] for part in found))
 
 
 @st.composite
@@ -116,7 +117,8 @@ def candidates(draw, least_side):
             )
     boxes = np.concatenate([corners, corners + sides], axis=1).astype(np.float32) / 4
     some_scores = rng.integers(0, scores + 1, count).astype(np.float32) / scores
-    return Candidates(boxes, some_scores, rng.integers(0, kinds, count))
+    types = draw(st.sampled_from([None, rng.random((count, kinds), np.float32)]))
+    return Candidates(boxes, some_scores, rng.integers(0, kinds, count) if types is None else types.argmax(1), types)
 
 
 @st.composite
@@ -152,7 +154,13 @@ def test_a_box_without_area_and_another_beside_it_leave_each_other_alone(found, 
     areas = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1)
     points = [(box, one) for box, one, area in zip(found.boxes, found.classes, areas, strict=True) if area == 0]
     # What two of them overlap by is nought by nought where they touch.
-    assume(not any(kind == other_kind and touch(a, b) for (a, kind), (b, other_kind) in combinations(points, 2)))
+    by_class = found.types is None
+    assume(
+        not any(
+            (kind == other_kind or not by_class) and touch(a, b)
+            for (a, kind), (b, other_kind) in combinations(points, 2)
+        )
+    )
     assert_survivors_as_a_plain_double_loop_says(found, data)
 
 
@@ -161,10 +169,11 @@ def test_a_box_without_area_and_another_beside_it_leave_each_other_alone(found, 
     st.integers(1, 3),
     st.integers(1, 3),
     st.floats(0.1, 30),
-    st.tuples(*[st.floats(0, 1)] * 3),
+    st.integers(1, 5),
+    st.floats(0, 1, width=32),
 )
 @settings(REPEATABLE, max_examples=40)
-def test_boxes_are_those_that_kerascv_decodes(seed, rows, columns, spread, least):
+def test_boxes_are_those_that_kerascv_decodes(seed, rows, columns, spread, classes, least):
     pytest.importorskip("keras_cv")
     from keras_cv.src.models.object_detection.yolo_v8 import yolo_v8_detector as kerascv
 
@@ -174,19 +183,34 @@ def test_boxes_are_those_that_kerascv_decodes(seed, rows, columns, spread, least
     for stride in strides:
         grid = (1, height // stride, width // stride)
         outputs[f"box_{stride}"] = rng.normal(0, spread, (*grid, channels)).astype(np.float32)
-        outputs[f"score_{stride}"] = rng.random((*grid, len(least)), dtype=np.float32)
+        outputs[f"score_{stride}"] = rng.random((*grid, classes), dtype=np.float32)
         logits.append(outputs[f"box_{stride}"].reshape(1, -1, channels))
-        scores.append(outputs[f"score_{stride}"].reshape(-1, len(least)))
+        scores.append(outputs[f"score_{stride}"].reshape(-1, classes))
 
     distances = kerascv.decode_regression_to_boxes(np.concatenate(logits, axis=1))
     anchors, anchor_strides = kerascv.get_anchors((height, width, 3), strides)
     boxes = np.asarray(kerascv.dist2bbox(distances, anchors) * anchor_strides[:, None])[0]
     scores = np.concatenate(scores)
-    # Ours stand stride by stride, cell by cell, class by class: the order in which `nonzero` finds them.
-    cells, kinds = np.nonzero(scores >= np.float32(least))
+    lesions = lesion_scores(scores)
+    (cells,) = np.nonzero(lesions >= np.float32(least))
 
     specs = tuple(OutputSpec(f"{kind}_{stride}", kind, stride) for kind in ("box", "score") for stride in strides)
     got = decode(outputs, specs, np.float32(least), channels // 4)
     np.testing.assert_allclose(got.boxes, boxes[cells], rtol=0, atol=1e-3)
-    np.testing.assert_array_equal(got.scores, scores[cells, kinds])
-    np.testing.assert_array_equal(got.classes, kinds)
+    np.testing.assert_array_equal(got.scores, lesions[cells])
+    np.testing.assert_array_equal(got.types, scores[cells])
+    np.testing.assert_array_equal(got.classes, scores[cells].argmax(axis=1))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.floats(0, 1, width=32), st.floats(1e-6, 1))
+@REPEATABLE
+def test_the_first_comparison_loses_no_lesion(seed, classes, least, spread):
+    """Probabilities near the smallest that could still make a lesion together, and one-sided ones."""
+    rng = np.random.default_rng(seed)
+    near = 1 - (1 - float(least)) ** (1 / classes)
+    types = np.clip(near + spread * 1e-4 * rng.normal(size=(400, classes)), 0, 1).astype(np.float32)
+    types[:50] *= rng.random((50, classes)) < 0.5
+    outputs = {"box_8": np.zeros((1, 20, 20, 8), np.float32), "score_8": types.reshape(1, 20, 20, classes)}
+    got = decode(outputs, (OutputSpec("box_8", "box", 8), OutputSpec("score_8", "score", 8)), np.float32(least), 2)
+    expected = lesion_scores(types)
+    np.testing.assert_array_equal(got.scores, expected[expected >= np.float32(least)])

@@ -9,7 +9,7 @@ from acne_runtime.sinks.annotate import annotate
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 LESIONS = (
     Lesion("papules", 0.83456, (1.23456, 2.0, 30.9999, 40.5)),
-    Lesion("papules", 0.5, (5.0, 6.0, 7.0, 8.0)),
+    Lesion("papules", 0.5, (5.0, 6.0, 7.0, 8.0), (0.0, 0.0, 0.312345, 0.29), unsure=True),
     Lesion("comedones", 0.25, (0.0, 0.0, 2.0, 2.0)),
 )
 LABELS = tuple(Label(name, score, score >= 0.5) for name, score in zip(CLASSES, (0.1, 0.91239, 0.5, 0.0), strict=True))
@@ -41,7 +41,13 @@ def test_a_detection_has_exactly_the_promised_fields():
         "model": "acne-yolov8-xs",
         "lesions": [
             {"class": "papules", "score": 0.8346, "box": [1.23, 2.0, 31.0, 40.5]},
-            {"class": "papules", "score": 0.5, "box": [5.0, 6.0, 7.0, 8.0]},
+            {
+                "class": "papules",
+                "score": 0.5,
+                "types": {"comedones": 0.0, "nodules": 0.0, "papules": 0.3123, "pustules": 0.29},
+                "unsure": True,
+                "box": [5.0, 6.0, 7.0, 8.0],
+            },
             {"class": "comedones", "score": 0.25, "box": [0.0, 0.0, 2.0, 2.0]},
         ],
         "counts": {"comedones": 1, "nodules": 0, "papules": 2, "pustules": 0},
@@ -107,7 +113,16 @@ def test_lesions_become_coco_annotations_with_the_classes_counted_from_1():
             "score": 0.8346,
             "iscrowd": 0,
         },
-        {"image_id": 7, "category_id": 3, "bbox": [5.0, 6.0, 2.0, 2.0], "area": 4.0, "score": 0.5, "iscrowd": 0},
+        {
+            "image_id": 7,
+            "category_id": 3,
+            "bbox": [5.0, 6.0, 2.0, 2.0],
+            "area": 4.0,
+            "score": 0.5,
+            "iscrowd": 0,
+            "types": {"comedones": 0.0, "nodules": 0.0, "papules": 0.3123, "pustules": 0.29},
+            "unsure": True,
+        },
         {"image_id": 7, "category_id": 1, "bbox": [0.0, 0.0, 2.0, 2.0], "area": 4.0, "score": 0.25, "iscrowd": 0},
     ]
     categories = {"papules": 9, "comedones": 4}
@@ -127,7 +142,34 @@ def test_lesions_become_detections_of_supervision():
     assert found.confidence.tolist() == pytest.approx([0.83456, 0.5, 0.25])
     assert found.class_id.tolist() == [2, 2, 0]
     assert found.data["class_name"].tolist() == ["papules", "papules", "comedones"]
+    assert found.data["unsure"].tolist() == [False, True, False]
+    assert "types" not in found.data  # a lesion of these does not say them
     assert len(result(lesions=()).to_supervision()) == 0
+    said = result(lesions=(LESIONS[1], LESIONS[1])).to_supervision()
+    assert said.data["types"].tolist() == [pytest.approx(LESIONS[1].types)] * 2
+    assert said[said.confidence > 0.9].data["types"].shape == (0, len(CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("types", "name", "unsure"),
+    [
+        ((0.1, 0.2, 0.7, 0.3), "papules", False),
+        ((0.0, 0.0, 0.5, 0.4), "papules", True),  # at the ratio itself
+        ((0.0, 0.0, 0.5, 0.399), "papules", False),
+        ((0.0, 0.0, 0.4, 0.5), "pustules", True),
+        ((0.3, 0.0, 0.3, 0.0), "comedones", True),
+        ((1.0, 0.0, 0.0, 0.0), "comedones", False),
+    ],
+)
+def test_a_lesion_is_of_its_most_probable_type_and_unsure_where_another_is_nearly_so(types, name, unsure):
+    lesion = Lesion.of_types(CLASSES, 0.9, (0.0, 0.0, 1.0, 1.0), types)
+    assert lesion == Lesion(name, 0.9, (0.0, 0.0, 1.0, 1.0), types, unsure)
+    assert ("unsure" in lesion.to_dict(CLASSES)) is unsure
+    assert list(lesion.to_dict(CLASSES)) == ["class", "score", "types", *["unsure"] * unsure, "box"]
+
+
+def test_the_only_type_of_a_model_is_sure():
+    assert not Lesion.of_types(("acne",), 0.9, (0.0, 0.0, 1.0, 1.0), (0.9,)).unsure
 
 
 def test_a_result_draws_itself_on_a_copy():

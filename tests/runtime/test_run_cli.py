@@ -88,7 +88,7 @@ def test_json_on_standard_output_is_all_that_stands_there(folder, model):
     answers = json_lines(done.stdout)
     assert [one["source"] for one in answers] == [str(folder / "a.png"), str(folder / "c.jpg")]
     assert [(one["width"], one["height"]) for one in answers] == [(120, 90), (50, 60)]
-    assert all(one["schema"] == 1 and one["model"] == "tiny-detector" for one in answers)
+    assert all(one["schema"] == 2 and one["model"] == "tiny-detector" for one in answers)
     assert answers[0]["lesions"]
     assert NO_DIAGNOSIS in done.stderr
 

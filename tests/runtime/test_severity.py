@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from acne_runtime.errors import ModelError
-from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
+from acne_runtime.manifest import NMS_KINDS, InputSpec, Manifest, OutputSpec
 from acne_runtime.model import Model
 from acne_runtime.result import NO_DIAGNOSIS
 from acne_runtime.severity import GRADES, GradedModel, Severity, counts_for_severity, grade_of
@@ -47,9 +47,36 @@ class Finds:
         return {"rows": self.rows}
 
 
-def counting(threshold=0.5, ratio=(0.25, 3.0)):
-    stated = {"threshold": threshold, "ratio_90": list(ratio), "photographs": 100}
-    return dataclasses.replace(DETECTOR, validation={"counting": stated})
+HEADS = dataclasses.replace(
+    DETECTOR,
+    outputs=tuple(OutputSpec(f"{kind}_{one}", kind, one) for kind in ("box", "score") for one in (8, 16, 32)),
+    thresholds=(0.5,),
+    bins=16,
+)
+
+
+class FindsInHeads(Finds):
+    """The same in raw heads, a cell a lesion: its own type beside so much of another."""
+
+    def __init__(self, beside=0.0, **found):
+        self.heads = {}
+        for stride in (8, 16, 32):
+            cells = SIDE // stride
+            self.heads[f"box_{stride}"] = np.zeros((1, cells, cells, 64), np.float32)
+            self.heads[f"box_{stride}"].reshape(-1, 16)[:, 0] = 90  # no wider than a point
+            self.heads[f"score_{stride}"] = np.zeros((1, cells, cells, len(CLASSES)), np.float32)
+        lesions = [(name, score) for name, (count, score) in found.items() for _ in range(count)]
+        for cell, (name, score) in enumerate(lesions):
+            own = CLASSES.index(name)
+            self.heads["score_8"].reshape(-1, len(CLASSES))[cell, [own, own - 1]] = score, beside
+
+    def run(self, tensor):
+        return self.heads
+
+
+def counting(threshold=0.5, ratio=(0.25, 3.0), manifest=DETECTOR, **more):
+    stated = {"threshold": threshold, "ratio_90": list(ratio), "photographs": 100, **more}
+    return dataclasses.replace(manifest, validation={"counting": stated})
 
 
 def graded(manifest, score_threshold=None, **found):
@@ -125,6 +152,61 @@ def test_another_threshold_changes_what_is_shown_and_not_what_counts():
     assert own.severity == lower.severity == higher.severity
 
 
+def graded_heads(manifest, score_threshold=None, **found):
+    return GradedModel(Model(manifest, FindsInHeads(**found), score_threshold))(PHOTOGRAPH)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "counted", "shown"), [(0.3, 10, 2), (0.5, 2, 2), (0.65, 0, 2), (None, 2, 2)], ids=str
+)
+def test_a_lesion_of_two_types_counts_once_by_its_lesion_score(threshold, counted, shown):
+    # 0.3 beside 0.2 make a lesion of 0.44, 0.5 beside 0.2 one of 0.6; comedones stand beside pustules and do not count.
+    manifest = HEADS if threshold is None else counting(threshold, manifest=HEADS)
+    got = graded_heads(manifest, beside=0.2, papules=(8, 0.3), pustules=(2, 0.5), comedones=(9, 0.3))
+    assert (got.severity.lesions, len(got.lesions)) == (counted, shown)
+
+
+def test_another_lesion_threshold_changes_what_is_shown_and_not_what_counts():
+    found = {"papules": (10, 0.4), "pustules": (5, 0.8)}
+    own, lower, higher = (graded_heads(counting(0.3, manifest=HEADS), score, **found) for score in (None, 0.1, 0.9))
+    assert [len(one.lesions) for one in (own, lower, higher)] == [5, 15, 0]
+    assert own.severity == lower.severity == higher.severity
+
+
+ALL = list(CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("types", "count", "what"),
+    [
+        (None, 3, "papules and pustules"),
+        (["papules", "pustules"], 3, "papules and pustules"),
+        (["pustules", "papules"], 3, "papules and pustules"),
+        (ALL, 10, "lesions"),
+        (["nodules"], 7, "lesions"),
+    ],
+    ids=str,
+)
+def test_a_manifest_says_which_types_count(types, count, what):
+    manifest = counting(manifest=HEADS) if types is None else counting(manifest=HEADS, types=types)
+    got = graded_heads(manifest, papules=(2, 0.9), pustules=(1, 0.9), nodules=(7, 0.9)).severity
+    assert got.lesions == count
+    assert f"(about {count} {what};" in str(got)
+    assert got.to_dict()["scale"] == f"Hayashi 2008: {what} on half of a face"
+
+
+def test_a_model_of_other_types_is_graded_where_it_says_that_they_count():
+    acne = dataclasses.replace(counting(manifest=HEADS, types=["acne"]), classes=("acne",))
+    assert counts_for_severity(acne)
+    assert not counts_for_severity(dataclasses.replace(acne, validation={}))
+
+
+@pytest.mark.parametrize("types", [[], "papules", ["scars"], ["papules", "papules"], [["papules"]], None, 3], ids=str)
+def test_counted_types_that_are_not_its_classes_are_refused_in_one_line(types):
+    with pytest.raises(ModelError, match=r"^tiny-detector: validation\.counting\.types .* names not its classes, com"):
+        GradedModel(Model(counting(manifest=HEADS, types=types), FindsInHeads()))
+
+
 def test_a_score_at_the_threshold_counts_and_is_shown_as_without_a_grade():
     at = float(np.float32(0.3))
     manifest = dataclasses.replace(counting(0.3), thresholds=(0.3,) * 4)
@@ -143,6 +225,7 @@ def test_a_score_at_the_threshold_counts_and_is_shown_as_without_a_grade():
             Severity("moderate", 12, (4, 31)),
             "moderate (about 12 papules and pustules; 90 %: 4 to 31, mild to severe)",
         ),
+        (Severity("mild", 1, types=("papules",)), "mild (about 1 lesions)"),
     ],
 )
 def test_it_reads_as_words(one, words):
@@ -169,10 +252,10 @@ def test_a_model_that_does_not_find_them_is_not_graded():
         GradedModel(Model(CLASSIFIER, Finds()))
 
 
-def test_thresholds_inside_the_file_above_those_that_count_are_refused():
-    kinds = ("lesion_box", "lesion_score", "lesion_class", "lesion_count")
-    inside = dataclasses.replace(counting(0.3), outputs=tuple(OutputSpec(one, one) for one in kinds))
-    with pytest.raises(ModelError, match=r"thresholds inside the file.*export it without --nms"):
+def test_a_threshold_inside_the_file_above_that_which_counts_is_refused():
+    outputs = tuple(OutputSpec(one, one) for one in NMS_KINDS)
+    inside = dataclasses.replace(counting(0.3), outputs=outputs, thresholds=(0.5,))
+    with pytest.raises(ModelError, match=r"threshold inside the file.*export it without --nms"):
         GradedModel(Model(inside, Finds()))
     counts_above = dataclasses.replace(inside, validation=counting(0.6).validation)
     GradedModel(Model(counts_above, Finds()))

@@ -1,5 +1,6 @@
 """Tiles are looked at by a model that finds marks: pure red squares on grey, each where it really is."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -21,9 +22,10 @@ MANIFEST = Manifest(
     classes=CLASSES,
     input=InputSpec("image", SIDE, SIDE, "letterbox"),
     outputs=(OutputSpec("box_8", "box", 8), OutputSpec("score_8", "score", 8)),
-    thresholds=(0.5, 0.5),
+    thresholds=(0.5,),
     bins=16,
 )
+ROWS = replace(MANIFEST, outputs=(OutputSpec("rows", "row"),), thresholds=(0.5, 0.5))
 CLASSIFIER = Manifest(
     name="tiny-cnn",
     task="multilabel",
@@ -53,7 +55,9 @@ class FindsMarks:
             for x, y, w, h, _ in stats[1:].tolist():
                 if min(w, h) * seen_at >= self.least:
                     score = 0.5 + 0.4 * min(1.0, w * h / 1600)
-                    lesions.append(Lesion(name, score, (float(x), float(y), float(x + w), float(y + h))))
+                    box = (float(x), float(y), float(x + w), float(y + h))
+                    said = tuple(score * (one == name) for one in CLASSES) if self.manifest is MANIFEST else None
+                    lesions.append(Lesion(name, score, box, said))
         lesions.sort(key=lambda one: -one.score)
         return Result(source, frame, time_s, width, height, "marks", CLASSES, tuple(lesions), None, Timing(1, 2, 3))
 
@@ -134,6 +138,43 @@ def test_neighbours_of_another_type_do_not_merge():
         ("comedones", (314, 300, 326, 312)),
         ("papules", (300, 300, 312, 312)),
     ]
+
+
+def overlaid(image):
+    """The same marks in the other colour's channel too: each lesion looks like both types, on some tiles."""
+    image[..., 1] = np.where(image[..., 2] == 255, 255, image[..., 1])
+    return image
+
+
+@pytest.mark.parametrize(
+    ("manifest", "found"),
+    [(MANIFEST, ["papules"]), (ROWS, ["comedones", "papules"])],
+    ids=["all types at once", "class by class, as Ultralytics"],
+)
+def test_a_lesion_that_is_taken_for_two_types_is_one(manifest, found):
+    model = FindsMarks()
+    model.manifest = manifest
+    got = TiledModel(model, 32)(overlaid(marked(600, 600, (300, 300, 312, 312))))
+    assert sorted(one.name for one in got.lesions) == found
+    assert all((one.types is None) == (manifest is ROWS) for one in got.lesions)
+
+
+def test_a_piece_gives_way_to_the_whole_lesion_whatever_its_type():
+    class PiecesAreComedones(FindsMarks):
+        """What touches the border of its tile is taken for another type, and surer of it."""
+
+        def __call__(self, image, **where):
+            result = super().__call__(image, **where)
+            cut = [min(one.box[:2]) == 0 or max(one.box[2:]) == SIDE for one in result.lesions]
+            lesions = [
+                Lesion("comedones", 0.99, one.box, (0.99, 0.0)) if piece else one
+                for one, piece in zip(result.lesions, cut, strict=True)
+            ]
+            return replace(result, lesions=tuple(sorted(lesions, key=lambda one: -one.score)))
+
+    got = TiledModel(PiecesAreComedones(), 32)(marked(600, 600, (120, 300, 134, 312)))
+    assert [(one.name, one.box) for one in got.lesions] == [("papules", (120, 300, 134, 312))]
+    assert got.lesions[0].types == pytest.approx((0.0, got.lesions[0].score))
 
 
 def test_lesions_come_best_first_and_in_pixels_of_the_photograph():

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +198,54 @@ def test_each_class_is_counted_from_its_own_threshold():
     )
     assert (both["count_error"], one["count_error"]) == (0, 1)
     assert both["count_error_by_class"] == {"comedones": 1, "nodules": 1, "papules": 2}
+
+
+def said(*lesions):
+    """What a model said that gives a probability of each type: lesion score, probabilities and box."""
+    found = [Lesion.of_types(CLASSES, score, tuple(map(float, where)), types) for score, types, where in lesions]
+    return Result("a.jpg", 0, 0.0, 640, 640, "tiny", CLASSES, tuple(sorted(found, key=_falling)), None, Timing(1, 1, 1))
+
+
+def test_a_lesion_is_ranked_under_each_type_and_counted_and_decided_once():
+    marked = [sample((PAPULES, box(0)), (COMEDONES, box(1)))]
+    # The second one is taken for a papule, but a comedone is nearly as probable.
+    results = [said((0.9, (0.1, 0.0, 0.85), box(0)), (0.6, (0.4, 0.0, 0.45), box(1)))]
+    got = average_precision(marked, results, CLASSES)
+    assert got.ap50_by_class["papules"] == pytest.approx(1)
+    assert got.ap50_by_class["comedones"] == pytest.approx(1)  # 0.4 on it comes before 0.1 beside it
+    assert average_precision(marked, results, CLASSES, one_class=True).thresholds == {"lesion": pytest.approx(0.6)}
+    report = detection_report(marked, results, CLASSES, (0.5,), INPUT, constant())
+    assert (report["count_error"], report["ap50"], report["ap50_one_class"]) == pytest.approx((0, 1, 1))
+    assert report["count_error_by_class"] == {"comedones": 1, "nodules": 0, "papules": 1}
+    assert report["recall_by_class"]["comedones"] == 0
+    assert report["precision"] == pytest.approx(1 / 2)
+    above = detection_report(marked, results, CLASSES, (0.7,), INPUT, constant())
+    assert (above["count_error"], above["precision"]) == (1, 1)
+
+
+def test_a_lesion_that_is_hardly_of_a_type_is_not_ranked_under_it():
+    marked = [sample((PAPULES, box(0)))]
+    for probability, ap50 in ((0.0009, 0), (0.0011, 1)):
+        results = [said((0.9, (0.9, 0.0, probability), box(0)))]
+        assert average_precision(marked, results, CLASSES).ap50 == pytest.approx(ap50)
+
+
+def test_probabilities_of_one_type_only_are_scored_as_a_box_of_that_type():
+    sure = [
+        said(*((one.score, tuple(one.score * (one.name == name) for name in CLASSES), one.box) for one in each.lesions))
+        for each in shifted(0.2)
+    ]
+    reports = [
+        detection_report(SAMPLES, results, CLASSES, thresholds, INPUT, constant())
+        for results, thresholds in ((sure, (0.5,)), (shifted(0.2), (0.5,) * 3))
+    ]
+    assert reports[0] == reports[1]
+
+
+def test_lesions_that_say_their_types_beside_some_that_do_not_are_refused():
+    both = (*said((0.9, (0.1, 0.0, 0.85), box(0))).lesions, *answer((PAPULES, 0.5, box(1))).lesions)
+    with pytest.raises(ValueError, match=r"a\.jpg: some lesions say the probability of each type and some do not"):
+        average_precision([sample()], [replace(answer(), lesions=both)], CLASSES)
 
 
 def test_the_same_results_give_the_same_report():

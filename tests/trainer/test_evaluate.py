@@ -15,7 +15,7 @@ from acne_runtime.load import load_model
 from acne_runtime.model import Model
 from acne_runtime.result import Timing
 from acne_trainer.cli import main
-from acne_trainer.detection_metrics import SCORE_THRESHOLD
+from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision
 from acne_trainer.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds
 from acne_trainer.labels.dataset import Dataset, Sample
 from acne_trainer.labels.keras_txt import read_keras_txt
@@ -82,12 +82,16 @@ def test_chosen_thresholds_are_probabilities_and_all_that_changes(exported, data
     _, valid, _ = splits(data)
     results = results_of(model, valid)
     chosen = with_chosen_thresholds(model.manifest, valid, results)
+    assert len(chosen.thresholds) == {"detection": 1, "multilabel": 4}[task]
     assert all(0 <= threshold <= 1 for threshold in chosen.thresholds)
     if task == "multilabel":  # each threshold is a photograph's score: rounded up, it would lose that photograph
         scores = np.array([[label.score for label in one.labels] for one in results])
         apart = scores[:, :, None] - np.array(chosen.thresholds)[None, None]
         assert all(((column >= 0) & (column < 1e-4)).any() for column in np.diagonal(apart, axis1=1, axis2=2).T)
     assert chosen.to_dict() | {"thresholds": 0} == model.manifest.to_dict() | {"thresholds": 0}
+    if task == "detection":  # as one class, whatever the type
+        best = average_precision(valid.samples, results, valid.classes, one_class=True).thresholds["lesion"]
+        assert 0 <= best - chosen.thresholds[0] < 1e-4
     others = results_of(load_model(exported(task), score_threshold=0.9), valid)
     assert with_chosen_thresholds(model.manifest, valid, others) == chosen
     again = [dataclasses.replace(one, timing=TIMING) for one in results_of(Model(chosen, model.backend), valid)]

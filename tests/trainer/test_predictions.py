@@ -17,7 +17,7 @@ def result(source="a.jpg", lesions=None, labels=None):
 FOUND = result(
     'über "all" <b>.jpg',
     lesions=(
-        Lesion("papules", 0.9123, (1.25, 2.0, 30.5, 44.75)),
+        Lesion("papules", 0.9123, (1.25, 2.0, 30.5, 44.75), (0.7, 0.7077), unsure=True),
         Lesion("comedones", LEAST_SCORE, (0.0, 0.0, 5.0, 5.0)),
         Lesion("papules", LEAST_SCORE - 0.0001, (9.0, 9.0, 12.0, 12.0)),
     ),
@@ -57,6 +57,14 @@ def test_no_photograph_gives_no_result(tmp_path):
 
 
 GOOD = LABELLED.to_dict()
+OF_ONE_TYPE = {"class": "papules", "score": 1, "types": {"papules": 1}, "box": [1, 2, 3, 4]}
+
+
+def test_what_an_older_version_saved_is_read_without_types(tmp_path):
+    old = NONE.to_dict() | {"schema": 1, "lesions": [{"class": "papules", "score": 0.5, "box": [1, 2, 3, 4]}]}
+    (tmp_path / "p.gz").write_bytes(gzip.compress(f"{json.dumps(old)}\n".encode()))
+    (got,) = load_predictions(tmp_path / "p.gz")
+    assert got.lesions == (Lesion("papules", 0.5, (1.0, 2.0, 3.0, 4.0)),)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +72,8 @@ GOOD = LABELLED.to_dict()
     [
         ("{", "Expecting property name"),
         ("[]", "list indices"),
-        (json.dumps(GOOD | {"schema": 2}), "schema 2, not 1"),
+        (json.dumps(GOOD | {"schema": 3}), "schema 3, not 2 or 1"),
+        (json.dumps(NONE.to_dict() | {"lesions": [OF_ONE_TYPE]}), "types ['papules'] are not"),
         (json.dumps({key: value for key, value in GOOD.items() if key != "width"}), "'width'"),
         (json.dumps({key: value for key, value in GOOD.items() if key != "labels"}), "either lesions or labels"),
         (json.dumps(GOOD | {"labels": [{"class": "moles", "score": 1, "present": True}]}), "['moles']"),

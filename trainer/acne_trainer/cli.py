@@ -206,7 +206,7 @@ def thresholds(model: str, data: Path, like: str | None, backend: str | None, js
             raise click.UsageError(f"--like {like}: it does not answer what {model} answers")
         exact = results_of(source, valid)
         manifest = with_thresholds_like(runner.manifest, results_of(runner, valid), source.manifest, exact)
-    chosen = dict(zip(manifest.classes, manifest.thresholds, strict=True))
+    chosen = dict(zip(manifest.threshold_names, manifest.thresholds, strict=True))
     text = json.dumps(chosen, indent=2) + "\n"
     if json_file and json_file != "-":
         files.write_atomically(Path(json_file), text.encode())

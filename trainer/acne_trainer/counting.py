@@ -17,7 +17,7 @@ from acne_runtime.errors import AcneEdgeError
 from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
 from acne_runtime.result import Result
-from acne_runtime.severity import COUNTED, COUNTING, counts_for_severity
+from acne_runtime.severity import COUNTED, COUNTING, counted_types, counts_for_severity
 from acne_trainer.evaluate import results_of
 from acne_trainer.finished_run import read_run
 from acne_trainer.keras_backend import KerasBackend
@@ -28,7 +28,9 @@ _LEVEL = 0.9
 
 
 def counting(manifest: Manifest, labelled: Dataset, results: Sequence[Result]) -> dict[str, Any] | None:
-    """Chooses from which score on a papule or pustule counts, and returns how far the counts are off then.
+    """Chooses from which score on a lesion counts, and returns how far the counts are off then.
+
+    Lesions of the types that count (`severity.counted_types`) are counted once, as their most probable type.
 
     The score is that with the least mean of |log((labelled + 1) / (counted + 1))|. The interval is split conformal
     prediction (Vovk et al. 2005; Lei et al. 2018): the quantiles of that ratio, taken one rank further out than a
@@ -36,22 +38,23 @@ def counting(manifest: Manifest, labelled: Dataset, results: Sequence[Result]) -
 
     Args:
         manifest: The model's.
-        labelled: Photographs that it did not learn from, with all their papules and pustules marked; where the set has
-            one class only, all lesions.
+        labelled: Photographs that it did not learn from, with all lesions of these types marked; where the set has one
+            class only, all lesions.
         results: What `results_of` gave for them.
 
     Returns:
-        `threshold`, rounded down to four digits; `ratio_90`, the two quantiles to three digits; `photographs`. `None`
-        for a model or labels without papules and pustules.
+        `threshold`, rounded down to four digits; `ratio_90`, the two quantiles to three digits; `photographs`; `types`,
+        where they are not `COUNTED`. `None` for a model or labels without these types.
     """
     if not counts_for_severity(manifest) or not labelled.samples:
         return None
-    if len(labelled.classes) > 1 and not set(COUNTED) <= set(labelled.classes):
+    types = counted_types(manifest)
+    if len(labelled.classes) > 1 and not set(types) <= set(labelled.classes):
         return None
-    names = COUNTED if len(labelled.classes) > 1 else labelled.classes
+    names = types if len(labelled.classes) > 1 else labelled.classes
     classes = [labelled.classes.index(name) for name in names]
     marked = np.array([np.isin(sample.classes, classes).sum() for sample in labelled.samples])
-    scores = [np.sort([one.score for one in result.lesions or () if one.name in COUNTED]) for result in results]
+    scores = [np.sort([one.score for one in result.lesions or () if one.name in types]) for result in results]
 
     def ratios(threshold: float) -> NDArray[np.float64]:
         counted = np.array([len(one) - np.searchsorted(one, threshold) for one in scores])
@@ -67,7 +70,7 @@ def counting(manifest: Manifest, labelled: Dataset, results: Sequence[Result]) -
         "threshold": threshold,
         "ratio_90": [float(f"{ordered[place]:.3g}") for place in (low, high)],
         "photographs": len(ordered),
-    }
+    } | ({} if set(types) == set(COUNTED) else {"types": list(types)})
 
 
 def measure_counting(run: Path, data: Path, split: str) -> dict[str, Any]:
@@ -83,7 +86,8 @@ def measure_counting(run: Path, data: Path, split: str) -> dict[str, Any]:
         results = results_of(Model(manifest, KerasBackend(network)), labelled)
     measured = counting(manifest, labelled, results)
     if measured is None:
-        raise AcneEdgeError(f"{run} on {data / split}: the model or the labels have no {' and '.join(COUNTED)}")
+        names = " and ".join(counted_types(manifest))
+        raise AcneEdgeError(f"{run} on {data / split}: the model or the labels have no {names}")
     measured["data"] = f"{data.name}/{split}"
     changed = dataclasses.replace(manifest, validation=manifest.validation | {COUNTING: measured})
     files.write_atomically(run / "manifest.json", changed.to_json().encode())

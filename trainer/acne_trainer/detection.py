@@ -60,14 +60,14 @@ def inference_form(network: keras.Model, settings: Settings) -> keras.Model:
 
 
 def manifest(settings: Settings, classes: tuple[str, ...]) -> Manifest:
-    """Returns the manifest of a detector whose thresholds are still to be chosen."""
+    """Returns the manifest of a detector whose lesion threshold is still to be chosen."""
     return Manifest(
         name=f"acne-{settings.model}",
         task="detection",
         classes=classes,
         input=input_spec(settings.input_size),
         outputs=output_specs(),
-        thresholds=(DEFAULT,) * len(classes),
+        thresholds=(DEFAULT,),
         bins=BINS,
     )
 

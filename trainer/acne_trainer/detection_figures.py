@@ -57,9 +57,10 @@ def _precisions(
     photographs: list[MarkedAndFound], classes: tuple[str, ...], weights: NDArray[np.float64]
 ) -> dict[str, Any]:
     """Returns average precision: the figures from the COCO evaluator, the intervals from boxes ranked once."""
+    lesions = [photograph.as_one_class() for photograph in photographs]
+    photographs = [photograph.under_each_type() for photograph in photographs]
     curves, _ = precision_curves(photographs, len(classes), list(SIDES.values()))
     by_side = dict(zip(SIDES, np.moveaxis(curves, -1, 0), strict=True))
-    lesions = [photograph.as_one_class() for photograph in photographs]
 
     def resampled(side: str) -> NDArray[np.float64]:
         ranked = [

@@ -55,9 +55,9 @@ def average_precision(
         one_class: Whether to ask only if a box is a lesion, of whatever type.
     """
     names = ("lesion",) if one_class else classes
-    photographs = beside(samples, results, classes)
-    if one_class:
-        photographs = [one.as_one_class() for one in photographs]
+    photographs = [
+        one.as_one_class() if one_class else one.under_each_type() for one in beside(samples, results, classes)
+    ]
     curves, scores = precision_curves(photographs, len(names))
     precision = curves[..., 0]
     return AveragePrecision(
@@ -88,7 +88,7 @@ def detection_report(
         samples: The photographs.
         results: As for `average_precision`.
         classes: Class names.
-        thresholds: The decision threshold of each class, for precision, recall and the counts.
+        thresholds: For precision, recall and the counts: the lesion threshold, or the decision threshold of each class.
         spec: The model's input, in whose pixels lesions are large or small.
         constant: What answers without looking; its figures stand under `constant_predictor`.
     """
@@ -96,8 +96,9 @@ def detection_report(
     several = [number for number, sample in enumerate(samples) if len(set(sample.classes.tolist())) > 1]
 
     photographs = beside(samples, results, classes, spec)
-    said = np.array([one.found_counts(np.asarray(thresholds)) for one in photographs])
-    model = Scored(photographs, np.asarray(thresholds), said.sum(axis=1), said)
+    limits = np.broadcast_to(np.asarray(thresholds, np.float64), len(classes))
+    said = np.array([one.found_counts(limits) for one in photographs])
+    model = Scored(photographs, limits, said.sum(axis=1), said)
 
     usual = np.broadcast_to(constant.usual_counts, said.shape)
     unseen = beside(samples, constant.answers(results, classes), classes, spec)

@@ -39,9 +39,10 @@ def results_of(model: Model, data: Dataset) -> list[Result]:
 
 
 def with_chosen_thresholds(manifest: Manifest, valid: Dataset, results: Sequence[Result]) -> Manifest:
-    """Returns the manifest with each class's threshold set where F1 is highest, to four digits, rounded down.
+    """Returns the manifest with its thresholds set where F1 is highest, to four digits, rounded down.
 
-    A threshold is the score of a photograph or box, which rounding up would lose.
+    A threshold is the score of a photograph or box, which rounding up would lose. A detector with a box a lesion has
+    one threshold, where lesions of whatever type are found best; all others have one for each class.
 
     Args:
         manifest: The model's.
@@ -49,8 +50,8 @@ def with_chosen_thresholds(manifest: Manifest, valid: Dataset, results: Sequence
         results: What `results_of` gave for them.
     """
     if manifest.task == "detection":
-        chosen = average_precision(valid.samples, results, valid.classes).thresholds
-        thresholds = tuple(chosen[name] for name in manifest.classes)
+        chosen = average_precision(valid.samples, results, valid.classes, manifest.one_box_a_lesion).thresholds
+        thresholds = tuple(chosen[name] for name in manifest.threshold_names)
     else:
         thresholds = choose_thresholds(_truth(valid), _scores(results))
     return _with_thresholds(manifest, thresholds)
@@ -67,9 +68,11 @@ def with_thresholds_like(
         like: The source's.
         exact: What `results_of` gave for the source on the same photographs.
     """
+    # Of a detector with a box a lesion, all of them are held against its one threshold.
+    names: Iterable[str | None] = [None] if like.one_box_a_lesion else like.classes
     thresholds = [
         carried_over(threshold, _scores_of(name, exact), _scores_of(name, results))
-        for name, threshold in zip(like.classes, like.thresholds, strict=True)
+        for name, threshold in zip(names, like.thresholds, strict=True)
     ]
     return _with_thresholds(manifest, thresholds)
 
@@ -78,14 +81,17 @@ def _with_thresholds(manifest: Manifest, thresholds: Iterable[float]) -> Manifes
     return dataclasses.replace(manifest, thresholds=tuple(math.floor(one * 1e4) / 1e4 for one in thresholds))
 
 
-def _scores_of(name: str, results: Sequence[Result]) -> NDArray[np.float64]:
+def _scores_of(name: str | None, results: Sequence[Result]) -> NDArray[np.float64]:
+    """Returns all scores of a class, or of all lesions."""
     return np.array(
-        [one.score for result in results for one in result.lesions or result.labels or () if one.name == name]
+        [one.score for result in results for one in result.lesions or result.labels or () if name in (one.name, None)]
     )
 
 
 def decided_by(manifest: Manifest, results: Sequence[Result]) -> list[Result]:
     """Returns results of `results_of` as they are under the manifest's thresholds; boxes stay, all of them."""
+    if manifest.task == "detection":
+        return list(results)
     limits = dict(zip(manifest.classes, np.asarray(manifest.thresholds, np.float32), strict=True))
     return [
         dataclasses.replace(

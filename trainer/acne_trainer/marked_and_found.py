@@ -13,10 +13,16 @@ from acne_runtime.manifest import InputSpec
 from acne_runtime.result import Result
 from acne_trainer.labels.dataset import Sample
 
+LEAST_OF_A_TYPE = 0.001
+"""Probability from which a lesion is ranked under a type; it is that from which boxes count for average precision."""
+
 
 @dataclass(frozen=True, slots=True)
 class MarkedAndFound:
     """One photograph; boxes are `xyxy`, in one and the same pixels.
+
+    A detector that says the probability of each type finds a lesion once: its class is the most probable type, its
+    score that of a lesion of any type.
 
     Attributes:
         marked: `[n, 4]` float64, the boxes that people drew.
@@ -24,6 +30,7 @@ class MarkedAndFound:
         found: `[m, 4]` float64, the detector's boxes, best first.
         found_classes: `[m]` int64, class indices.
         scores: `[m]` float64, 0 to 1, falling.
+        types: `[m, classes]` float64, the probability of each type; `None` where the detector does not say.
     """
 
     marked: NDArray[np.float64]
@@ -31,6 +38,7 @@ class MarkedAndFound:
     found: NDArray[np.float64]
     found_classes: NDArray[np.int64]
     scores: NDArray[np.float64]
+    types: NDArray[np.float64] | None = None
 
     def marked_counts(self, class_count: int) -> NDArray[np.int64]:
         """Returns `[class_count]`, how many lesions of each class are marked."""
@@ -43,14 +51,35 @@ class MarkedAndFound:
     def as_one_class(self) -> MarkedAndFound:
         """Returns the same boxes with class 0 throughout: lesions of whatever type."""
         return dataclasses.replace(
-            self, marked_classes=np.zeros_like(self.marked_classes), found_classes=np.zeros_like(self.found_classes)
+            self,
+            marked_classes=np.zeros_like(self.marked_classes),
+            found_classes=np.zeros_like(self.found_classes),
+            types=None,
         )
+
+    def under_each_type(self) -> MarkedAndFound:
+        """Returns each found box under every type, scored by that type's probability, as COCO ranks detections.
+
+        For average precision by type, from `LEAST_OF_A_TYPE` on; decisions and counts are of the lesions themselves.
+        Where the detector does not say the types, the boxes stay as they are.
+        """
+        if self.types is None:
+            return self
+        boxes, classes = np.nonzero(self.types >= LEAST_OF_A_TYPE)
+        order = np.argsort(-self.types[boxes, classes], kind="stable")
+        boxes, classes = boxes[order], classes[order]
+        scores = self.types[boxes, classes]
+        return dataclasses.replace(self, found=self.found[boxes], found_classes=classes, scores=scores, types=None)
 
     def reaching(self, thresholds: NDArray[np.float64]) -> MarkedAndFound:
         """Returns the photograph with those found boxes only whose scores reach the thresholds `[classes]`."""
         kept = self.scores >= thresholds[self.found_classes]
         return dataclasses.replace(
-            self, found=self.found[kept], found_classes=self.found_classes[kept], scores=self.scores[kept]
+            self,
+            found=self.found[kept],
+            found_classes=self.found_classes[kept],
+            scores=self.scores[kept],
+            types=None if self.types is None else self.types[kept],
         )
 
 
@@ -66,13 +95,16 @@ def beside(
         spec: The model's input, to give all boxes in its pixels; without it they are in the photograph's own.
 
     Raises:
-        ValueError: There are more or fewer results than photographs.
+        ValueError: There are more or fewer results than photographs, or some lesions of one say the types and some not.
     """
     index = {name: number for number, name in enumerate(classes)}
     together = []
     for sample, result in zip(samples, results, strict=True):
         scale = np.ones(4) if spec is None else np.tile(_input_pixels(spec, result.width, result.height), 2)
         lesions = sorted(result.lesions or (), key=lambda lesion: -lesion.score)
+        types = [lesion.types for lesion in lesions if lesion.types is not None]
+        if len(types) not in (0, len(lesions)):
+            raise ValueError(f"{result.source}: some lesions say the probability of each type and some do not")
         together.append(
             MarkedAndFound(
                 sample.boxes.astype(np.float64) * scale,
@@ -80,6 +112,7 @@ def beside(
                 np.array([lesion.box for lesion in lesions], np.float64).reshape(-1, 4) * scale,
                 np.array([index[lesion.name] for lesion in lesions], np.int64),
                 np.array([lesion.score for lesion in lesions], np.float64),
+                np.array(types, np.float64) if types else None,
             )
         )
     return together

@@ -62,8 +62,9 @@ def _kept(result: Result) -> Result:
 def _result(line: str, where: str) -> Result:
     try:
         raw = json.loads(line)
-        if raw["schema"] != SCHEMA:
-            raise ValueError(f"schema {raw['schema']}, not {SCHEMA}")
+        if raw["schema"] not in (1, SCHEMA):  # 1 had a box a type, and no `types`
+            raise ValueError(f"schema {raw['schema']}, not {SCHEMA} or 1")
+        classes = tuple(raw["counts"])
         result = Result(
             source=str(raw["source"]),
             frame=int(raw["frame"]),
@@ -71,8 +72,8 @@ def _result(line: str, where: str) -> Result:
             width=int(raw["width"]),
             height=int(raw["height"]),
             model=str(raw["model"]),
-            classes=tuple(raw["counts"]),
-            lesions=tuple(map(_lesion, raw["lesions"])) if "lesions" in raw else None,
+            classes=classes,
+            lesions=tuple(_lesion(one, classes) for one in raw["lesions"]) if "lesions" in raw else None,
             labels=tuple(map(_label, raw["labels"])) if "labels" in raw else None,
             timing=Timing(**raw["timing_ms"]),
         )
@@ -85,9 +86,14 @@ def _result(line: str, where: str) -> Result:
         raise SourceError(f"{where}: not a prediction as acne-train writes it ({error})") from None
 
 
-def _lesion(raw: dict[str, Any]) -> Lesion:
+def _lesion(raw: dict[str, Any], classes: tuple[str, ...]) -> Lesion:
     x1, y1, x2, y2 = map(float, raw["box"])
-    return Lesion(str(raw["class"]), float(raw["score"]), (x1, y1, x2, y2))
+    types = None
+    if "types" in raw:
+        if set(raw["types"]) != set(classes):
+            raise ValueError(f"types {sorted(raw['types'])} are not its counts' classes")
+        types = tuple(float(raw["types"][name]) for name in classes)
+    return Lesion(str(raw["class"]), float(raw["score"]), (x1, y1, x2, y2), types, bool(raw.get("unsure", False)))
 
 
 def _label(raw: dict[str, Any]) -> Label:

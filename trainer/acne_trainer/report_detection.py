@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from acne_runtime.manifest import Manifest
 from acne_runtime.result import Result
@@ -87,14 +88,15 @@ def answer_sections(
     """Returns what the answers tell, and the failures among them."""
     classes = manifest.classes
     photographs = beside(samples, results, classes, manifest.input)
-    said = [one.reaching(np.asarray(manifest.thresholds)) for one in photographs]
+    limits = _limits(manifest)
+    said = [one.reaching(limits) for one in photographs]
     confusion = box_confusion(said, len(classes))
     parts = [
         section(
             "Precision and recall",
             paragraph(
-                "Of boxes from a falling score on; the dot is the model's threshold. The curves end where scores fall "
-                f"below {LEAST_SCORE:g}, from which predictions are kept."
+                "Of boxes from a falling score of the type on; the dot is what the model decides at its threshold. The "
+                f"curves end where scores fall below {LEAST_SCORE:g}, from which predictions are kept."
             ),
             _precision_recall(photographs, manifest, metrics),
         ),
@@ -114,7 +116,7 @@ def _threshold_table(manifest: Manifest, metrics: Mapping[str, Any]) -> Html:
     names = ("precision", "recall", "f1")
     rows = [
         (one, number(threshold), *(figure_text(metrics, f"{name}_by_class", one) for name in names))
-        for one, threshold in zip(manifest.classes, manifest.thresholds, strict=True)
+        for one, threshold in zip(manifest.classes, _limits(manifest).tolist(), strict=True)
     ]
     return element(
         "div",
@@ -124,9 +126,10 @@ def _threshold_table(manifest: Manifest, metrics: Mapping[str, Any]) -> Html:
 
 
 def _precision_recall(photographs: list[MarkedAndFound], manifest: Manifest, metrics: Mapping[str, Any]) -> Html:
-    series = []
+    series, limits = [], _limits(manifest)
+    ranking = [photograph.under_each_type() for photograph in photographs]
     for index, one in enumerate(manifest.classes):
-        ranked = rank(photographs, index)
+        ranked = rank(ranking, index)
         if not ranked.lesions.any():
             continue
         precision, recall = precision_and_recall(ranked)
@@ -136,11 +139,18 @@ def _precision_recall(photographs: list[MarkedAndFound], manifest: Manifest, met
         points = list(zip(RECALLS[inside].tolist(), best[reached[inside]].tolist(), strict=True))
         name = f"{one}, AP50 {number((metrics.get('ap50_by_class') or {}).get(one))}"
         series.append(Series(name, points, index))
-        decided = int((ranked.scores >= manifest.thresholds[index]).sum())
+        lesions = rank(photographs, index)  # a decision is made on a lesion, by its most probable type
+        decided = int((lesions.scores >= limits[index]).sum())
         if decided:
+            precision, recall = precision_and_recall(lesions)
             dot = (float(recall[decided - 1]), float(precision[decided - 1]))
             series.append(Series("", [dot], index, line=False, dots=True))
     return chart("Boxes at IoU 0.5", series, Axis("recall", 0, 1), Axis("precision", 0, 1))
+
+
+def _limits(manifest: Manifest) -> NDArray[np.float64]:
+    """Returns `[classes]`, the threshold that lesions of each class have to reach."""
+    return np.broadcast_to(np.asarray(manifest.thresholds, np.float64), len(manifest.classes))
 
 
 def _counts(said: list[MarkedAndFound]) -> Html:

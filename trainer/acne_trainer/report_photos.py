@@ -69,14 +69,15 @@ def _photo(sample: Sample, result: Result, manifest: Manifest) -> Html:
     """
     image = sample.image()
     height, width = image.shape[:2]
-    limit = dict(zip(manifest.classes, manifest.thresholds, strict=True))
+    limits = np.broadcast_to(manifest.thresholds, len(manifest.classes)).tolist()  # one for all, or one a class
+    limit = dict(zip(manifest.classes, limits, strict=True))
     truth = [
         _box(box.tolist(), manifest.classes[index], "truth")
         for box, index in zip(sample.boxes, sample.classes, strict=True)
         if result.lesions is not None
     ]
     said = [
-        _box(list(one.box), f"{one.name} {one.score:.2f}", "said")
+        _box(list(one.box), f"{one.name}{'?' if one.unsure else ''} {one.score:.2f}", "said")
         for one in result.lesions or ()
         if one.score >= limit[one.name]
     ]

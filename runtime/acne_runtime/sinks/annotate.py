@@ -24,7 +24,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def annotate(image: NDArray[np.uint8], *results: Result) -> NDArray[np.uint8]:
-    """Returns a copy of the picture with boxes or labels drawn on it.
+    """Returns a copy of the picture with boxes or labels drawn on it; a type that is unsure has a ? behind it.
 
     Args:
         image: `[height, width, 3]` uint8 BGR.
@@ -61,7 +61,7 @@ def _draw_lesion(picture: NDArray[np.uint8], lesion: Lesion, colour: tuple[int, 
     x1, y1, x2, y2 = (round(value) for value in lesion.box)
     cv2.rectangle(picture, (x1, y1), (x2, y2), colour, max(1, round(1.5 * unit)))
     bottom = y1 if y1 > 14 * unit else y2 + round(13 * unit)
-    _text(picture, f"{lesion.name} {lesion.score:.2f}", x1, bottom, 0.32 * unit, colour)
+    _text(picture, f"{lesion.name}{'?' if lesion.unsure else ''} {lesion.score:.2f}", x1, bottom, 0.32 * unit, colour)
 
 
 def _text(

@@ -11,7 +11,7 @@ from acne_runtime.result import Result
 from acne_runtime.sinks.line_file import LineFile
 from acne_runtime.sources.frame import Frame
 
-COLUMNS = ("source", "frame", "time_s", "model", "class", "score", "present", "x1", "y1", "x2", "y2")
+COLUMNS = ("source", "frame", "time_s", "model", "class", "score", "present", "unsure", "x1", "y1", "x2", "y2")
 
 
 class CsvTable:
@@ -32,7 +32,7 @@ class CsvTable:
         for answer in (result.to_dict() for result in results):
             where = {name: answer[name] for name in ("source", "frame", "time_s", "model")}
             for one in answer.get("lesions", answer.get("labels")) or [{}]:
-                line = where | {name: one[name] for name in ("class", "score", "present") if name in one}
+                line = where | {name: one[name] for name in ("class", "score", "present", "unsure") if name in one}
                 table.writerow(line | dict(zip(("x1", "y1", "x2", "y2"), one.get("box", ()), strict=False)))
         self._lines.write(text.getvalue())
 
