@@ -13,6 +13,7 @@ from acne_trainer.coco_evaluator import AT_75, OVERLAPS, SIDES, precision_curves
 from acne_trainer.decisions import f1, precision, recall
 from acne_trainer.known_means import known_mean, known_means
 from acne_trainer.marked_and_found import MarkedAndFound
+from acne_trainer.metrics.lesions import lesion_figures, type_agreement
 from acne_trainer.ranked_boxes import average_precisions, rank, within
 
 
@@ -46,10 +47,14 @@ def detection_figures(who: Scored, classes: tuple[str, ...], weights: NDArray[np
         classes: Class names.
         weights: `[resamples, photographs]`, from `bootstrap.resample_weights`.
     """
+    lesions = [one.as_one_class() for one in who.photographs]
+    shown = [one.reaching(who.thresholds) for one in who.photographs]
     return {
         **_precisions(who.photographs, classes, weights),
+        **lesion_figures(lesions, [one.as_one_class() for one in shown], who.counts, weights),
         **_decisions(who, classes, weights),
         **_count_errors(who, classes, weights),
+        **type_agreement(shown, len(classes), weights),
     }
 
 

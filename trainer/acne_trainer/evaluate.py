@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from acne_runtime.errors import SourceError
 from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
-from acne_runtime.result import Result
+from acne_runtime.result import Lesion, Result
 from acne_trainer.constant_detector import ConstantDetector
+from acne_trainer.data.mixture import UNTYPED_NAME
 from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision, detection_report
 from acne_trainer.labels.dataset import Dataset, names_of
 from acne_trainer.multilabel_metrics import Constant, choose_thresholds, multilabel_report
@@ -111,7 +112,7 @@ def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Resu
     Args:
         model: The model, with its own thresholds.
         train: What it was trained on, from which the constant predictor takes its answer.
-        data: The split to score.
+        data: The split to score. Where its one class is `lesion`, a detector is scored on lesions of whatever type.
         results: What `results_of` gave for the split, where it was called already.
 
     Raises:
@@ -119,8 +120,9 @@ def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Resu
             decoded.
     """
     manifest = model.manifest
+    untyped = manifest.task == "detection" and data.classes == (UNTYPED_NAME,) != manifest.classes
     for split in (train, data):
-        if split.classes != manifest.classes:
+        if not untyped and split.classes != manifest.classes:
             raise SourceError(
                 f"{split.path}: its classes {list(split.classes)} are not those of {manifest.name}, "
                 f"{list(manifest.classes)}"
@@ -128,6 +130,8 @@ def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Resu
         if manifest.task == "detection" and not split.has_boxes:
             raise SourceError(f"{split.path}: its labels have no boxes, which a detector is scored on")
     results = results_of(model, data) if results is None else results
+    if untyped:
+        results = [_untyped(one) for one in results]
     if manifest.task == "detection":
         blind = ConstantDetector.of(train.samples, len(train.classes))
         report = detection_report(data.samples, results, data.classes, manifest.thresholds, manifest.input, blind)
@@ -137,6 +141,12 @@ def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Resu
         names = names_of(data.samples)
         report = multilabel_report(names, _truth(data), _scores(results), data.classes, manifest.thresholds, constant)
     return {name: _json(value) for name, value in report.items()}
+
+
+def _untyped(result: Result) -> Result:
+    """Returns a result whose lesions are of the one class `lesion`."""
+    lesions = tuple(Lesion(UNTYPED_NAME, one.score, one.box) for one in result.lesions or ())
+    return dataclasses.replace(result, classes=(UNTYPED_NAME,), lesions=lesions)
 
 
 def _json(value: Any) -> Any:

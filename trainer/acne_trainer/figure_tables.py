@@ -50,10 +50,18 @@ OVERALL = {
         Figure("AP, IoU 0.50 to 0.95", "ap"),
         Figure("AP75", "ap75"),
         Figure("AP50, lesions as one class", "ap50_one_class"),
+        Figure("AP at IoU 0.3, lesions as one class", "ap30_one_class"),
+        Figure("AP by centre, lesions as one class", "ap_centre_one_class"),
+        Figure("precision at the threshold, IoU 0.3, one class", "precision_one_class"),
+        Figure("recall at the threshold, IoU 0.3, one class", "recall_one_class"),
+        Figure("F1 at the threshold, IoU 0.3, one class", "f1_one_class"),
         Figure("precision at the thresholds", "precision"),
         Figure("recall at the thresholds", "recall"),
         Figure("F1 at the thresholds", "f1"),
         Figure("count error, lesions a photograph", "count_error", lower_is_better=True),
+        Figure("Spearman's rho of the counts", "count_rho"),
+        Figure("right type among matched lesions", "type_agreement"),
+        Figure("calibration error of the lesion score", "calibration_error", lower_is_better=True),
     ),
 }
 """What is told of a model as a whole, by task."""

@@ -23,14 +23,19 @@ from acne_runtime.severity import COUNTING
 from acne_trainer import detection, multilabel
 from acne_trainer.calibration import activation_ranges
 from acne_trainer.counting import counting
-from acne_trainer.data.mixture import LabelledSet
+from acne_trainer.data.mixture import LabelledSet, as_lesions, mix, typed_lesions
 from acne_trainer.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds
+from acne_trainer.evaluation.score_calibration import OPERATING_POINT, calibrate, fold_into_heads
 from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.labels.dataset import Dataset
+from acne_trainer.marked_and_found import beside
 from acne_trainer.predictions import predictions_file, save_predictions
 from acne_trainer.settings import Settings
 
 _CALIBRATION_PHOTOGRAPHS = 200
+
+FURTHER = "further_sets"
+"""Where `metrics.json` holds the figures on all labelled sets but the first, by name and split."""
 
 LICENCE = "Weights for research and demonstration only: trained on photographs whose sets carry their own terms"
 
@@ -44,33 +49,72 @@ def finish(network: keras.Model, settings: Settings, sets: Sequence[LabelledSet]
         sets: The labelled sets; thresholds are chosen on the first one's validation photographs, tests are scored once.
         run: The run folder.
     """
-    train, valid, test = sets[0].train, sets[0].valid, sets[0].test
+    train = sets[0].train
     experiment = detection if settings.is_detector else multilabel
     (run / "manifest.json").unlink(missing_ok=True)  # that of an earlier, shorter training
     _save(network, run / "model.keras")
-    _save(experiment.inference_form(network, settings), run / "inference.keras")
+    plain = experiment.inference_form(network, settings)
+    _save(plain, run / "inference.keras")
+    manifest = experiment.manifest(settings, train.classes)
+    validation: dict[str, Any] = {}
+    if settings.is_detector:
+        manifest, validation = _with_calibrated_scores(plain, manifest, sets, run)
     # Read back: what is scored from here on is the file, and its layers belong to one graph only.
     inference = keras.models.load_model(run / "inference.keras", compile=False)
     backend = KerasBackend(inference)
-    manifest = experiment.manifest(settings, train.classes)
-    answers = {name: results_of(Model(manifest, backend), data) for name, data in (("valid", valid), ("test", test))}
-    manifest = with_chosen_thresholds(manifest, valid, answers["valid"])
-    metrics = {}
-    for split, data in (("valid", valid), ("test", test)):  # test: this once
-        results = decided_by(manifest, answers[split])
-        metrics[split] = evaluate(Model(manifest, backend), train, data, results)
-        save_predictions(results, predictions_file(run, split))
+    on_valid = [results_of(Model(manifest, backend), one.valid) for one in sets]
+    if not validation:
+        manifest = with_chosen_thresholds(manifest, sets[0].valid, on_valid[0])
+    model = Model(manifest, backend)
+    metrics: dict[str, Any] = {}
+    for one, valid_results in zip(sets, on_valid, strict=True):
+        of_set: dict[str, Any] = {}
+        # On test this once.
+        for split, data, results in (("valid", one.valid, valid_results), ("test", one.test, None)):
+            decided = decided_by(manifest, results_of(model, data) if results is None else results)
+            scored = (as_lesions(one.train), as_lesions(data)) if one.is_untyped else (typed_lesions(one.train), data)
+            of_set[split] = evaluate(model, *scored, decided)
+            if one is sets[0]:
+                save_predictions(decided, predictions_file(run, split))
+        metrics |= of_set if one is sets[0] else {FURTHER: metrics.get(FURTHER, {}) | {one.name: of_set}}
     _write_json(run / "metrics.json", metrics)
-    _write_json(run / "calibration.json", _calibration(inference, manifest, train, settings.seed))
-    counted = counting(manifest, valid, answers["valid"])
+    _write_json(run / "calibration.json", _calibration(inference, manifest, sets, settings.seed))
+    # Counts are measured where every lesion is marked: on a set without types, where there is one.
+    place = next((number for number, one in enumerate(sets) if one.is_untyped), 0)
+    labelled = as_lesions(sets[place].valid) if sets[place].is_untyped else sets[place].valid
+    counted = counting(manifest, labelled, on_valid[place])
     if counted:
-        counted["data"] = f"{sets[0].name}/valid"
+        validation[COUNTING] = counted | {"data": f"{sets[place].name}/valid"}
     manifest = dataclasses.replace(
         manifest,
-        validation={"keras": _headline(metrics["test"])} | ({COUNTING: counted} if counted else {}),
-        provenance=_provenance(settings, train) | {"files": _hashes(run)},
+        validation={"keras": _headline(metrics["test"])} | validation,
+        provenance=_provenance(settings, mix(sets).data) | {"files": _hashes(run)},
     )
     files.write_atomically(run / "manifest.json", manifest.to_json().encode())
+
+
+def _with_calibrated_scores(
+    plain: keras.Model, manifest: Manifest, sets: Sequence[LabelledSet], run: Path
+) -> tuple[Manifest, dict[str, Any]]:
+    """Folds the calibration of the lesion score into the model that is exported, and saves it again.
+
+    Returns:
+        The manifest with the operating point as its threshold, and what to tell of the calibration; nothing where the
+        model found no marked lesion on any validation photograph.
+    """
+    runner = Model(manifest, KerasBackend(keras.models.load_model(run / "inference.keras", compile=False)))
+    photographs = [
+        photograph
+        for one in sets
+        for photograph in beside(one.valid.samples, results_of(runner, one.valid), manifest.classes, manifest.input)
+    ]
+    types = [np.zeros((0, len(manifest.classes))) if one.types is None else one.types for one in photographs]
+    calibration = calibrate([one.as_one_class() for one in photographs], types)
+    if calibration is None:
+        return manifest, {}
+    fold_into_heads(plain, calibration)
+    _save(plain, run / "inference.keras")
+    return dataclasses.replace(manifest, thresholds=(OPERATING_POINT,)), {"lesion_score": calibration.to_dict()}
 
 
 def _save(model: keras.Model, file: Path) -> None:
@@ -80,11 +124,11 @@ def _save(model: keras.Model, file: Path) -> None:
     part.replace(file)
 
 
-def _calibration(inference: keras.Model, manifest: Manifest, train: Dataset, seed: int) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    count = min(_CALIBRATION_PHOTOGRAPHS, len(train.samples))
-    chosen = rng.choice(len(train.samples), count, replace=False)
-    tensors = (preprocess(train.samples[i].image(), manifest.input)[0] for i in chosen)
+def _calibration(inference: keras.Model, manifest: Manifest, sets: Sequence[LabelledSet], seed: int) -> dict[str, Any]:
+    train = mix(sets)
+    count = min(_CALIBRATION_PHOTOGRAPHS, len(train.data.samples))
+    chosen = train.draw(count, np.random.default_rng(seed))
+    tensors = (preprocess(train.data.samples[i].image(), manifest.input)[0] for i in chosen)
     return {"schema": 1, "photographs": count, "ranges": activation_ranges(inference, tensors)}
 
 
@@ -98,7 +142,8 @@ def _hashes(run: Path) -> dict[str, str]:
 def _headline(metrics: dict[str, Any]) -> dict[str, Any]:
     """Returns the few figures that travel inside the model file."""
     if "ap50" in metrics:
-        return {name: metrics[name] for name in ("photographs", "ap50", "ap50_interval_95", "ap50_one_class")}
+        told = ("photographs", "ap50", "ap50_interval_95", "ap50_one_class", "ap30_one_class", "f1_one_class")
+        return {name: metrics[name] for name in told}
     names = ("argmax_agreement", "argmax_agreement_interval_95", "macro_f1", "macro_ap")
     return {"photographs": metrics["photographs"]} | {
         who: {name: metrics[who][name] for name in names} for who in ("model", "constant_predictor")

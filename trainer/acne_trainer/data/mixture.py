@@ -50,6 +50,22 @@ class LabelledSet:
         return cls(DataSource(str(train.path.parent)), train, valid, valid, is_untyped=False)
 
 
+def as_lesions(data: Dataset) -> Dataset:
+    """Returns the split with the one class `lesion`: what is marked, of whatever type."""
+    samples = (dataclasses.replace(one, classes=np.zeros_like(one.classes)) for one in data.samples)
+    return Dataset(data.path, (UNTYPED_NAME,), tuple(samples))
+
+
+def typed_lesions(data: Dataset) -> Dataset:
+    """Returns the split without lesions of unknown type."""
+
+    def typed(sample: Sample) -> Sample:
+        kept = sample.classes < len(data.classes)
+        return dataclasses.replace(sample, boxes=sample.boxes[kept], classes=sample.classes[kept])
+
+    return dataclasses.replace(data, samples=tuple(map(typed, data.samples)))
+
+
 @dataclass(frozen=True, slots=True)
 class Mixture:
     """The training photographs of all sets together.
@@ -117,6 +133,12 @@ def read_sets(sources: Sequence[DataSource]) -> tuple[LabelledSet, ...]:
     sets = []
     for source, own, splits in zip(sources, types_of, read, strict=True):
         train, valid, test = (_in_types(split, types, source.untyped) for split in splits)
+        for split in (valid, test):
+            if own and any((sample.classes == len(types)).any() for sample in split.samples):
+                raise SourceError(
+                    f"{split.path}: marks lesions of unknown type ({', '.join(source.untyped)}) beside typed ones; "
+                    "what a model is scored on needs a type for every lesion, or for none"
+                )
         train = _without_leaks(train, held_out, source)
         sets.append(LabelledSet(source, train, valid, test, is_untyped=not own))
     return tuple(sorted(sets, key=lambda one: one.is_untyped))

@@ -22,13 +22,16 @@ _FLOOR = 0.05
 
 
 def lesion_figures(
-    photographs: Sequence[MarkedAndFound], threshold: float, counts: NDArray[np.float64], weights: NDArray[np.float64]
+    photographs: Sequence[MarkedAndFound],
+    shown: Sequence[MarkedAndFound],
+    counts: NDArray[np.float64],
+    weights: NDArray[np.float64],
 ) -> dict[str, Any]:
     """Returns figures of all types as one lesion, each with its interval.
 
     Args:
         photographs: With lesions of one class.
-        threshold: The lesion threshold.
+        shown: The same with those predicted lesions only that reach the threshold.
         counts: `[photographs]`, how many lesions are said to be there.
         weights: `[resamples, photographs]`, from `bootstrap.resample_weights`.
     """
@@ -36,7 +39,7 @@ def lesion_figures(
     return {
         **_average_precision("ap30_one_class", photographs, 0.3, weights),
         **_average_precision("ap_centre_one_class", photographs, "centre", weights),
-        **_decisions(photographs, threshold, weights),
+        **_decisions(shown, weights),
         **_rank_correlation(counts, gt_counts, weights),
         **_reliability(photographs, weights),
     }
@@ -50,18 +53,17 @@ def _average_precision(
     return with_interval(name, float(average_precisions(ranked, once)[0]), average_precisions(ranked, weights))
 
 
-def _decisions(photographs: Sequence[MarkedAndFound], threshold: float, weights: NDArray[np.float64]) -> dict[str, Any]:
-    """Returns precision, recall and F1 of the lesions that reach the threshold, at IoU `AT_THRESHOLD`."""
-    ranked = rank(photographs, 0, AT_THRESHOLD)
-    shown = ranked.scores >= threshold
-    predicted = np.bincount(ranked.photograph[shown], minlength=len(photographs))
-    tp = np.bincount(ranked.photograph[shown & ranked.right], minlength=len(photographs))
+def _decisions(shown: Sequence[MarkedAndFound], weights: NDArray[np.float64]) -> dict[str, Any]:
+    """Returns precision, recall and F1 of the lesions that are shown, at IoU `AT_THRESHOLD`."""
+    ranked = rank(shown, 0, AT_THRESHOLD)
+    predicted = np.bincount(ranked.photograph, minlength=len(shown))
+    tp = np.bincount(ranked.photograph[ranked.right], minlength=len(shown))
 
     def shares(times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         p, t, gt = times @ predicted, times @ tp, times @ ranked.lesions
         return [precision(p, t), recall(t, gt), f1(p, t, gt)]
 
-    once, drawn = shares(np.ones((1, len(photographs)))), shares(weights)
+    once, drawn = shares(np.ones((1, len(shown)))), shares(weights)
     figures: dict[str, Any] = {}
     for name, point, resampled in zip(("precision", "recall", "f1"), once, drawn, strict=True):
         figures |= with_interval(f"{name}_one_class", float(point[0]), resampled)
