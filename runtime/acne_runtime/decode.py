@@ -48,9 +48,16 @@ def lesion_scores(types: NDArray[np.float32]) -> NDArray[np.float32]:
     absent = 1 - types[:, 0]
     for index in range(1, types.shape[1]):  # in this order on every device: `prod` may take another
         absent = absent * (1 - types[:, index])
+    if are_probabilities(types):
+        return 1 - absent
     # Two factors below 0 would make a sound score of two probabilities that are none.
     sound = (types >= 0).all(axis=1) & (types <= 1).all(axis=1)
     return np.where(sound, 1 - absent, np.float32(np.nan))
+
+
+def are_probabilities(values: NDArray[np.float32]) -> bool:
+    """Returns whether all values, if there are any, lie within 0 to 1; NaN does not."""
+    return bool(values.min(initial=0) >= 0 and values.max(initial=0) <= 1)
 
 
 def decode(
@@ -70,34 +77,37 @@ def decode(
     scores_by_stride = {spec.stride: outputs[spec.name][0] for spec in specs if spec.kind == "score"}
     class_count = next(iter(scores_by_stride.values())).shape[-1]
     least = _least_largest(float(threshold), class_count)
-    passed, types, logits, places = [], [], [], []
+    heads, passed, types = [], [], []
     for spec in specs:
         if spec.kind != "box":
             continue
         grid = scores_by_stride[spec.stride]
-        # One flat comparison first: numpy takes ten times as long to work out the score of every cell.
+        # One flat comparison first: the score itself is worked out for the few cells that can reach the threshold.
         (above,) = (grid.ravel() >= least).nonzero()
         if above.size:
             cells = above // class_count
-            cells = cells[np.diff(cells, prepend=-1) > 0]  # a cell passes once, under however many types
-            probabilities = grid.reshape(-1, class_count)[cells]
-            scores = lesion_scores(probabilities)
-            kept = ~(scores < threshold)  # NaN as well
-            cells = cells[kept]
-            passed.append(scores[kept])
-            types.append(probabilities[kept])
-            logits.append(outputs[spec.name].reshape(-1, 4 * bins)[cells])
-            places.append(_cells(grid.shape[0], grid.shape[1], spec.stride)[cells])
-    if not sum(map(len, passed)):
-        nothing = np.empty(0, np.float32)
-        return Candidates(nothing.reshape(0, 4), nothing, nothing.astype(np.int64), nothing.reshape(0, class_count))
+            cells = cells[np.append(True, cells[1:] > cells[:-1])]  # a cell passes once, under however many types
+            heads.append((spec, grid.shape))
+            passed.append(cells)
+            types.append(grid.reshape(-1, class_count)[cells])
+    found = np.concatenate([*types, np.empty((0, class_count), np.float32)])
+    scores = lesion_scores(found)
+    kept = ~(scores < threshold)  # NaN as well
+    found, scores = found[kept], scores[kept]
+    if not len(scores):
+        return Candidates(np.empty((0, 4), np.float32), scores, np.empty(0, np.int64), found)
+    logits, places, start = [], [], 0
+    for (spec, shape), cells in zip(heads, passed, strict=True):
+        chosen = cells[kept[start : start + len(cells)]]
+        logits.append(outputs[spec.name].reshape(-1, 4 * bins)[chosen])
+        places.append(_cells(shape[0], shape[1], spec.stride)[chosen])
+        start += len(cells)
     by_bin = np.ascontiguousarray(np.concatenate(logits).reshape(-1, bins).T)  # whose sums and maxima are quick
     weights = np.exp(by_bin - by_bin.max(axis=0))
     sides = (weights * np.arange(bins, dtype=np.float32)[:, None]).sum(axis=0) / weights.sum(axis=0)
     place = np.concatenate(places)
     boxes = place[:, :4] + sides.reshape(-1, 4) * place[:, 4:]
-    found = np.concatenate(types)
-    return Candidates(boxes, np.concatenate(passed), found.argmax(axis=1), found)
+    return Candidates(boxes, scores, found.argmax(axis=1), found)
 
 
 def _least_largest(threshold: float, class_count: int) -> float:

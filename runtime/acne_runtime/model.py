@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_runtime.backends.base import Backend
-from acne_runtime.decode import Candidates, decode, decode_rows, suppressed_inside
+from acne_runtime.decode import Candidates, are_probabilities, decode, decode_rows, suppressed_inside
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import Manifest
 from acne_runtime.nms import suppress
@@ -180,8 +180,7 @@ class Model:
                 found = suppressed_inside(outputs, manifest, self.thresholds[0])
             else:
                 found = decode(outputs, manifest.outputs, self.thresholds[0], manifest.bins)
-            given = found.scores if found.types is None else np.column_stack([found.scores, found.types])
-            if not (given <= 1).all() or not (given >= 0).all():  # nor any NaN
+            if not (are_probabilities(found.scores) and (found.types is None or are_probabilities(found.types))):
                 raise ModelError(f"{manifest.name}: its graph gives scores that are no probabilities")
             if not manifest.suppresses:
                 found = suppress(found, manifest.nms_iou, manifest.max_detections)

@@ -11,6 +11,7 @@ from flatbuffers.table import Table
 
 from acne_export.standard_metadata import NAME
 from acne_runtime.backends.tflite_metadata import read_metadata
+from acne_runtime.manifest import NMS_KINDS
 
 
 def table(buffer):
@@ -34,6 +35,8 @@ def inner(one, number):
 
 def several(one, number):
     place = one.Offset(4 + 2 * number)
+    if not place:
+        return []
     start = one.Vector(place)
     return [Table(one.Bytes, one.Indirect(start + 4 * i)) for i in range(one.VectorLen(place))]
 
@@ -83,6 +86,17 @@ def test_other_tools_find_labels_normalization_and_size(exported, tiny, task, pr
             (labels,) = several(one, 6)
             assert text(labels, 0) == "labels.txt"
             assert scalar(labels, 2, number_types.Int8Flags) == 2  # TENSOR_AXIS_LABELS
+
+
+def test_what_a_graph_with_suppression_gives_is_described_too(exported):
+    file = exported("detection", "tflite", "float32", nms=True)
+    (graph,) = several(table(read_metadata(file.read_bytes(), NAME)), 3)
+    described = {text(one, 0): one for one in several(graph, 3)}
+    assert sorted(described) == sorted(NMS_KINDS)
+    assert text(described["lesion_types"], 1) == "probability of each type, by lesion"
+    labelled = {name: [text(labels, 0) for labels in several(one, 6)] for name, one in described.items()}
+    assert labelled == {kind: [] for kind in NMS_KINDS} | {"lesion_types": ["labels.txt"]}
+    assert scalar(inner(described["lesion_box"], 3), 0, number_types.Uint8Flags) == 3  # BoundingBoxProperties
 
 
 def test_the_class_names_are_packed_behind_the_model_as_the_standard_has_it(exported, tiny):

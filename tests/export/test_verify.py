@@ -5,6 +5,7 @@ import shutil
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 pytest.importorskip("tensorflow")
@@ -18,7 +19,7 @@ from acne_export.to_onnx import onnx_with_manifest
 from acne_export.verify import ChangedError, verify
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
-from acne_runtime.manifest import manifest_beside
+from acne_runtime.manifest import METADATA_KEY, manifest_beside
 
 FILES = [("onnx", "float32"), ("tflite", "float32"), ("tflite", "int8")]
 
@@ -207,6 +208,32 @@ def test_a_manifest_that_states_no_answers_cannot_be_verified(exported, tmp_path
     )
     with pytest.raises(ModelError, match="its manifest states no golden answer"):
         list(verify(tmp_path / "m.onnx"))
+
+
+def of_schema_1(file, target, **changes):
+    """Writes an ONNX file as a version that gave a box a type made it."""
+    manifest = load_model(file).manifest
+    lesion = {"class": "papules", "score": 0.75, "box": [1.0, 2.0, 3.0, 4.0]}
+    raw = manifest.to_dict() | {"schema": 1, "thresholds": [0.95] * len(manifest.classes), "digest": ""}
+    raw["golden"] |= {"lesions": [lesion] * 40} | changes
+    model = onnx.load_from_string(file.read_bytes())
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(raw)})
+    target.write_bytes(model.SerializeToString())
+    return target
+
+
+def test_lesions_that_were_stated_with_a_box_a_type_are_not_compared(exported, tmp_path):
+    file = of_schema_1(exported("detection"), tmp_path / "m.onnx")
+    assert list(verify(file)) == [
+        "golden picture: the same outputs, bit for bit",
+        "golden picture: the file states no lesions that could be compared",
+    ]
+    write_golden_vectors(tmp_path)
+    assert len(list(verify(of_schema_1(exported("detection"), file, output_sha256="0" * 64)))) == 5
+    shutil.rmtree(tmp_path / FOLDER)
+    with pytest.raises(ModelError, match=r"m\.onnx: states no lesions to compare, and .* export it again with acne-e"):
+        list(verify(file))
 
 
 @pytest.mark.parametrize("change", [{"size": 96}, {"nms": True}])

@@ -251,6 +251,18 @@ def test_a_run_folder_that_is_none_or_half_written_is_one_line(run, damage, prob
     assert not run.with_name("page.html").exists()
 
 
+def test_answers_with_a_box_a_type_are_not_shown_as_lesions(runs, tmp_path):
+    run = shutil.copytree(runs["detection"], tmp_path / "run")
+    file = predictions_file(run, "test")
+    old = [
+        dataclasses.replace(one, lesions=tuple(dataclasses.replace(lesion, types=None) for lesion in one.lesions))
+        for one in load_predictions(file)
+    ]
+    save_predictions(old, file)
+    (gap,) = write_report(run, tmp_path / "page.html")
+    assert gap.startswith(f"{file}: of an older acne-train, with a box a type instead of a box a lesion; precision-rec")
+
+
 def test_answers_of_another_model_are_refused(runs, tmp_path):
     run = shutil.copytree(runs["detection"], tmp_path / "run")
     shutil.copy(predictions_file(runs["multilabel"], "test"), run)
