@@ -7,6 +7,7 @@ import hashlib
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from acne_runtime.severity import COUNTING
 from acne_trainer import detection, multilabel
 from acne_trainer.calibration import activation_ranges
 from acne_trainer.counting import counting
-from acne_trainer.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds
+from acne_trainer.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds, with_thresholds
 from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.labels.dataset import Dataset
 from acne_trainer.predictions import predictions_file, save_predictions
@@ -33,7 +34,13 @@ _CALIBRATION_PHOTOGRAPHS = 200
 LICENCE = "Weights for research and demonstration only: trained on photographs whose sets carry their own terms"
 
 
-def finish(network: keras.Model, settings: Settings, splits: tuple[Dataset, Dataset, Dataset], run: Path) -> None:
+def finish(
+    network: keras.Model,
+    settings: Settings,
+    splits: tuple[Dataset, Dataset, Dataset],
+    run: Path,
+    thresholds: Sequence[float] | None = None,
+) -> None:
     """Writes what the exporter reads, the manifest last: a run folder without one is not finished.
 
     Args:
@@ -41,6 +48,7 @@ def finish(network: keras.Model, settings: Settings, splits: tuple[Dataset, Data
         settings: Its settings.
         splits: Training, validation and test photographs; thresholds are chosen on validation, test is scored once.
         run: The run folder.
+        thresholds: Those of each class where the training chose them already.
     """
     train, valid, test = splits
     experiment = detection if settings.is_detector else multilabel
@@ -52,7 +60,10 @@ def finish(network: keras.Model, settings: Settings, splits: tuple[Dataset, Data
     backend = KerasBackend(inference)
     manifest = experiment.manifest(settings, train.classes)
     answers = {name: results_of(Model(manifest, backend), data) for name, data in (("valid", valid), ("test", test))}
-    manifest = with_chosen_thresholds(manifest, valid, answers["valid"])
+    if thresholds is None:
+        manifest = with_chosen_thresholds(manifest, valid, answers["valid"])
+    else:
+        manifest = with_thresholds(manifest, thresholds)
     metrics = {}
     for split, data in (("valid", valid), ("test", test)):  # test: this once
         results = decided_by(manifest, answers[split])

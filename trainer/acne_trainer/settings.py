@@ -138,6 +138,11 @@ class Settings:
         return self.model in PRETRAINED_DETECTORS
 
     @property
+    def starts_from_imagenet(self) -> bool:
+        """Whether `weights` may be `imagenet`."""
+        return self.is_backbone or self.is_on_features or self.is_pretrained_detector
+
+    @property
     def is_on_features(self) -> bool:
         """Whether the model is a logistic regression on the pooled features of a pretrained network."""
         return self.model in FEATURES

@@ -28,6 +28,9 @@ _WIDTH_AND_DEPTH = {
     "efficientnet-lite1": (1.0, 1.1),
     "efficientnet-lite2": (1.1, 1.2),
 }
+_MEAN, _DEVIATION = 127.0, 128.0
+"""Of a channel's values, by which the photographs are normalised."""
+
 _STEM, _HEAD, _CLASSES = 32, 1280, 1000
 _CONVENTION = Convention(epsilon=1e-3, symmetric_padding=False)
 
@@ -68,7 +71,7 @@ def efficientnet_lite(name: str, image: Any) -> tuple[Any, dict[str, Any]]:
         Stage(stage.blocks, stage.kernel, stage.stride, stage.expansion, _wider(stage.channels, width))
         for stage in (first, last)
     )
-    scaled = layers.Rescaling(1 / 128, -127 / 128, name="scaled")(image)
+    scaled = layers.Normalization(mean=_MEAN, variance=_DEVIATION**2, name="scaled")(image)
     x, levels = inverted_residuals(scaled, _STEM, (first, *stages, last), _CONVENTION)
     features, logits = classifier(x, _HEAD, _CLASSES, _CONVENTION)
     return logits, levels | {"head": features}

@@ -51,9 +51,9 @@ def mobilenet_v2(image: Any) -> tuple[Any, dict[str, Any]]:
     Returns:
         ImageNet's 1,000 logits, and the outputs `P3`, `P4`, `P5` (strides 8, 16, 32) and `head` (1,280 channels).
     """
-    scale = [1 / (255 * deviation) for deviation in _DEVIATION]
-    offset = [-mean / deviation for mean, deviation in zip(_MEAN, _DEVIATION, strict=True)]
-    scaled = layers.Rescaling(scale, offset, name="scaled")(image)
+    mean = [255 * mean for mean in _MEAN]
+    variance = [(255 * deviation) ** 2 for deviation in _DEVIATION]
+    scaled = layers.Normalization(mean=mean, variance=variance, name="scaled")(image)
     x, levels = inverted_residuals(scaled, _STEM, _STAGES, _CONVENTION)
     features, logits = classifier(x, _HEAD, _CLASSES, _CONVENTION)
     return logits, levels | {"head": features}

