@@ -19,7 +19,7 @@ class Tensor:
     """A tensor to write: its numbers, and how the file says they are laid out."""
 
     def __init__(self, values, shape=None, strides=None, offset=0):
-        self.values = np.asarray(values)
+        self.values = np.array(values, order="C")
         self.shape = self.values.shape if shape is None else shape
         whole = [stride // self.values.itemsize for stride in self.values.strides]
         self.strides, self.offset = tuple(whole if strides is None else strides), offset
