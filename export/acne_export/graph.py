@@ -22,11 +22,16 @@ def unchanged(model: keras.Model) -> keras.Model:
     return model
 
 
+_CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D)
+
+
 def simplify(model: keras.Model) -> keras.Model:
     """Returns a model with the same answers and less work.
 
-    - Batch normalisation moves into the convolution before it; where there is none, it becomes a 1x1 depthwise
-      convolution, one operation instead of a multiplication and an addition.
+    - Batch normalisation moves into the convolution before it, depthwise or not; where there is none, it becomes a 1x1
+      depthwise convolution, one operation instead of a multiplication and an addition.
+    - A ReLU, or one that ends at 6, becomes the activation of the convolution before it: int8 then spends no levels on
+      what it cuts off.
     - Normalisation by fixed means and variances becomes such a convolution too.
     - The input's scaling by 1/255 moves into the first convolution (padding with zeros stays padding with zeros).
     - Two operations that repeat rows and columns become one that enlarges (nearest neighbour).
@@ -60,15 +65,17 @@ def simplify(model: keras.Model) -> keras.Model:
             if _is_plain_convolution(before) and len(consumers[before.name]) == 1 and id(op.input) not in answers:
                 dropped.add(op.name)
                 norms[before.name] = op
+    relus = _relus_to_fuse(model, {norm.name: name for name, norm in norms.items()})
+    dropped |= {relu.name for relu in relus.values()}
 
     made: list[tuple[layers.Layer, list[NDArray[np.float32]]]] = []
 
     def replace(layer: layers.Layer) -> layers.Layer:
-        if isinstance(layer, layers.Conv2D) and (layer.name in norms or layer.name in input_scale):
-            norm = norms.get(layer.name)
-            new = layers.Conv2D.from_config(
-                {**layer.get_config(), "use_bias": True, "name": norm.name if norm is not None else layer.name}
-            )
+        if isinstance(layer, _CONVOLUTIONS) and any(layer.name in some for some in (norms, relus, input_scale)):
+            norm, relu = norms.get(layer.name), relus.get(layer.name)
+            last = relu or norm or layer
+            changes = {"use_bias": True, "name": last.name} | ({} if relu is None else {"activation": _relu_of(relu)})
+            new = type(layer).from_config({**layer.get_config(), **changes})
             made.append((new, _folded(layer, norm, input_scale.get(layer.name, 1.0))))
             return new
         if isinstance(layer, layers.BatchNormalization) and layer.name not in dropped and len(layer.output.shape) == 4:
@@ -86,7 +93,7 @@ def simplify(model: keras.Model) -> keras.Model:
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         # A replaced convolution bears its norm's name: what is dropped is known by name and kind.
-        if layer.name in dropped and not isinstance(layer, layers.Conv2D):
+        if layer.name in dropped and not isinstance(layer, _CONVOLUTIONS):
             return args[0]
         if layer.name in enlarged:
             _, height, width, _ = args[0].shape
@@ -102,6 +109,26 @@ def simplify(model: keras.Model) -> keras.Model:
     return simple
 
 
+def _relus_to_fuse(model: keras.Model, folded_into: dict[str, str]) -> dict[str, layers.ReLU]:
+    """Returns by a convolution's name the ReLU that alone takes what it gives.
+
+    Args:
+        model: The model.
+        folded_into: From a norm's name to that of the convolution it moves into.
+    """
+    producer, consumers = neighbours(model)
+    answers = {id(tensor) for tensor in keras.tree.flatten(model.output)}
+    found = {}
+    for op in model.operations:
+        if not isinstance(op, layers.ReLU) or _relu_of(op) is None:
+            continue
+        before = producer[id(op.input)]
+        alone = len(consumers[before.name]) == 1 and id(op.input) not in answers
+        if alone and (before.name in folded_into or _is_plain_convolution(before)):
+            found[folded_into.get(before.name, before.name)] = op
+    return found
+
+
 def _convolutions_after(op: Any, consumers: dict[str, list[Any]]) -> Iterable[Any]:
     for one in consumers[op.name]:
         if isinstance(one, layers.ZeroPadding2D):
@@ -111,7 +138,14 @@ def _convolutions_after(op: Any, consumers: dict[str, list[Any]]) -> Iterable[An
 
 
 def _is_plain_convolution(op: Any) -> bool:
-    return type(op) is layers.Conv2D and op.activation is keras.activations.linear
+    return type(op) in _CONVOLUTIONS and op.activation is keras.activations.linear
+
+
+def _relu_of(layer: layers.ReLU) -> str | None:
+    """Returns Keras' name of the activation that a layer is, `None` where it has no name."""
+    if layer.negative_slope or layer.threshold:
+        return None
+    return {None: "relu", 6.0: "relu6"}.get(layer.max_value)
 
 
 def _doubles(op: Any, axis: int) -> bool:
@@ -119,12 +153,14 @@ def _doubles(op: Any, axis: int) -> bool:
 
 
 def _folded(
-    convolution: layers.Conv2D, norm: layers.BatchNormalization | None, input_scale: float
+    convolution: layers.Conv2D | layers.DepthwiseConv2D, norm: layers.BatchNormalization | None, input_scale: float
 ) -> list[NDArray[np.float32]]:
     kernel, *bias = convolution.get_weights()
     kernel = kernel * np.float32(input_scale)
-    offset = bias[0] if bias else np.zeros(kernel.shape[-1], np.float32)
+    # Of a depthwise kernel the last two axes together are the output's channels.
+    outputs = kernel.shape[2:] if isinstance(convolution, layers.DepthwiseConv2D) else kernel.shape[-1:]
+    offset = bias[0] if bias else np.zeros(int(np.prod(outputs)), np.float32)
     if norm is None:
         return [kernel, offset]
     gain, shift = affine(norm)
-    return [kernel * gain, offset * gain + shift]
+    return [kernel * gain.reshape(outputs), offset * gain + shift]

@@ -159,3 +159,46 @@ def test_the_answers_stay_whatever_stands_before_a_norm_or_after_a_scaling(build
     assert_same_answers(model, simple, photograph(16))
     if left is not None:
         assert kinds(simple) == ["InputLayer", *left]
+
+
+def relu_network(relu, between=None):
+    """Returns a depthwise and a plain convolution, each with norm and ReLU."""
+    keras.utils.set_random_seed(0)
+    x = image = keras.Input(batch_shape=(1, 16, 16, 3), name="image")
+    x = layers.DepthwiseConv2D(3, 2, "same", depth_multiplier=2, use_bias=False, name="depthwise")(x)
+    x = relu("relu_1")(layers.BatchNormalization(name="norm_1")(x))
+    x = layers.Conv2D(4, 1, use_bias=False, name="conv")(x)
+    norm = layers.BatchNormalization(name="norm_2")(x)
+    x = relu("relu_2")(norm)
+    outputs = {"label": x} if between is None else {"label": x, "before": norm}
+    model = keras.Model(image, outputs)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        layer.set_weights([rng.uniform(0.2, 2, weight.shape) * rng.choice([-1, 1]) for weight in layer.get_weights()])
+        if isinstance(layer, layers.BatchNormalization):
+            layer.moving_variance.assign(np.abs(layer.moving_variance))
+    return model
+
+
+@pytest.mark.parametrize("limit", [None, 6.0])
+def test_norm_and_relu_move_into_depthwise_and_plain_convolutions(limit):
+    model = relu_network(lambda name: layers.ReLU(limit, name=name))
+    simple = simplify(model)
+    assert kinds(simple) == ["InputLayer", "DepthwiseConv2D", "Conv2D"]
+    assert [layer.name for layer in simple.layers[1:]] == ["relu_1", "relu_2"]  # whose ranges are recorded
+    assert_same_answers(model, simple, photograph(16))
+
+
+@pytest.mark.parametrize("arguments", [{"max_value": 5.0}, {"negative_slope": 0.1}, {"threshold": 1.0}], ids=str)
+def test_another_relu_stays(arguments):
+    model = relu_network(lambda name: layers.ReLU(**arguments, name=name))
+    simple = simplify(model)
+    assert kinds(simple) == ["InputLayer", "DepthwiseConv2D", "ReLU", "Conv2D", "ReLU"]
+    assert_same_answers(model, simple, photograph(16))
+
+
+def test_a_relu_stays_where_what_it_takes_is_an_answer_too():
+    model = relu_network(lambda name: layers.ReLU(6.0, name=name), between="norm_2")
+    simple = simplify(model)
+    assert simple.layers[-1].name == "relu_2"
+    assert_same_answers(model, simple, photograph(16))

@@ -7,7 +7,12 @@ pytest.importorskip("sklearn")
 
 from sklearn import metrics
 
-from acne_trainer.multilabel_metrics import Constant, choose_thresholds, multilabel_report
+from acne_trainer.multilabel_metrics import (
+    Constant,
+    choose_thresholds,
+    choose_thresholds_together,
+    multilabel_report,
+)
 from acne_trainer.reliability import reliability
 from acne_trainer.thresholds import DEFAULT
 
@@ -203,3 +208,30 @@ def test_a_class_that_no_photograph_shows_has_no_figure_and_does_not_count(recwa
         known = [model[f"{name}_by_class"][one] for one in CLASSES[:2]]
         assert model[f"macro_{name}"] == pytest.approx(np.mean(known))
     assert not recwarn.list
+
+
+def worth(truth, scores, thresholds):
+    """Macro F1 plus exact match, of scikit-learn."""
+    predicted = scores >= np.float32(thresholds)
+    return (
+        metrics.f1_score(truth, predicted, average="macro", zero_division=0) + (predicted == truth).all(axis=1).mean()
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_thresholds_together_are_worth_more_than_those_of_the_best_f1_alone(seed):
+    rng = np.random.default_rng(seed)
+    truth = (rng.random((80, 3)) < [0.2, 0.5, 0.7]).astype(np.float32)
+    scores = np.clip(0.3 * truth + rng.normal(0.4, 0.25, truth.shape), 0, 1).astype(np.float32)
+    together = choose_thresholds_together(truth, scores)
+    alone = worth(truth, scores, choose_thresholds(truth, scores))
+    assert worth(truth, scores, together) > alone
+    for index in range(3):  # no threshold alone could move for the better
+        for other in np.quantile(scores[:, index], np.linspace(0, 1, 201), method="lower"):
+            moved = (*together[:index], float(other), *together[index + 1 :])
+            assert worth(truth, scores, moved) <= worth(truth, scores, together) + 1e-9
+
+
+def test_thresholds_together_leave_a_class_that_is_never_shown_at_the_default():
+    truth = TRUTH * np.float32([1, 0, 1])
+    assert choose_thresholds_together(truth, SCORES)[1] == DEFAULT

@@ -50,7 +50,7 @@ def main() -> None:
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Peak rate.")
 @click.option("--input-size", type=click.IntRange(min=32), metavar="PX", help="Side of the model's square input.")
 @click.option("--seed", type=int, help="Repeats a run.")
-@click.option("--weights", metavar="NAME|FILE", help="none, imagenet (backbones), coco (detectors), or a .keras file.")
+@click.option("--weights", metavar="NAME|FILE", help="none, imagenet, coco, a .keras file, or PyTorch's .pth.")
 @click.option("--input-scaling", type=click.Choice(["own", "paper"]), help="Backbones; paper: 0 to 1 for all.")
 @click.option("--focal", type=click.FloatRange(min=0), metavar="POWER", help="Plays down what is easy; 2 is usual.")
 @click.option("--label-smoothing", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE")
@@ -71,8 +71,10 @@ def fit(
 ) -> None:
     """Trains MODEL and writes a run folder.
 
-    Experiment I, which types are there: the paper's cnn, and resnet50, vgg19 and efficientnetb3 with a new head.
-    Experiment II, where each lesion is: yolov8-xs, -s, -m, -l and -xl.
+    Experiment I, which types are there: the paper's cnn, and resnet50, vgg19 and efficientnetb3 with a new head;
+    efficientnet-lite0, -lite1, -lite2 and mobilenet-v2 with a logistic regression on their features.
+    Experiment II, where each lesion is: yolov8-xs, -s, -m, -l and -xl; on a pretrained backbone yolov8-lite0, -lite1,
+    -lite2 and -mobilenetv2.
 
     Ctrl-C saves and stops; --resume goes on.
     """
@@ -137,14 +139,33 @@ def _check(settings: Any, model: str) -> None:
         raise click.UsageError("--data DIR is needed to begin a training")
     if settings.model != model:
         raise click.UsageError(f"--config: these are settings of {settings.model}, not of {model}")
-    if settings.weights == "imagenet" and not settings.is_backbone:
+    if settings.is_on_features:
+        _check_fitted_at_once(settings)
+    if settings.weights == "imagenet" and not settings.starts_from_imagenet:
         raise click.UsageError(f"--weights imagenet: {model} has none; give none or a .keras file")
-    if settings.weights == "coco" and not settings.is_detector:
+    if settings.weights == "coco" and (settings.is_pretrained_detector or not settings.is_detector):
         raise click.UsageError(f"--weights coco: {model} has none; give none or a .keras file")
     if settings.fine_tune_epochs and not settings.is_backbone:
         raise click.UsageError(f"--fine-tune-epochs: {model} is trained as a whole from the start")
     if settings.input_scaling != "own" and not settings.is_backbone:
         raise click.UsageError(f"--input-scaling {settings.input_scaling}: {model} has one scaling only")
+
+
+_OF_STEPS = (
+    *("epochs", "batch_size", "learning_rate", "focal", "label_smoothing", "precision", "jit"),
+    *("fine_tune_epochs", "fine_tune_layers", "fine_tune_rate", "optimizer", "average_decay"),
+)
+
+
+def _check_fitted_at_once(settings: Any) -> None:
+    """Refuses settings of a training in steps where the model is a logistic regression, which has none."""
+    from acne_trainer.settings import DEFAULTS
+
+    for name in _OF_STEPS:
+        if getattr(settings, name) != getattr(DEFAULTS[settings.model], name):
+            raise click.UsageError(
+                f"--{name.replace('_', '-')}: {settings.model} is fitted at once, by a logistic regression"
+            )
 
 
 def _say(line: str) -> None:

@@ -21,11 +21,12 @@ from acne_trainer.crops import PAD_VALUE, View, random_crop, whole
 from acne_trainer.data.mixture import LabelledSet, mix
 from acne_trainer.detection_loss import detection_loss
 from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision
-from acne_trainer.detector import BINS, STRIDES, build_detector
+from acne_trainer.detector import BINS, STRIDES, backbone_layers, build_detector
 from acne_trainer.inference import copy_weights, inference_copy, plain_copy
 from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.labels.incomplete import unknown_classes
 from acne_trainer.loop import Work
+from acne_trainer.models.pretrained import TORCH_ENDINGS
 from acne_trainer.norm_statistics import Statistics
 from acne_trainer.settings import Settings
 from acne_trainer.thresholds import DEFAULT
@@ -92,9 +93,15 @@ def detection_work(
             raise SourceError(f"{data.path}: no lesion is marked on any of its photographs")
     classes = sets[0].train.classes
     network = build_detector(
-        settings.model, len(classes), settings.input_size, settings.precision, coco=settings.weights == "coco"
+        settings.model,
+        len(classes),
+        settings.input_size,
+        settings.precision,
+        settings.weights,
+        settings.freeze_stages,
     )
-    load_weights(network, settings.weights, say)
+    if not (settings.is_pretrained_detector and settings.weights.endswith(TORCH_ENDINGS)):  # those are in it already
+        load_weights(network, settings.weights, say)
     make_batch = BatchMaker(settings, sets)
 
     def batches(epoch: int, first: int = 0) -> Iterator[tuple[NDArray[np.float32], tuple[NDArray[Any], ...]]]:
@@ -148,6 +155,7 @@ def detection_work(
         validate=validate,
         monitor="val_ap50" if len(sets) == 1 else "val_mean_ap50",
         higher_is_better=True,
+        backbone=backbone_layers(network) if settings.weights != "none" else frozenset(),
     )
 
 

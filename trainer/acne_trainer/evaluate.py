@@ -55,7 +55,7 @@ def with_chosen_thresholds(manifest: Manifest, valid: Dataset, results: Sequence
         thresholds = tuple(chosen[name] for name in manifest.threshold_names)
     else:
         thresholds = choose_thresholds(_truth(valid), _scores(results))
-    return _with_thresholds(manifest, thresholds)
+    return with_thresholds(manifest, thresholds)
 
 
 def with_thresholds_like(
@@ -75,10 +75,11 @@ def with_thresholds_like(
         carried_over(threshold, _scores_of(name, exact), _scores_of(name, results))
         for name, threshold in zip(names, like.thresholds, strict=True)
     ]
-    return _with_thresholds(manifest, thresholds)
+    return with_thresholds(manifest, thresholds)
 
 
-def _with_thresholds(manifest: Manifest, thresholds: Iterable[float]) -> Manifest:
+def with_thresholds(manifest: Manifest, thresholds: Iterable[float]) -> Manifest:
+    """Returns the manifest with these thresholds, to four digits, rounded down."""
     return dataclasses.replace(manifest, thresholds=tuple(math.floor(one * 1e4) / 1e4 for one in thresholds))
 
 

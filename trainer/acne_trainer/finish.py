@@ -24,7 +24,7 @@ from acne_trainer import detection, multilabel
 from acne_trainer.calibration import activation_ranges
 from acne_trainer.counting import counting
 from acne_trainer.data.mixture import LabelledSet, as_lesions, mix, typed_lesions
-from acne_trainer.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds
+from acne_trainer.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds, with_thresholds
 from acne_trainer.evaluation.score_calibration import OPERATING_POINT, calibrate, fold_into_heads
 from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.labels.dataset import Dataset
@@ -40,7 +40,13 @@ FURTHER = "further_sets"
 LICENCE = "Weights for research and demonstration only: trained on photographs whose sets carry their own terms"
 
 
-def finish(network: keras.Model, settings: Settings, sets: Sequence[LabelledSet], run: Path) -> None:
+def finish(
+    network: keras.Model,
+    settings: Settings,
+    sets: Sequence[LabelledSet],
+    run: Path,
+    thresholds: Sequence[float] | None = None,
+) -> None:
     """Writes what the exporter reads, the manifest last: a run folder without one is not finished.
 
     Args:
@@ -48,6 +54,7 @@ def finish(network: keras.Model, settings: Settings, sets: Sequence[LabelledSet]
         settings: Its settings.
         sets: The labelled sets; thresholds are chosen on the first one's validation photographs, tests are scored once.
         run: The run folder.
+        thresholds: Those of each class where the training chose them already.
     """
     train = sets[0].train
     experiment = detection if settings.is_detector else multilabel
@@ -63,7 +70,9 @@ def finish(network: keras.Model, settings: Settings, sets: Sequence[LabelledSet]
     inference = keras.models.load_model(run / "inference.keras", compile=False)
     backend = KerasBackend(inference)
     on_valid = [results_of(Model(manifest, backend), one.valid) for one in sets]
-    if not validation:
+    if thresholds is not None:
+        manifest = with_thresholds(manifest, thresholds)
+    elif not validation:
         manifest = with_chosen_thresholds(manifest, sets[0].valid, on_valid[0])
     model = Model(manifest, backend)
     metrics: dict[str, Any] = {}

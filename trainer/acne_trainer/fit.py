@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from acne_runtime.errors import AcneEdgeError, SourceError
@@ -19,11 +20,16 @@ from acne_trainer.data.mixture import LabelledSet, read_sets
 from acne_trainer.devices import is_chief
 from acne_trainer.features import Features, head_work
 from acne_trainer.finish import finish
+from acne_trainer.labels.dataset import Dataset
 from acne_trainer.loop import Loop, Work, write_history
+from acne_trainer.models.logistic_regression import fit_dense_layer
+from acne_trainer.models.pooled_features import build_pooled_features, with_classifier
 from acne_trainer.multilabel import LabelledPhotographs
+from acne_trainer.multilabel_metrics import choose_thresholds_together
 from acne_trainer.plots import plot_history
 from acne_trainer.precision import built_in
 from acne_trainer.settings import Settings
+from acne_trainer.source_names import source_of
 from acne_trainer.weights import load_weights
 
 
@@ -72,13 +78,35 @@ def fit(settings: Settings, run: Path, strategy: tf.distribute.Strategy, watch: 
     held_out = sum(len(one.valid.samples) for one in sets)
     watch.say(f"training {settings.model} on {photographs}, {held_out} photographs to validate, in {run}")
     with strategy.scope():
-        network = _trained(settings, run, sets, watch)
+        thresholds = None
+        if settings.is_on_features:
+            network, thresholds = _fitted_on_features(settings, run, sets[0].train, watch)
+        else:
+            network = _trained(settings, run, sets, watch)
     shutil.rmtree(run / "features", ignore_errors=True)
     if not chief:  # the first of several machines finishes
         return
     watch.say("choosing thresholds, scoring and recording activation ranges")
-    finish(network, settings, sets, run)
+    finish(network, settings, sets, run, thresholds)
     watch.say(f"wrote {run}; its figures are in {run / 'metrics.json'}")
+
+
+def _fitted_on_features(
+    settings: Settings, run: Path, train: Dataset, watch: Watch
+) -> tuple[keras.Model, tuple[float, ...]]:
+    """Fits a classifier on frozen features, and chooses its thresholds by its out-of-fold answers.
+
+    It needs no epochs and no validation photographs, and there are many more training photographs to choose on.
+    """
+    photographs = LabelledPhotographs(train, settings, to_train=True)
+    backbone = build_pooled_features(settings.model, settings.input_size, settings.weights, watch.say)
+    features = Features(backbone, photographs.images, run / "features" / "train.npy", watch.say, watch.stopped)
+    groups = [source_of(sample.path.name) for sample in train.samples]
+    layer, out_of_fold = fit_dense_layer(
+        features[:].astype(np.float32), photographs.targets, photographs.unknown, groups, watch.say
+    )
+    thresholds = choose_thresholds_together(photographs.targets, out_of_fold)
+    return with_classifier(backbone, layer.kernel, layer.bias), thresholds
 
 
 def _trained(settings: Settings, run: Path, sets: Sequence[LabelledSet], watch: Watch) -> keras.Model:

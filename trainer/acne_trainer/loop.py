@@ -38,6 +38,7 @@ class Work:
         validate: The network to scores on the validation photographs.
         monitor: The score that decides which epoch was best.
         higher_is_better: Direction of `monitor`.
+        backbone: Names of the layers that learn at `Settings.backbone_rate` times the learning rate.
     """
 
     network: keras.Model
@@ -47,6 +48,7 @@ class Work:
     validate: Callable[[keras.Model], Mapping[str, float]]
     monitor: str
     higher_is_better: bool
+    backbone: frozenset[str] = frozenset()
 
 
 def write_history(history: list[dict[str, float]], run: Path) -> None:
@@ -90,9 +92,13 @@ class Loop:
         self._pairs = [
             pair
             for layer in self.network.layers
+            if layer.trainable  # what is frozen stays as it is, to the last bit
             for pair in zip(self.average.get_layer(layer.name).variables, layer.variables, strict=True)
         ]
-        self.optimizer = optimizer_of(settings, work.steps)
+        slow = {id(one) for layer in self.network.layers if layer.name in work.backbone for one in layer.variables}
+        self.optimizer = optimizer_of(
+            settings, work.steps, lambda variable: settings.backbone_rate if id(variable) in slow else 1.0
+        )
         self.optimizer.build(self.network.trainable_variables)
         self.history: list[dict[str, float]] = []
         self._begun: dict[str, Any] = {"step": 0, "sums": {}, "seconds": 0.0}

@@ -17,6 +17,9 @@ from acne_trainer.reliability import BINS, calibration_errors
 from acne_trainer.score_curves import aurocs, average_precisions
 from acne_trainer.thresholds import DEFAULT, best_f1_threshold
 
+_QUANTILES = np.linspace(0, 1, 201)
+"""Of a class's scores, those that are tried as thresholds."""
+
 _TINY = 1e-7
 """Least distance of a score from 0 and 1 in the loss: Keras' `epsilon`."""
 
@@ -35,6 +38,39 @@ def choose_thresholds(truth: NDArray[np.float32], scores: NDArray[np.float32]) -
             continue
         precisions, recalls, thresholds = precision_recall_curve(truth[:, one], scores[:, one])
         chosen.append(best_f1_threshold(precisions[:-1], recalls[:-1], thresholds)[0])
+    return tuple(chosen)
+
+
+def choose_thresholds_together(truth: NDArray[np.float32], scores: NDArray[np.float32]) -> tuple[float, ...]:
+    """Returns the thresholds at which macro F1 and exact match, added, are highest.
+
+    Thresholds of the best F1 alone predict too many classes on a photograph to be right about all of them. One class
+    after the other moves to its best threshold, from the best F1 on, until none moves.
+
+    Args:
+        truth: `[photographs, classes]`, 0 or 1.
+        scores: `[photographs, classes]`, 0 to 1.
+    """
+    chosen = list(choose_thresholds(truth, scores))
+    shown = np.flatnonzero(truth.any(axis=0))
+    present = truth > 0
+    predicted = scores >= np.array(chosen, np.float32)
+
+    def value() -> float:
+        counts = predicted.sum(axis=0), (predicted & present).sum(axis=0), present.sum(axis=0)
+        return float(known_means(f1(*counts)[:, None])[0] + (predicted == present).all(axis=1).mean())
+
+    best, moved = value(), True
+    while moved:
+        moved = False
+        for index in shown:
+            for threshold in np.unique(np.quantile(scores[:, index], _QUANTILES, method="lower")):
+                before = predicted[:, index].copy()
+                predicted[:, index] = scores[:, index] >= threshold
+                if (new := value()) > best:
+                    best, chosen[index], moved = new, float(threshold), True
+                else:
+                    predicted[:, index] = before
     return tuple(chosen)
 
 

@@ -19,9 +19,10 @@ class Statistics:
     """
 
     def __init__(self, network: keras.Model):
-        """Prepares a network, whose weights may change afterwards."""
+        """Prepares a network, whose weights may change afterwards; norms that are not trained keep their statistics."""
         self._network = network
-        self._norms = [one for one in network.layers if isinstance(one, keras.layers.BatchNormalization)]
+        norms = (layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization))
+        self._norms = [norm for norm in norms if norm.trainable]
         # A momentum of zero leaves the last batch's own statistics behind.
         self._momenta = [norm.momentum for norm in self._norms]
         self._forward = tf.function(lambda images: network(images, training=True), reduce_retracing=True)

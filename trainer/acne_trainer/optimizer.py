@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from acne_trainer.settings import Settings
@@ -29,6 +31,10 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
         return self.settings.learning_rate * warmup * (floor + (1.0 - floor) * cosine)
 
 
+def _same_rate(_: Any) -> float:
+    return 1.0
+
+
 class _OfSums:
     """Takes gradients that are summed over all devices; Keras would clip each device's own and sum then."""
 
@@ -36,21 +42,48 @@ class _OfSums:
         return list(grads_and_vars)
 
 
-class _Adam(_OfSums, keras.optimizers.Adam):  # type: ignore[misc]
+class _RatePerVariable:
+    """Has a learning rate per variable: `rate_factor` tells how many times the schedule's.
+
+    The update is scaled, not the gradient: Adam and RMSprop divide by the gradient's own size, so that a scaled
+    gradient changes nothing.
+    """
+
+    rate_factor: Callable[[Any], float] = staticmethod(_same_rate)
+
+    def build(self, variables: list[Any]) -> None:
+        super().build(variables)  # type: ignore[misc]
+        # An array, since Keras would write a list into the checkpoints.
+        self._factors = np.array([self.rate_factor(variable) for variable in variables])
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        factor = float(self._factors[self._get_variable_index(variable)])  # type: ignore[attr-defined]
+        super().update_step(gradient, variable, learning_rate * factor)  # type: ignore[misc]
+
+
+class _Adam(_RatePerVariable, _OfSums, keras.optimizers.Adam):  # type: ignore[misc]
     pass
 
 
-class _RmsProp(_OfSums, keras.optimizers.RMSprop):  # type: ignore[misc]
+class _RmsProp(_RatePerVariable, _OfSums, keras.optimizers.RMSprop):  # type: ignore[misc]
     pass
 
 
-def optimizer_of(settings: Settings, steps: int) -> keras.optimizers.Optimizer:
+def optimizer_of(
+    settings: Settings, steps: int, rate_factor: Callable[[Any], float] = _same_rate
+) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a training of `steps` steps an epoch, with loss scaling where float16 needs it.
 
     It is to be given gradients summed over all devices.
+
+    Args:
+        settings: The training's.
+        steps: Steps in an epoch.
+        rate_factor: From a Keras variable to the factor on its learning rate.
     """
     kind = {"adam": _Adam, "rmsprop": _RmsProp}[settings.optimizer]
     optimizer = kind(Schedule(settings, steps), global_clipnorm=CLIP_NORM, name=settings.optimizer)
+    optimizer.rate_factor = rate_factor
     if settings.precision == "mixed_float16":  # small gradients would be zero in float16
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer

