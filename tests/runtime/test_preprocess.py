@@ -4,7 +4,7 @@ import pytest
 from acne_runtime.errors import SourceError
 from acne_runtime.load import load_model
 from acne_runtime.manifest import InputSpec
-from acne_runtime.preprocess import Placement, preprocess
+from acne_runtime.preprocess import Placement, average_blocks, preprocess, reading_scale
 from acne_runtime.tiling import TiledModel
 
 SIZES = [
@@ -214,3 +214,85 @@ def test_what_is_no_photograph_in_memory_is_refused(exported, wrong, got):
     for look in (model, TiledModel(model, 16), result.draw):
         with pytest.raises(SourceError, match=rf"^a photograph in memory is .*uint8 BGR; {got}$"):
             look(wrong)
+
+
+def averaging(resize="letterbox", **more):
+    return spec(resize, shrink="average", **more)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 5, 6, 7, 8, 12, 16])
+def test_blocks_are_averaged_as_the_docstring_says_so_that_a_device_can_repeat_it(factor):
+    image = noise(13 * factor + factor // 2, 9 * factor + 1)  # the last columns and rows fill no block
+    blocks = image[: 9 * factor, : 13 * factor].reshape(9, factor, 13, factor, 3).sum((1, 3), dtype=np.int64)
+    expected = np.rint(blocks.astype(np.float32) * np.float32(1 / factor**2))
+    if factor == 2:
+        expected = (blocks + 2) // 4
+    np.testing.assert_array_equal(average_blocks(image, factor), expected)
+
+
+@pytest.mark.parametrize("size", [(64, 48), (100, 75), (127, 95)])
+def test_a_photograph_under_twice_the_input_is_resized_as_ever(size):
+    plain, averaged = (preprocess(noise(*size), spec("letterbox", shrink=one)) for one in ("bilinear", "average"))
+    np.testing.assert_array_equal(plain[0], averaged[0])
+    assert plain[1] == averaged[1]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("size", [(128, 96), (640, 480), (1001, 333), (4000, 3000), (3, 4000)])
+def test_averaging_misses_no_pixel_so_that_fine_stripes_become_grey(resize, size):
+    width, height = size
+    stripes = np.zeros((height, width, 3), np.uint8)
+    stripes[:, ::2] = 200
+    tensor, placement = preprocess(stripes, averaging(resize, pad_value=100))
+    if width >= 4 * 64:  # at least two stripes in every block
+        inside = tensor[0, placement.top : 48 - placement.top, placement.left : 64 - placement.left]
+        assert abs(int(inside.min()) - 100) <= 34
+        assert abs(int(inside.max()) - 100) <= 34
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("size", [(128, 96), (640, 480), (1001, 777), (4001, 3003)])
+def test_after_averaging_a_place_still_lies_where_the_placement_says(resize, size):
+    width, height = size
+    photograph = np.zeros((height, width, 3), np.uint8)
+    x, y, half = int(width * 0.7), int(height * 0.3), max(2, width // 32)
+    photograph[y - half : y + half, x - half : x + half] = 255
+    tensor, placement = preprocess(photograph, averaging(resize, pad_value=0))
+    mass = tensor[0, ..., 0].astype(float)
+    rows, columns = np.indices(mass.shape) + 0.5
+    middle = np.array([(mass * columns).sum(), (mass * rows).sum()]) / mass.sum()
+    expected = placement.to_input(np.float32([[x, y, x, y]]))[0, :2]
+    np.testing.assert_allclose(middle, expected, atol=0.15)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((64, 48), 1),
+        ((127, 96), 1),
+        ((128, 96), 2),
+        ((256, 192), 4),
+        ((4000, 3000), 8),
+        ((4000, 100), 8),
+        ((9, 4000), 8),
+    ],
+)
+def test_a_jpeg_is_read_at_the_largest_part_of_its_size_that_is_enough(size, expected):
+    assert reading_scale(*size, averaging()) == expected
+    assert reading_scale(*size, spec("letterbox")) == 1  # files without averaging keep their answers
+
+
+@pytest.mark.parametrize("part", [2, 4, 8])
+@pytest.mark.parametrize("size", [(512, 384), (1023, 769), (1021, 1021)])
+def test_a_smaller_reading_is_placed_as_the_photograph_itself(part, size):
+    width, height = size
+    reading = noise(-(-width // part), -(-height // part))
+    tensor, placement = preprocess(reading, averaging(), size=size)
+    _, whole = preprocess(noise(*size), averaging())
+    assert (placement.width, placement.height) == size
+    assert (placement.left, placement.top) == (whole.left, whole.top)
+    # Both leave out less than a block on the right and at the bottom.
+    for corner in ([0, 0, width, height], [width / 3, height / 3, width / 2, height / 2]):
+        box = np.float32([corner])
+        np.testing.assert_allclose(placement.to_input(box), whole.to_input(box), atol=1.0)
+    assert tensor.shape == (1, 48, 64, 3)

@@ -13,7 +13,7 @@ from pictures import picture, write_picture
 
 from acne_runtime.errors import SourceError
 from acne_runtime.sources.open import open_source
-from acne_runtime.sources.photos import SUFFIXES, decode_photo, list_photos, photos, read_photo
+from acne_runtime.sources.photos import SUFFIXES, decode_photo, list_photos, photos, read_frame, read_photo
 from acne_runtime.sources.picture_header import stated_size
 from acne_runtime.sources.stdin import photographs_from
 from acne_runtime.sources.video import Video
@@ -545,3 +545,34 @@ def test_one_picture_of_another_kind_comes_from_standard_input(suffix):
 def test_what_else_comes_from_standard_input_is_refused(data, problem):
     with pytest.raises(SourceError, match=re.escape(problem)):
         list(photographs_from(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize("part", [1, 2, 4, 8])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("size", [(64, 48), (61, 47)])
+def test_a_jpeg_read_at_a_part_of_its_size_says_the_photographs_own(tmp_path, part, orientation, size):
+    width, height = size
+    _, data = cv2.imencode(".jpg", picture(height, width))
+    (tmp_path / "a.jpg").write_bytes(with_orientation(data.tobytes(), orientation))
+    whole = read_photo(tmp_path / "a.jpg")
+    frame = read_frame(tmp_path / "a.jpg", scale=lambda *_: part)
+    expected = (whole.shape[1], whole.shape[0])
+    assert frame.size == (None if part == 1 else expected)
+    assert frame.image.shape[:2] == tuple(-(-side // part) for side in whole.shape[:2])
+    np.testing.assert_array_equal(frame.full_image(), whole)
+    small = cv2.resize(whole, frame.image.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(small.astype(int) - frame.image).mean() < 4  # the same picture, the same way up
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp", ".tiff"])
+def test_other_kinds_are_read_at_their_own_size(tmp_path, suffix):
+    write_picture(tmp_path / f"a{suffix}", 48, 64)
+    frame = read_frame(tmp_path / f"a{suffix}", scale=lambda *_: 8)
+    assert frame.image.shape == (48, 64, 3)
+    assert frame.size is None
+
+
+def test_a_damaged_jpeg_is_refused_at_a_part_of_its_size_too(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(JPEG[: len(JPEG) // 2])
+    with pytest.raises(SourceError, match="cut off"):
+        read_frame(tmp_path / "a.jpg", scale=lambda *_: 4)
