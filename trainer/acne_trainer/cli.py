@@ -79,11 +79,6 @@ def fit(
     Ctrl-C saves and stops; --resume goes on.
     """
     _load_tensorflow()
-    from acne_trainer.devices import choose_devices
-    from acne_trainer.fit import Watch
-    from acne_trainer.fit import fit as train
-    from acne_trainer.interrupts import stop_requests
-    from acne_trainer.loop import StoppedError
     from acne_trainer.settings import DEFAULTS, Settings
 
     given = {name: value for name, value in flags.items() if value not in (None, ())}
@@ -103,12 +98,51 @@ def fit(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     _check(settings, model)
+    _train(settings, run, devices, f"acne-train fit {model} --run {run} --resume")
+
+
+@main.command()
+@click.argument("recipe", type=_FILE)
+@click.option("--data-root", type=_RUN, required=True, metavar="DIR", help="Holds the labelled sets that it names.")
+@click.option("--run", type=_RUN, required=True, metavar="DIR", help="The run folder to write, or to go on with.")
+@click.option("--weights", type=_FILE, metavar="FILE", help="What the recipe starts from, where that is a file.")
+@click.option("--devices", default="auto", show_default=True, help="auto, cpu, gpu or gpu:0,1.")
+def reproduce(recipe: Path, data_root: Path, run: Path, weights: Path | None, devices: str) -> None:
+    """Trains a model as the TOML file RECIPE says; those of the shipped models are in trainer/recipes.
+
+    Sets that the recipe merges are made in the run folder first. Called again, it goes on where it was stopped.
+    """
+    _load_tensorflow()
+    from acne_trainer.data.merge import write_merged
+    from acne_trainer.recipe import merged_folder, read_recipe
+
+    read = read_recipe(recipe)
+    settings = read.located(data_root, run)
+    if weights:
+        settings = dataclasses.replace(settings, weights=str(weights))
+    _check(settings, settings.model)
+    for merge in read.merges:
+        target = merged_folder(run, merge.into)
+        if not target.exists():
+            _say(f"merging {merge.source} with {', '.join(merge.marks)}")
+            write_merged(data_root / merge.source, [data_root / one for one in merge.marks], target, link=False)
+    _train(settings, run, devices, f"the same command again (run folder {run})")
+
+
+def _train(settings: Any, run: Path, devices: str, way_on: str) -> None:
+    """Trains, or goes on, until it is done or somebody stops it."""
+    from acne_trainer.devices import choose_devices
+    from acne_trainer.fit import Watch
+    from acne_trainer.fit import fit as train
+    from acne_trainer.interrupts import stop_requests
+    from acne_trainer.loop import StoppedError
+
     strategy = choose_devices(devices)
     with stop_requests() as request:
         try:
             train(settings, run, strategy, Watch(_say, _progress, request))
         except StoppedError as stopped:
-            click.echo(f"{stopped}; to go on: acne-train fit {model} --run {run} --resume", err=True)
+            click.echo(f"{stopped}; to go on: {way_on}", err=True)
             raise SystemExit(128 + (request.signal or 0)) from None
 
 

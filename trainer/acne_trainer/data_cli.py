@@ -166,30 +166,22 @@ def merge(source: Path, marks: tuple[Path, ...], target: Path, link: bool, json_
     "lesion", of unknown type. Only train is completed; valid and test keep their own labels.
     """
     need_training_packages()
-    from acne_trainer.data.merge import merge as merge_sets
-    from acne_trainer.labels.read import read_form_and_splits, read_split
-    from acne_trainer.labels.write import write_dataset
+    from acne_trainer.data.merge import write_merged
 
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise AcneEdgeError(f"{target}: not empty; name another folder")
-    form, splits = read_form_and_splits(source)
-    if "train" not in splits:
-        raise AcneEdgeError(f"{source}: this set has no train; acne-train data split makes splits")
     with click.progressbar(length=0, label="Laying photographs over each other", file=sys.stderr) as bar:
 
         def on_photo(count: int) -> None:
             bar.length = count
             bar.update(1)
 
-        merged, rows = merge_sets(splits, [read_split(one, "train") for one in marks], on_photo)
-    write_dataset(merged, form, target, link=link)
+        rows, photographs = write_merged(source, marks, target, link=link, on_photo=on_photo)
     if json_file:
         table = [row.to_dict() for row in rows]
         files.write_atomically(json_file, (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode())
     joined = [row for row in rows if row.is_sure]
     click.echo(
         f"{target}: {sum(row.added for row in joined):,} lesions of unknown type added to "
-        f"{len({row.photograph for row in joined}):,} of {len(splits['train'].samples):,} photographs of train "
+        f"{len({row.photograph for row in joined}):,} of {photographs:,} photographs of train "
         f"({sum(row.already_marked for row in joined):,} were marked already, "
         f"{sum(row.outside for row in joined):,} lie outside the frame)"
     )

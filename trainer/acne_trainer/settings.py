@@ -143,9 +143,9 @@ class Settings:
         return "+".join(source.name for source in self.data)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain values; of each set's path only the folder's name."""
+        """Returns plain values; of paths only the last name: they are this machine's."""
         sources = [source.to_dict() | {"path": source.name} for source in self.data]
-        return dataclasses.asdict(self) | {"data": sources}
+        return dataclasses.asdict(self) | {"data": sources, "weights": Path(self.weights).name}
 
     @property
     def is_pretrained_detector(self) -> bool:
@@ -180,6 +180,14 @@ class Settings:
         except (ValueError, TypeError) as error:
             raise SourceError(f"{file}: these are no settings of acne-train ({error})") from None
 
+    def changed_by_values(self, values: dict[str, Any]) -> Settings:
+        """Returns these settings with some replaced, given as TOML holds them.
+
+        Raises:
+            TypeError, ValueError: A setting is unknown, of another type or out of its range.
+        """
+        return dataclasses.replace(self, **_typed(values))
+
     def changed_by(self, file: Path) -> Settings:
         """Returns these settings with those that a TOML file names replaced.
 
@@ -187,7 +195,7 @@ class Settings:
             SourceError: The file is missing, no TOML, or holds other settings.
         """
         try:
-            return dataclasses.replace(self, **_typed(tomllib.loads(file.read_text(encoding="utf-8"))))
+            return self.changed_by_values(tomllib.loads(file.read_text(encoding="utf-8")))
         except OSError as error:
             raise SourceError(f"{file}: {error.strerror}") from None
         except (ValueError, TypeError) as error:

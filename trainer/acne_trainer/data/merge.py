@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from acne_trainer.crops import clip
 from acne_trainer.data.mixture import UNTYPED_NAME
 from acne_trainer.data.registration import KeyPoints, Registration, register
 from acne_trainer.labels.dataset import Dataset, Sample
+from acne_trainer.labels.read import read_form_and_splits, read_split
+from acne_trainer.labels.write import write_dataset
 from acne_trainer.source_names import source_of
 
 _THREADS = 2
@@ -110,6 +113,39 @@ def merge(
     samples = tuple(completed.get(str(sample.path), sample) for sample in train.samples)
     merged = {name: dataclasses.replace(data, classes=classes) for name, data in splits.items()}
     return merged | {"train": Dataset(train.path, classes, samples)}, rows
+
+
+def write_merged(
+    source: Path,
+    marks: Sequence[Path],
+    target: Path,
+    *,
+    link: bool,
+    on_photo: Callable[[int], object] = lambda _: None,
+) -> tuple[list[Joined], int]:
+    """Writes a labelled set completed by the marks of others, in its own form; see `merge`.
+
+    Args:
+        source: The set to complete.
+        marks: The sets whose `train` is taken.
+        target: The new folder.
+        link: Hard-link the photographs instead of copying them.
+        on_photo: As for `merge`.
+
+    Returns:
+        What was joined or refused, and how many photographs `train` has.
+
+    Raises:
+        SourceError: The target is not empty, a set cannot be read or has no `train`, or they have nothing in common.
+    """
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise SourceError(f"{target}: not empty; name another folder")
+    form, splits = read_form_and_splits(source)
+    if "train" not in splits:
+        raise SourceError(f"{source}: this set has no train; acne-train data split makes splits")
+    merged, rows = merge(splits, [read_split(one, "train") for one in marks], on_photo)
+    write_dataset(merged, form, target, link=link)
+    return rows, len(splits["train"].samples)
 
 
 def complete(sample: Sample, partners: Iterable[Sample], untyped: int) -> tuple[Sample, list[Joined]]:
