@@ -33,7 +33,8 @@ def describe(file: Path, manifest: Manifest) -> str:
 
 def _fitted(manifest: Manifest) -> str:
     spec = manifest.input
-    return "stretched" if spec.resize == "stretch" else f"letterboxed with {spec.pad_value}"
+    fitted = "stretched" if spec.resize == "stretch" else f"letterboxed with {spec.pad_value}"
+    return f"{fitted}, {'averaged' if spec.shrink == 'average' else 'sampled'} where it is shrunk"
 
 
 def _pairs(value: Any) -> str:

@@ -42,7 +42,7 @@ _LESIONS_STEP = 16
 
 def input_spec(size: int) -> InputSpec:
     """Returns the input contract of the detectors: letterboxed, so that lesions keep their shape."""
-    return InputSpec("image", size, size, "letterbox", pad_value=PAD_VALUE)
+    return InputSpec("image", size, size, "letterbox", pad_value=PAD_VALUE, shrink="average")
 
 
 def output_specs() -> tuple[OutputSpec, ...]:

@@ -26,6 +26,7 @@ from acne_trainer.counting import counting
 from acne_trainer.data.mixture import LabelledSet, as_lesions, mix, typed_lesions
 from acne_trainer.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds, with_thresholds
 from acne_trainer.evaluation.score_calibration import OPERATING_POINT, calibrate, fold_into_heads
+from acne_trainer.finished_run import FURTHER
 from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.labels.dataset import Dataset
 from acne_trainer.marked_and_found import beside
@@ -33,9 +34,6 @@ from acne_trainer.predictions import predictions_file, save_predictions
 from acne_trainer.settings import Settings
 
 _CALIBRATION_PHOTOGRAPHS = 200
-
-FURTHER = "further_sets"
-"""Where `metrics.json` holds the figures on all labelled sets but the first, by name and split."""
 
 LICENCE = "Weights for research and demonstration only: trained on photographs whose sets carry their own terms"
 

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+FURTHER = "further_sets"
+"""Where `metrics.json` holds the figures on all labelled sets but the first, by name and split."""
 
 _HEADLINE = {"detection": "ap50", "multilabel": "model"}
 """What the figures of each kind of model hold at least."""
@@ -32,7 +36,8 @@ class FinishedRun:
         metrics: `metrics.json`: by split, what `acne_trainer.evaluate.evaluate` returned.
         history: `history.csv`: a row an epoch, without what an epoch did not measure; empty where there is no file.
         settings: `config.toml` as it is, for runs of any version; from the manifest where there is no file.
-        data: The folder of the photographs, which may be gone; `None` where no `config.toml` tells.
+        data: The folder of the photographs of the first labelled set, which may be gone; `None` where no `config.toml`
+            tells.
     """
 
     folder: Path
@@ -43,11 +48,13 @@ class FinishedRun:
     data: Path | None
 
     def best_epoch(self) -> dict[str, float]:
-        """Returns the row of the history whose weights were kept: highest `val_ap50` (detection) or lowest `val_loss`.
+        """Returns the row of the history whose weights were kept: highest AP50 (detection) or lowest `val_loss`.
 
-        It is empty where the history does not tell.
+        Of several labelled sets, AP50 is their mean. It is empty where the history does not tell.
         """
         name, sign = ("val_ap50", 1) if self.manifest.task == "detection" else ("val_loss", -1)
+        if any("val_mean_ap50" in row for row in self.history):
+            name = "val_mean_ap50"
         rows = [row for row in self.history if math.isfinite(row.get(name, math.nan))]
         return max(rows, key=lambda row: sign * row[name], default={})
 
@@ -73,8 +80,16 @@ def read_run(folder: Path) -> FinishedRun:
         metrics=_metrics(folder / "metrics.json", manifest.task),
         history=read_history(folder / "history.csv") if (folder / "history.csv").is_file() else [],
         settings=settings,
-        data=Path(str(settings["data"])) if config.is_file() and "data" in settings else None,
+        data=_first_set(settings) if config.is_file() else None,
     )
+
+
+def _first_set(settings: Mapping[str, Any]) -> Path | None:
+    """Returns the folder of the set whose figures come first: of `[[data]]`, or a text where there was but one."""
+    data = settings.get("data") or None
+    first = data[0] if isinstance(data, list) else data
+    path = first.get("path") if isinstance(first, dict) else first
+    return Path(path) if isinstance(path, str) else None
 
 
 def read_history(file: Path) -> list[dict[str, float]]:

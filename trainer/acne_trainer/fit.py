@@ -71,6 +71,7 @@ def fit(settings: Settings, run: Path, strategy: tf.distribute.Strategy, watch: 
         raise SourceError(
             f"{sets[1].source.path}: {settings.model} learns from one labelled set; detectors take several"
         )
+    settings = dataclasses.replace(settings, data=tuple(one.source for one in sets))  # the first typed one first
     chief = is_chief(strategy)
     if chief:
         settings.save(run / "config.toml")

@@ -23,7 +23,7 @@ from acne_trainer.thresholds import DEFAULT
 
 def input_spec(size: int) -> InputSpec:
     """Returns the input contract of the multi-label models: stretched to a square, as the paper did."""
-    return InputSpec("image", size, size, "stretch")
+    return InputSpec("image", size, size, "stretch", shrink="average")
 
 
 def load_arrays(data: Dataset, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

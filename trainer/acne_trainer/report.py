@@ -11,7 +11,8 @@ from acne_runtime.errors import SourceError
 from acne_runtime.result import Result
 from acne_trainer import report_detection, report_multilabel
 from acne_trainer.failures import Failure
-from acne_trainer.finished_run import FinishedRun, read_run
+from acne_trainer.figure_tables import OVERALL, overall_table
+from acne_trainer.finished_run import FURTHER, FinishedRun, read_run
 from acne_trainer.labels.dataset import Sample, names_of
 from acne_trainer.labels.read import read_split
 from acne_trainer.markup import Html, element, paragraph, section, table
@@ -76,12 +77,26 @@ def write_report(folder: Path, out: Path, with_photos: bool = False, split: str 
         *_scaling(run),
         *([course_section(run)] if run.history else []),
         *figures,
+        *_further_sets(run, split),
         *told,
         *_tail(run),
     ]
     title = f"{run.manifest.name}, run {folder.resolve().name}"
     files.write_atomically(out, page(title, parts).encode())
     return gaps
+
+
+def _further_sets(run: FinishedRun, split: str) -> list[Html]:
+    """Returns the figures on the other labelled sets of the training."""
+    return [
+        section(
+            f"On {name}",
+            paragraph(f"{of_set[split]['photographs']} photographs of {name}/{split}; all types as one lesion."),
+            overall_table(OVERALL[run.manifest.task], of_set[split], of_set[split].get("constant_predictor") or {}),
+        )
+        for name, of_set in run.metrics.get(FURTHER, {}).items()
+        if split in of_set
+    ]
 
 
 def _answers(run: FinishedRun, split: str, gaps: list[str]) -> _Answers | None:
