@@ -209,9 +209,12 @@ def prove_same_lesions(expected: Result, got: Result, exact: bool = True) -> Non
 
     def alike(one: Lesion, other: Lesion) -> bool:
         apart = max(abs(a - b) for a, b in zip(one.box, other.box, strict=True))
-        # By the probability of each type and not by the name: between two that are equal, rounding decides.
-        said = zip((one.score, *(one.types or ())), (other.score, *(other.types or ())), strict=True)
-        return apart <= BOX_TOLERANCE and all(abs(a - b) <= tolerance for a, b in said)
+        if apart > BOX_TOLERANCE or abs(one.score - other.score) > tolerance:
+            return False
+        if one.types is None or other.types is None:
+            return one.name == other.name
+        # Not by the name: between two types that are equally probable, rounding decides.
+        return all(abs(a - b) <= tolerance for a, b in zip(one.types, other.types, strict=True))
 
     missing, new = unmatched(ours, got.lesions or (), alike)
     if len(missing) + len(new) > (0 if exact else LEAST_TIES + len(ours) // 20):

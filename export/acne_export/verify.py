@@ -14,6 +14,7 @@ from acne_export.golden_vectors import FOLDER, GoldenVectors, read_golden_vector
 from acne_export.matching import unmatched
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
+from acne_runtime.manifest import LEFT_OUT
 from acne_runtime.model import Model
 from acne_runtime.preprocess import preprocess
 
@@ -41,7 +42,7 @@ def verify(file: Path) -> Iterator[str]:
     """
     model = load_model(file)
     manifest = model.manifest
-    if "output_sha256" not in manifest.golden:
+    if "output_sha256" not in manifest.golden or not {"lesions", "labels", LEFT_OUT} & set(manifest.golden):
         raise ModelError(f"{file}: its manifest states no golden answer; export it with acne-export")
     picture = golden_input(manifest.input)
     if sha256({"": picture}) != manifest.golden["input_sha256"]:
@@ -54,16 +55,15 @@ def verify(file: Path) -> Iterator[str]:
     folder = file.parent / FOLDER
     golden = read_golden_vectors(folder) if folder.is_dir() else None
     vectors = golden if golden and file.name in golden.outputs else None
-    if {"lesions", "labels"} & set(manifest.golden):
+    if LEFT_OUT not in manifest.golden:
         got = golden_answers(model, outputs)
         yield f"golden picture: {_same_answers(file, model, _answers(manifest.golden), got)}"
     elif same or vectors:
-        # A manifest of schema 1 stated a box a type; the reader leaves that out.
-        yield "golden picture: the file states no lesions that could be compared"
+        yield "golden picture: its lesions are not compared, they were stated with a box a type (schema 1)"
     else:
         raise ModelError(
-            f"{file}: states no lesions to compare, and on this machine its outputs differ in bits; export it again "
-            "with acne-export"
+            f"{file}: its lesions were stated with a box a type (schema 1), and its outputs here are not the same bit "
+            "for bit: nothing is left to compare; export it again with acne-export"
         )
     if vectors:
         yield from _stations(file, model, vectors)

@@ -13,8 +13,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from acne_runtime.errors import ModelError, one_line
 
 SCHEMA = 2
-"""1 knew a score and a box a type; 2 knows one box a lesion, with one score."""
+"""In 1 a detector had a threshold, and a lesion a box, for each type; in 2 they have one."""
 
+LEFT_OUT = "left_out_of_schema_1"
+"""Under it `validation` and `golden` name what stood there in a manifest of schema 1 and does not hold any more."""
 METADATA_KEY = "acne_edge_manifest"
 """The name under which the manifest lies in ONNX `metadata_props` and in TFLite's metadata."""
 
@@ -258,7 +260,7 @@ def _as_schema_2(raw: dict[str, Any]) -> dict[str, Any]:
     """Returns a manifest of schema 1 as one of schema 2, any other as it is.
 
     Raises:
-        ModelError: It is that of a detector with schema 1's suppression, which found a lesion once a type, inside.
+        ModelError: It is that of a file with suppression inside, which cannot be told to give one box a lesion.
     """
     if type(raw.get("schema")) is not int or raw["schema"] != 1:
         return raw
@@ -274,13 +276,13 @@ def _as_schema_2(raw: dict[str, Any]) -> dict[str, Any]:
     _check(_fits(thresholds, tuple[float, ...]), f"thresholds {thresholds!r} is not tuple[float, ...]")
     _check_one_a_class(thresholds, raw["classes"])
     _check_range(thresholds)
-    # A lesion scores at least as high as each of its types: from the lowest threshold on, every lesion is found that
-    # was found before.
+    # A lesion scores at least as high as each of its types: with the lowest threshold no cell is lost that passed its
+    # own class's before. More may pass.
     raw["thresholds"] = [min(thresholds)]
-    # How it counts, and what it found on the golden picture, was taken with a box a type; it does not hold any more.
+    # How it counts, and what it found on the golden picture, was measured with a box a type: it holds no longer.
     for name, part in (("validation", "counting"), ("golden", "lesions")):
-        if isinstance(raw.get(name), dict):
-            raw[name] = {key: value for key, value in raw[name].items() if key != part}
+        if isinstance(raw.get(name), dict) and part in raw[name]:
+            raw[name] = {key: value for key, value in raw[name].items() if key != part} | {LEFT_OUT: part}
     return raw
 
 

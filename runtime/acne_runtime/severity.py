@@ -96,7 +96,7 @@ def counted_types(manifest: Manifest) -> tuple[str, ...]:
     """Returns the types that count: those that the manifest's `validation["counting"]["types"]` names, or `COUNTED`.
 
     Raises:
-        ModelError: They are no list of its classes.
+        ModelError: They are not a list of its classes, each named once.
     """
     counting = manifest.validation.get(COUNTING)
     if not isinstance(counting, dict) or "types" not in counting:
@@ -105,7 +105,7 @@ def counted_types(manifest: Manifest) -> tuple[str, ...]:
     if isinstance(types, list) and types and all(types.count(one) == 1 and one in manifest.classes for one in types):
         return tuple(types)
     raise ModelError(
-        f"{manifest.name}: validation.{COUNTING}.types {types!r} names not its classes, {', '.join(manifest.classes)}"
+        f"{manifest.name}: validation.{COUNTING}.types {types!r} must list some of {', '.join(manifest.classes)}"
     )
 
 

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from acne_runtime.errors import ModelError
-from acne_runtime.manifest import InputSpec, Manifest, OutputSpec, manifest_beside
+from acne_runtime.manifest import LEFT_OUT, InputSpec, Manifest, OutputSpec, manifest_beside
 
 ORIGIN = "models/acne.onnx"
 REQUIRED = {"name", "task", "classes", "input", "outputs", "thresholds"}
@@ -312,8 +312,9 @@ def test_what_schema_1_measured_with_a_box_a_type_is_left_out():
     validation = {"keras": {"ap50": 0.5}, "counting": {"threshold": 0.1, "ratio_90": [0.5, 2]}}
     golden = {"input_sha256": "ab", "output_sha256": "cd", "lesions": []}
     got = read(raw(**OLD, validation=validation, golden=golden))
-    assert got.validation == {"keras": {"ap50": 0.5}}
-    assert got.golden == {"input_sha256": "ab", "output_sha256": "cd"}
+    assert got.validation == {"keras": {"ap50": 0.5}, LEFT_OUT: "counting"}
+    assert got.golden == {"input_sha256": "ab", "output_sha256": "cd", LEFT_OUT: "lesions"}
+    assert read(raw(got)) == got
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,9 @@ def test_a_model_of_other_types_is_graded_where_it_says_that_they_count():
 
 @pytest.mark.parametrize("types", [[], "papules", ["scars"], ["papules", "papules"], [["papules"]], None, 3], ids=str)
 def test_counted_types_that_are_not_its_classes_are_refused_in_one_line(types):
-    with pytest.raises(ModelError, match=r"^tiny-detector: validation\.counting\.types .* names not its classes, com"):
+    with pytest.raises(
+        ModelError, match=r"^tiny-detector: validation\.counting\.types .* must list some of comedones, nod"
+    ):
         GradedModel(Model(counting(manifest=HEADS, types=types), FindsInHeads()))
 
 

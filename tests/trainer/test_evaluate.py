@@ -12,11 +12,12 @@ from pictures import write_picture
 
 from acne_runtime.errors import SourceError
 from acne_runtime.load import load_model
+from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.model import Model
-from acne_runtime.result import Timing
+from acne_runtime.result import Lesion, Result, Timing
 from acne_trainer.cli import main
 from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision
-from acne_trainer.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds
+from acne_trainer.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds, with_thresholds_like
 from acne_trainer.labels.dataset import Dataset, Sample
 from acne_trainer.labels.keras_txt import read_keras_txt
 
@@ -96,6 +97,47 @@ def test_chosen_thresholds_are_probabilities_and_all_that_changes(exported, data
     assert with_chosen_thresholds(model.manifest, valid, others) == chosen
     again = [dataclasses.replace(one, timing=TIMING) for one in results_of(Model(chosen, model.backend), valid)]
     assert [dataclasses.replace(one, timing=TIMING) for one in decided_by(chosen, results)] == again
+
+
+DETECTOR = Manifest(
+    "tiny-detector",
+    "detection",
+    CLASSES,
+    InputSpec("image", 64, 64, "letterbox"),
+    (OutputSpec("box_8", "box", 8), OutputSpec("score_8", "score", 8)),
+    (0.5,),
+    bins=16,
+)
+ROWS = dataclasses.replace(DETECTOR, outputs=(OutputSpec("rows", "row"),), thresholds=(0.5,) * 4)
+
+
+def marked_lesions(samples, says_types, factor=1.0):
+    """Finds what is marked: comedones at 0.9, nodules at 0.8, papules at 0.7, pustules at 0.6, times a factor."""
+
+    def lesion(one, box):
+        score = factor * (0.9 - 0.1 * one)
+        types = tuple(score * (one == other) for other in range(4)) if says_types else None
+        return Lesion(CLASSES[one], score, tuple(map(float, box)), types)
+
+    return [
+        Result("", 0, 0.0, 100, 80, "m", CLASSES, tuple(map(lesion, one.classes, one.boxes)), None, TIMING)
+        for one in samples
+    ]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "chosen", "carried"),
+    [(DETECTOR, [0.6], [0.26]), (ROWS, [0.9, 0.8, 0.7, 0.6], [0.65] * 4)],
+    ids=["one for all lesions", "one a class, as Ultralytics"],
+)
+def test_a_detector_gets_as_many_thresholds_as_its_manifest_has(data, manifest, chosen, carried):
+    _, valid, _ = splits(data)
+    exact, reduced = (marked_lesions(valid.samples, manifest is DETECTOR, factor) for factor in (1.0, 0.4))
+    assert with_chosen_thresholds(manifest, valid, exact).thresholds == pytest.approx(chosen, abs=1e-4)
+    # Of six lesions five reach 0.65; of a single class all or none do, and then the threshold stays.
+    source = dataclasses.replace(manifest, thresholds=tuple(0.65 for _ in manifest.thresholds))
+    got = with_thresholds_like(manifest, reduced, source, exact).thresholds
+    assert got == pytest.approx(carried, abs=1e-4)
 
 
 def test_a_detectors_results_hold_all_boxes_that_average_precision_asks_for(exported, data):
