@@ -66,13 +66,14 @@ def with_classifier(features: keras.Model, kernel: NDArray[np.float32], bias: ND
     """
     pools = features.get_layer(_JOINED).input
     ends = np.cumsum([pool.shape[-1] for pool in pools])
-    parts = []
+    logits = None
     for pool, rows in zip(pools, np.split(kernel, ends[:-1]), strict=True):
-        # The last adds the bias: what int8 adds in one place it rounds once.
-        last = pool is pools[-1]
-        dense = layers.Dense(len(bias), use_bias=last, name=f"logits_{pool._keras_history.operation.name}")
-        parts.append(dense(pool))
-        dense.set_weights([rows, bias] if last else [rows])
+        name = pool._keras_history.operation.name
+        dense = layers.Dense(len(bias), use_bias=logits is None, name=f"logits_{name}")
+        part = dense(pool)
+        dense.set_weights([rows, bias] if logits is None else [rows])
+        # Two at a time: int8 needs the range of every sum.
+        logits = part if logits is None else layers.Add(name=f"logits_to_{name}")([logits, part])
     # The sigmoid stands apart so that int8 can give the logits a range of their own.
-    label = layers.Activation("sigmoid", name="label")(layers.Add(name="logits")(parts))
+    label = layers.Activation("sigmoid", name="label")(logits)
     return keras.Model(features.input, label, name=f"acne_{features.name}")
