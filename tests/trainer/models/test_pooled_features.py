@@ -28,13 +28,15 @@ def test_each_output_is_pooled_by_its_average_and_its_maximum(features):
         np.testing.assert_allclose(maxima, values.max(axis=(1, 2)), atol=1e-4)
 
 
-def test_the_classifier_is_one_dense_layer_and_a_sigmoid(features):
+def test_the_classifier_is_a_dense_layer_in_parts_and_a_sigmoid(features):
     rng = np.random.default_rng(0)
     kernel, bias = rng.normal(0, 0.01, (3424, 4)).astype(np.float32), rng.normal(size=4).astype(np.float32)
     model = with_classifier(features, kernel, bias)
     expected = 1 / (1 + np.exp(-(np.asarray(features(IMAGES)) @ kernel + bias)))
     np.testing.assert_allclose(model(IMAGES), expected, atol=1e-5)
     assert not any(isinstance(layer, keras.Model) for layer in model.layers)
+    dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    assert [layer.kernel.shape[0] for layer in dense] == [112, 112, 320, 320, 1280, 1280]
 
 
 def test_weights_come_from_another_runs_file(features, tmp_path):

@@ -98,7 +98,7 @@ def test_a_variable_may_learn_at_its_own_rate(kind, precision):
 
 
 def test_the_loop_gives_the_backbone_its_rate():
-    vector = keras.Input((3,))
+    vector = keras.Input((3,), name="vector")
     hidden = layers.Dense(3, name="backbone", kernel_initializer="ones")(vector)
     network = keras.Model(vector, layers.Dense(3, name="neck", kernel_initializer="ones")(hidden))
     work = Work(network, 1, lambda *_: [], lambda *_: {}, lambda _: {}, "val", True, frozenset({"backbone"}))

@@ -15,6 +15,9 @@ from acne_trainer.weights import load_weights
 TAPS = ("P4", "P5", "head")
 """Outputs that are pooled: those of the last stages at stride 16 and 32, and the 1,280 last features."""
 
+_JOINED = "features"
+"""Name of the layer that joins the pooled outputs."""
+
 
 def build_pooled_features(
     name: str, input_size: int, weights: str, say: Callable[[str], None] = lambda _: None
@@ -41,7 +44,7 @@ def build_pooled_features(
         for tap in TAPS
         for kind, pool in (("average", layers.GlobalAveragePooling2D), ("maximum", layers.GlobalMaxPooling2D))
     ]
-    features = layers.Concatenate(name="features")(pools)
+    features = layers.Concatenate(name=_JOINED)(pools)
     model = keras.Model(pretrained.classifier.input, features, name=name.replace("-", "_"))
     if not weights.endswith(TORCH_ENDINGS):
         load_weights(model, weights, say)
@@ -52,13 +55,25 @@ def build_pooled_features(
 def with_classifier(features: keras.Model, kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> keras.Model:
     """Returns one flat model from the photograph to `[batch, classes]` probabilities.
 
+    The dense layer is applied in parts, one to each pooled output, and their logits are added. Under int8 each part has
+    a scale of its own: with one layer on all features together the logits of a model for acne4 were wrong by 0.58 (root
+    mean square; their standard deviation is 1.8), in parts by 0.03.
+
     Args:
         features: What `build_pooled_features` returned.
         kernel: `[features, classes]`.
         bias: `[classes]`.
     """
+    pools = features.get_layer(_JOINED).input
+    ends = np.cumsum([pool.shape[-1] for pool in pools])
+    logits = None
+    for pool, rows in zip(pools, np.split(kernel, ends[:-1]), strict=True):
+        name = pool._keras_history.operation.name
+        dense = layers.Dense(len(bias), use_bias=logits is None, name=f"logits_{name}")
+        part = dense(pool)
+        dense.set_weights([rows, bias] if logits is None else [rows])
+        # Two at a time: int8 needs the range of every sum.
+        logits = part if logits is None else layers.Add(name=f"logits_to_{name}")([logits, part])
     # The sigmoid stands apart so that int8 can give the logits a range of their own.
-    logits = layers.Dense(len(bias), name="logits")
-    label = layers.Activation("sigmoid", name="label")(logits(features.output))
-    logits.set_weights([kernel, bias])
+    label = layers.Activation("sigmoid", name="label")(logits)
     return keras.Model(features.input, label, name=f"acne_{features.name}")
