@@ -3,8 +3,8 @@
     python benchmarks/pretrained.py ../shared/data [--minutes 10]
 
 `acne-train`'s yolov8-lite0 from ImageNet weights and from random ones, and yolov8-xs from random ones; typed lesions
-(acne4) and untyped ones (acne04) in one training. Minutes are the process' own on all cores, so that a busy machine costs
-none of the three anything; validations are not counted. The curve is AP50 of all types as one lesion, acne04/valid.
+(acne4) and untyped ones (acne04) in one training. Minutes are the process' own on all cores, so that a busy machine
+costs none of the three anything; validations are not counted. The curve: AP50 of all types as one lesion, acne04/valid.
 """
 
 from __future__ import annotations

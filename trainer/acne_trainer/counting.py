@@ -24,6 +24,7 @@ from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.labels.dataset import Dataset
 from acne_trainer.labels.read import read_split
 
+NOT_INFLAMMATORY = "comedones"
 _LEVEL = 0.9
 
 
@@ -48,10 +49,23 @@ def counting(manifest: Manifest, labelled: Dataset, results: Sequence[Result]) -
     """
     if not counts_for_severity(manifest) or not labelled.samples:
         return None
+    if len(labelled.classes) == 1:  # it does not say which types are marked: those that the counts follow best
+        measured = [_measured(types, labelled, labelled.classes, results) for types in _of_interest(manifest)]
+        return min(measured, key=lambda one: one[0])[1]
     types = counted_types(manifest)
-    if len(labelled.classes) > 1 and not set(types) <= set(labelled.classes):
-        return None
-    names = types if len(labelled.classes) > 1 else labelled.classes
+    return _measured(types, labelled, types, results)[1] if set(types) <= set(labelled.classes) else None
+
+
+def _of_interest(manifest: Manifest) -> list[tuple[str, ...]]:
+    """Returns the sets of types that may be what people counted: Hayashi's, all inflammatory ones, all."""
+    inflammatory = tuple(name for name in manifest.classes if name != NOT_INFLAMMATORY)
+    return list(dict.fromkeys([counted_types(manifest), inflammatory, manifest.classes]))
+
+
+def _measured(
+    types: Sequence[str], labelled: Dataset, names: Sequence[str], results: Sequence[Result]
+) -> tuple[float, dict[str, Any]]:
+    """Returns how far counts of some types are off, and what `counting` returns for them."""
     classes = [labelled.classes.index(name) for name in names]
     marked = np.array([np.isin(sample.classes, classes).sum() for sample in labelled.samples])
     scores = [np.sort([one.score for one in result.lesions or () if one.name in types]) for result in results]
@@ -62,11 +76,12 @@ def counting(manifest: Manifest, labelled: Dataset, results: Sequence[Result]) -
         return ratio
 
     tried = np.unique(np.floor(np.concatenate([*scores, [1.0]]) * 1e4) / 1e4)
-    threshold = float(min(tried, key=lambda one: np.abs(np.log(ratios(one))).mean()))
+    errors = [float(np.abs(np.log(ratios(one))).mean()) for one in tried]
+    threshold = float(tried[int(np.argmin(errors))])
     ordered, tail = np.sort(ratios(threshold)), (1 - _LEVEL) / 2
     high = min(math.ceil((1 - tail) * (len(ordered) + 1)), len(ordered)) - 1
     low = max(math.floor(tail * (len(ordered) + 1)), 1) - 1
-    return {
+    return min(errors), {
         "threshold": threshold,
         "ratio_90": [float(f"{ordered[place]:.3g}") for place in (low, high)],
         "photographs": len(ordered),

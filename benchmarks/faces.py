@@ -1,0 +1,61 @@
+"""What a detector finds on whole faces: `python benchmarks/faces.py ../shared/data [--model NAME|FILE] [--split test]`.
+
+All types as one lesion, on the photographs of acne04, against two sets of marks: the dermatologists' loose boxes
+(acne04), and the second, tighter marks, three times as many (acne04v2), which are compared by centre only.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import click
+
+from acne_runtime.load import DEFAULT_MODEL, load_model
+from acne_trainer.evaluate import evaluate
+from acne_trainer.figure_tables import OVERALL, Figure, overall_text
+from acne_trainer.labels.dataset import Dataset
+from acne_trainer.labels.read import read_split
+
+BY_CENTRE = ("ap_centre_one_class", "count_error", "count_rho")
+
+
+@click.command(help=__doc__)
+@click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--model", default=DEFAULT_MODEL, show_default=True)
+@click.option("--split", default="test", show_default=True)
+def main(root: Path, model: str, split: str) -> None:
+    """Measures and prints."""
+    runner = load_model(model)
+    with tempfile.TemporaryDirectory() as folder:
+        second = with_photographs(root / "acne04v2", root / "acne04", Path(folder), split)
+        sets = {
+            "acne04": (read_split(root / "acne04", "train"), read_split(root / "acne04", split), OVERALL["detection"]),
+            "acne04v2": (*second, tuple(one for one in OVERALL["detection"] if one.name in BY_CENTRE)),
+        }
+        for name, (train, data, figures) in sets.items():
+            tell(f"{name}/{split}", evaluate(runner, train, data), figures)
+
+
+def tell(title: str, figures: dict[str, object], told: tuple[Figure, ...]) -> None:
+    """Prints a table of figures beside the constant predictor's."""
+    click.echo(f"\n{title}: {figures['photographs']} photographs, {figures['boxes']} lesions\n")
+    click.echo(overall_text(told, figures, figures["constant_predictor"]))  # type: ignore[arg-type]
+
+
+def with_photographs(marks: Path, photographs: Path, folder: Path, split: str) -> tuple[Dataset, Dataset]:
+    """Returns `train` and a split of a set whose photographs lie in another one, under the same names."""
+    read = []
+    for part in ("train", split):
+        (folder / part).mkdir(exist_ok=True)
+        for file in (marks / part).glob("_*.txt"):
+            shutil.copy(file, folder / part)
+        for photograph in (photographs / part).glob("*.jpg"):
+            (folder / part / photograph.name).symlink_to(photograph.resolve())
+        read.append(read_split(folder, part))
+    return read[0], read[1]
+
+
+if __name__ == "__main__":
+    main()
