@@ -14,7 +14,7 @@ BINS = 10
 def calibration_errors(
     truth: NDArray[np.floating[Any]], scores: NDArray[np.floating[Any]], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Returns the expected calibration error (Naeini et al. 2015) of each resample, 0 to 1.
+    """Returns the expected calibration error (Naeini et al. 2015) of each resample, 0 to 1; `nan` without any.
 
     That is the distance between mean score and share of true ones, averaged over `BINS` bins by how many lie in each.
     It leans upwards where bins hold few, and so does its bootstrap.
@@ -25,7 +25,8 @@ def calibration_errors(
         weights: `[resamples, n]`, how often each stands in each resample.
     """
     gaps = weights @ (_membership(scores) * (scores - truth)[:, None])
-    errors: NDArray[np.float64] = np.abs(gaps).sum(axis=1) / weights.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        errors: NDArray[np.float64] = np.abs(gaps).sum(axis=1) / weights.sum(axis=1)
     return errors
 
 
