@@ -63,11 +63,19 @@ def answers(model: str, data: Dataset, split: str) -> tuple[list[Result], tuple[
 @click.command(help=__doc__)
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
 @click.argument("models", nargs=-1, required=True)
-@click.option("--split", type=click.Choice(["valid", "test"]), default="valid", show_default=True)
-def main(data: Path, models: tuple[str, ...], split: str) -> None:
+def main(data: Path, models: tuple[str, ...]) -> None:
     """Measures and prints."""
-    train, part = read_split(data, "train"), read_split(data, split)
-    cosine = nearest_cosine(head_averages(part), head_averages(train))
+    train = read_split(data, "train")
+    features = head_averages(train)
+    for split in ("valid", "test"):
+        measure(models, train, features, read_split(data, split), split)
+
+
+def measure(
+    models: tuple[str, ...], train: Dataset, train_features: NDArray[np.float32], part: Dataset, split: str
+) -> None:
+    """Prints the figures of one split."""
+    cosine = nearest_cosine(head_averages(part), train_features)
     presence = [np.stack([one.presence(len(some.classes)) for one in some.samples]) for some in (train, part)]
     constant = Constant(presence[0].mean(axis=0), Counter(map(tuple, presence[0])).most_common(1)[0][0])
     click.echo(f"{(cosine > COSINE).sum()} of {len(cosine)} photographs of {split} are near twins of one of train\n")
