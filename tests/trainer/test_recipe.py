@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("tomli_w")
@@ -48,3 +49,13 @@ def test_what_is_no_recipe_is_refused_by_name(tmp_path, text, problem):
 def test_a_recipe_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SourceError, match=r"no\.toml: No such file"):
         read_recipe(tmp_path / "no.toml")
+
+
+def test_weights_between_two_models_keep_counters_and_lie_on_the_way():
+    pytest.importorskip("tensorflow")
+    from acne_trainer.fit import _between
+
+    start, end = [np.float32([0, 4]), np.uint32([1])], [np.float32([4, 0]), np.uint32([9])]
+    got = _between(start, end, 0.25)
+    np.testing.assert_array_equal(got[0], [3, 1])
+    assert got[1][0] == 9

@@ -177,6 +177,8 @@ def _check(settings: Any, model: str) -> None:
         _check_fitted_at_once(settings)
     if settings.weights == "imagenet" and not settings.starts_from_imagenet:
         raise click.UsageError(f"--weights imagenet: {model} has none; give none or a .keras file")
+    if settings.start_share and settings.weights in ("none", "imagenet", "coco"):
+        raise click.UsageError("start_share: goes with --weights FILE, whose weights it keeps a share of")
     if settings.weights == "coco" and (settings.is_pretrained_detector or not settings.is_detector):
         raise click.UsageError(f"--weights coco: {model} has none; give none or a .keras file")
     if settings.fine_tune_epochs and not settings.is_backbone:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from acne_runtime.errors import AcneEdgeError, SourceError
 from acne_trainer import detection, multilabel
@@ -114,7 +116,12 @@ def _trained(settings: Settings, run: Path, sets: Sequence[LabelledSet], watch: 
     """Runs the one stage, or the two stages, of a training and draws its course."""
     if settings.is_detector:
         work = detection.detection_work(settings, sets, watch.say)
+        start = work.network.get_weights()
         network, history = _run_loop(run, work, settings, watch)
+        if settings.start_share:
+            network.set_weights(_between(start, network.get_weights(), settings.start_share))
+            # Statistics of batch normalisation are computed anew for the weights in between.
+            watch.say(f"with {settings.start_share:g} of the starting weights: {_figures(work.validate(network))}")
     else:
         train, valid = sets[0].train, sets[0].valid
         photographs = (
@@ -132,6 +139,15 @@ def _trained(settings: Settings, run: Path, sets: Sequence[LabelledSet], watch: 
     if is_chief(tf.distribute.get_strategy()):
         plot_history(history, run / "history.png")
     return network
+
+
+def _between(start: Sequence[NDArray[Any]], end: Sequence[NDArray[Any]], share: float) -> list[NDArray[Any]]:
+    """Returns the weights at `share` of the way back from `end` to `start`; counters stay."""
+    return [share * a + (1 - share) * b if b.dtype.kind == "f" else b for a, b in zip(start, end, strict=True)]
+
+
+def _figures(scores: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
 
 
 def _run_loop(folder: Path, work: Work, settings: Settings, watch: Watch) -> tuple[keras.Model, list[dict[str, float]]]:

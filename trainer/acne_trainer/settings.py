@@ -72,6 +72,8 @@ class Settings:
         fine_tune_rate: Learning rate of that stage.
         backbone_rate: Of detectors on a pretrained backbone: the backbone's learning rate, as a fraction of
             `learning_rate`.
+        start_share: Of detectors that start from a file: the share of the starting weights in the finished ones, which
+            keeps what was learnt before (Wortsman et al. 2022); 0 for the trained weights alone.
         freeze_stages: Of detectors on a pretrained backbone: how many of its first stages are not trained; the stem is
             the first of eight.
     """
@@ -104,6 +106,7 @@ class Settings:
     fine_tune_rate: float = 0.0
     backbone_rate: float = 1.0
     freeze_stages: int = 0
+    start_share: float = 0.0
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where a setting is out of its range."""
@@ -115,7 +118,7 @@ class Settings:
         for name, least in _LEAST.items():
             _check(getattr(self, name) >= least, f"{name} = {getattr(self, name)} is less than {least}")
         _check(self.learning_rate > 0, f"learning_rate = {self.learning_rate} is not above 0")
-        for name in ("average_decay", "label_smoothing"):
+        for name in ("average_decay", "label_smoothing", "start_share"):
             _check(0 <= getattr(self, name) < 1, f"{name} = {getattr(self, name)} is not within 0 to below 1")
         _check(0 <= self.final_rate <= 1, f"final_rate = {self.final_rate} is not within 0 to 1")
         _check(0 < self.backbone_rate <= 1, f"backbone_rate = {self.backbone_rate} is not within above 0 to 1")
