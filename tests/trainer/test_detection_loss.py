@@ -395,3 +395,18 @@ def test_the_box_weight_of_a_photograph_scales_its_box_losses_alone():
     half = detection_loss(heads, LESIONS, KINDS, STRIDES, BINS, box_weight=np.array([0.5], np.float32))
     for name, factor in {"box_loss": 0.5, "dfl_loss": 0.5, "class_loss": 1.0}.items():
         assert float(half[name]) == pytest.approx(factor * float(plain[name]), rel=1e-5)
+
+
+def test_a_lesion_of_unknown_type_teaches_only_the_types_that_it_may_be_of():
+    heads = random_heads(1)
+    kinds, possible = np.full_like(KINDS, CLASSES), np.array([[1, 0, 1]], np.float32)
+    logits = [tf.Variable(tf.fill(heads[f"score_{s}"].shape, -4.0)) for s in STRIDES]  # hardly any lesion yet
+    with tf.GradientTape() as tape:
+        given = {**heads, **{f"score_{s}": one for s, one in zip(STRIDES, logits, strict=True)}}
+        loss = detection_loss(given, LESIONS, kinds, STRIDES, BINS, possible=possible)["class_loss"]
+    gradient = np.concatenate([g.numpy().reshape(-1, CLASSES) for g in tape.gradient(loss, logits)])
+    assert (gradient[:, 1] > 0).all()  # everywhere it is taught to be absent
+    assert (gradient[:, [0, 2]] < 0).any()
+    every = np.ones((1, CLASSES), np.float32)
+    plain, same = (detection_loss(heads, LESIONS, kinds, STRIDES, BINS, possible=p) for p in (None, every))
+    assert float(plain["class_loss"]) == pytest.approx(float(same["class_loss"]))

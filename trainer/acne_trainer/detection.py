@@ -134,7 +134,7 @@ def detection_work(
         return scores | ({"val_mean_ap50": float(np.mean(monitored))} if len(sets) > 1 else {})
 
     def loss(heads: dict[str, tf.Tensor], truth: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
-        boxes, lesion_classes, background, box_weight = truth
+        boxes, lesion_classes, background, box_weight, possible = truth
         return detection_loss(
             heads,
             boxes,
@@ -143,6 +143,7 @@ def detection_work(
             BINS,
             background,
             box_weight,
+            possible,
             settings.focal,
             settings.label_smoothing,
         )
@@ -182,7 +183,8 @@ class BatchMaker:
         """Returns images `[n, side, side, 3]` float32 RGB and their targets.
 
         The targets are boxes `[n, lesions, 4]` float32, without area where a photograph has fewer, their classes
-        `[n, lesions]` int32, and what `detection_loss` calls `background` `[n, classes]` and `box_weight` `[n]`.
+        `[n, lesions]` int32, and what `detection_loss` calls `background` `[n, classes]`, `box_weight` `[n]` and
+        `possible` `[n, classes]`.
         """
         chosen, made = self._views(epoch, step)
         most = max(len(view.boxes) for view in made)
@@ -191,7 +193,8 @@ class BatchMaker:
         for row, view in enumerate(made):
             boxes[row, : len(view.boxes)], classes[row, : len(view.boxes)] = view.boxes, view.classes
         images = np.stack([view.image for view in made]).astype(np.float32)
-        return images, (boxes, classes, self._background[chosen], self._train.box_weight[chosen])
+        train = self._train
+        return images, (boxes, classes, self._background[chosen], train.box_weight[chosen], train.possible[chosen])
 
     def whole_photographs(self, most: int) -> Iterator[NDArray[np.float32]]:
         """Yields up to `most` batches of whole photographs as the device sees them, always the same."""

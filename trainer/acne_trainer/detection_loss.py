@@ -29,6 +29,7 @@ def detection_loss(
     bins: int,
     background: tf.Tensor | None = None,
     box_weight: tf.Tensor | None = None,
+    possible: tf.Tensor | None = None,
     focal: float = 0.0,
     label_smoothing: float = 0.0,
 ) -> dict[str, tf.Tensor]:
@@ -44,6 +45,7 @@ def detection_loss(
         bins: Bins of each side's distance distribution.
         background: `[batch, classes]` float32, 0 to 1, what a class's absence weighs; 0 where it was not looked for.
         box_weight: `[batch]` float32, weight of each image's boxes in `box_loss` and `dfl_loss`.
+        possible: `[batch, classes]` float32, 1 for the types that a lesion of unknown type may be of, else 0.
         focal: Power of |target - probability| that weighs the classification (quality focal loss, Li et al. 2020,
             eq. 3); 0 weighs all alike.
         label_smoothing: Share of each lesion's class that is spread evenly over all classes.
@@ -63,7 +65,8 @@ def detection_loss(
     boxes = tf.concat([centres - sides[..., :2], centres + sides[..., 2:]], axis=-1)
     probabilities = tf.sigmoid(logits)
     # That a cell holds a lesion of any type is the noisy-or of the types: 1 - prod(1 - p), in logs for precision.
-    log_none = tf.reduce_sum(tf.math.log_sigmoid(-logits), axis=-1)
+    may_be = tf.ones([batch, 1, classes]) if possible is None else tf.cast(possible, tf.float32)[:, None]
+    log_none = tf.reduce_sum(tf.math.log_sigmoid(-logits) * may_be, axis=-1)
     any_type = -tf.math.expm1(log_none)
     columns = tf.concat([probabilities, any_type[..., None]], axis=-1)
     target = assign(columns, boxes, centres, true_boxes, true_classes, float(strides[0]))
@@ -83,6 +86,7 @@ def detection_loss(
     of_untyped = -untyped * log_any - (1.0 - untyped) * log_none
     if focal:
         of_untyped *= tf.abs(untyped - any_type) ** focal
+    of_untyped += tf.reduce_sum(crossentropy * (1.0 - may_be), axis=-1)  # the types that it cannot be of
     class_loss = tf.reduce_sum(tf.where(untyped > 0, of_untyped, tf.reduce_sum(crossentropy, axis=-1))) / total
 
     # Boxes are learnt by the cells that own a lesion only; the rest is not even computed.

@@ -162,3 +162,12 @@ def test_a_rule_that_fits_nothing_is_refused(write_set, rule, problem):
 def test_a_table_that_is_none_is_refused(table):
     with pytest.raises((TypeError, ValueError)):
         DataSource.from_dict(table)
+
+
+def test_lesions_of_unknown_type_may_be_of_some_types_only(write_set):
+    one = DataSource(write_set("one", TYPES))
+    other = DataSource(write_set("other", ("lesion",)), untyped_as=("papules", "nodules"))
+    train = mix(read_sets([one, other]))
+    assert train.possible.tolist() == [[1, 1, 1, 1], [0, 1, 1, 0]]
+    with pytest.raises(SourceError, match="untyped_as"):
+        mix(read_sets([one, DataSource(other.path, untyped_as=("warts",))]))

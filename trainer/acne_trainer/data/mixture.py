@@ -74,8 +74,9 @@ class Mixture:
         data: All samples; a class index of `len(data.classes)` is a lesion of unknown type.
         set_index: `[n]` int64, which of the sets each photograph comes from.
         shares: `[sets]` float64, the share of each set in what is drawn; their sum is 1.
-        background: `[n, classes]` float32, 0 to 1: what a place without a mark on this photograph teaches of each type.
+        background: `[n, classes]` float32, 0 to 1: what a place without a mark on the photograph teaches of each type.
         box_weight: `[n]` float32, weight of the box losses of the photograph's lesions.
+        possible: `[n, classes]` float32, 1 for the types that the photograph's lesions of unknown type may be of, else 0.
     """
 
     data: Dataset
@@ -83,6 +84,7 @@ class Mixture:
     shares: NDArray[np.float64]
     background: NDArray[np.float32]
     box_weight: NDArray[np.float32]
+    possible: NDArray[np.float32]
 
     def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Returns the indices `[count]` of photographs, each set by its share and its photographs equally often."""
@@ -194,7 +196,17 @@ def mix(sets: Sequence[LabelledSet]) -> Mixture:
         shares / shares.sum(),
         np.concatenate([background_weights(one.train, one.source) for one in sets]),
         np.repeat(np.array([one.source.box_weight for one in sets], np.float32), counts.astype(int)),
+        np.repeat(np.stack([_possible_types(one) for one in sets]), counts.astype(int), axis=0),
     )
+
+
+def _possible_types(one: LabelledSet) -> NDArray[np.float32]:
+    """Returns `[classes]` float32, 1 for the types that a set's lesions of unknown type may be of."""
+    types = one.train.classes
+    unknown = [name for name in one.source.untyped_as if name not in types]
+    if unknown:
+        raise SourceError(f"{one.source.path}: untyped_as {unknown} are none of {list(types)}")
+    return np.isin(types, one.source.untyped_as or types).astype(np.float32)
 
 
 def background_weights(data: Dataset, source: DataSource) -> NDArray[np.float32]:

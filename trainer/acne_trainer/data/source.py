@@ -38,6 +38,7 @@ class DataSource:
         path: Folder with the splits `train`, `valid` and `test`, or a `splits.json`.
         share: Its share of what is drawn, over the sum of all sets' shares; 0 for all sets draws by their size.
         untyped: Names of its classes that mark a lesion without saying its type.
+        untyped_as: The types that its lesions of unknown type may be of; none for any.
         box_weight: Weight of its boxes in the box losses: sets differ in how tightly they are drawn.
         background: What places without a mark teach; of several rules the last that holds. Without any, everything is
             taken as marked.
@@ -47,6 +48,7 @@ class DataSource:
     path: str
     share: float = 0.0
     untyped: tuple[str, ...] = ("lesion",)
+    untyped_as: tuple[str, ...] = ()
     box_weight: float = 1.0
     background: tuple[BackgroundRule, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -76,6 +78,7 @@ class DataSource:
             "share": (int, float),
             "box_weight": (int, float),
             "untyped": tuple,
+            "untyped_as": tuple,
             "exclude": tuple,
         }.items():
             if not isinstance(getattr(source, name), kind):  # type: ignore[arg-type]
