@@ -76,7 +76,7 @@ class Mixture:
         shares: `[sets]` float64, the share of each set in what is drawn; their sum is 1.
         background: `[n, classes]` float32, 0 to 1: what a place without a mark on the photograph teaches of each type.
         box_weight: `[n]` float32, weight of the box losses of the photograph's lesions.
-        possible: `[n, classes]` float32, 1 for the types that the photograph's lesions of unknown type may be of, else 0.
+        possible: `[n, classes]` float32, 1 for the types that a photograph's lesions of unknown type may be of.
     """
 
     data: Dataset
