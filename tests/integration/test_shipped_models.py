@@ -95,12 +95,12 @@ def test_the_manifest_inside_is_the_one_beside(file):
 
 
 @pytest.mark.parametrize("backend", ["onnx", "litert"])
-def test_the_default_model_finds_rendered_lesions_and_none_on_the_portrait(backend):
-    # Its own lesion threshold is the lowest of four that were chosen for a box a type, and lets false ones through.
-    model = load_model(backend=backend, score_threshold=0.1)
-    found = model(read_photo(ROOT / "samples" / "rendered_skin.jpg"))
-    assert len(found.lesions) >= 5
-    assert model(read_photo(ROOT / "samples" / "astronaut.png")).lesions == ()
+def test_the_default_model_counts_the_rendered_lesions_and_hardly_any_on_the_portrait(backend):
+    model = load_model(backend=backend)
+    drawn = 18
+    assert abs(len(model(read_photo(ROOT / "samples" / "rendered_skin.jpg")).lesions) - drawn) <= 0.2 * drawn
+    # Of the portrait, a patch on the suit passes for a papule at a score of 0.57: the card's "two of five lie on none".
+    assert len(model(read_photo(ROOT / "samples" / "astronaut.png")).lesions) <= 1
 
 
 @pytest.mark.parametrize("backend", ["onnx", "litert"])

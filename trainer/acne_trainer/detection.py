@@ -37,9 +37,9 @@ _LOADERS, _AHEAD = 2, 4
 _STATISTICS_BATCHES = 64
 """Batches of whole photographs from which the statistics of a validated network are computed."""
 NMS_IOU = 0.35
-"""Boxes that overlap more are one lesion. Sets that draw loosely and tightly teach two boxes for one lesion, with an IoU
-below one half: on acne04/valid 0.5, 0.35 and 0.25 gave an F1 of 0.447, 0.491 and 0.502 and an AP50 of 0.159, 0.142 and
-0.123."""
+"""Boxes that overlap more are one lesion. Sets that draw loosely and tightly teach two boxes for one lesion, with an
+IoU below one half: on acne04/valid 0.5, 0.35 and 0.25 gave an F1 of 0.447, 0.491 and 0.502 and an AP50 of 0.159, 0.142
+and 0.123."""
 _LESIONS_STEP = 16
 """Batches are padded to a multiple of so many lesions a picture: a new shape has the training step traced anew."""
 
