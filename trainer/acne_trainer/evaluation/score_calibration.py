@@ -23,7 +23,10 @@ from acne_trainer.ranked_boxes import match
 
 OPERATING_POINT = 0.5
 """The calibrated score at which F1 is highest on the validation photographs."""
-_LOG_TEMPERATURES = np.linspace(-1.2, 1.2, 49)
+_LOG_TEMPERATURES = np.linspace(-0.7, 0.7, 29)
+"""Temperatures of 0.5 to 2: a lower one would multiply the rounding of float16 and int8."""
+_LEAST_F1 = 0.05
+"""Below, the model has learnt nothing that an operating point could be chosen by."""
 _F1_LOST = 0.01
 """Share of the best F1 that may be given up for likelier scores."""
 _LEAST = 1e-6
@@ -63,7 +66,7 @@ def calibrate(
         types: For each `[lesions, classes]`, the probability of each type of each predicted lesion.
 
     Returns:
-        `None` where no predicted lesion lies on a marked one: there is nothing to go by.
+        `None` where next to no predicted lesion lies on a marked one: there is nothing to go by.
     """
     gt_count = sum(len(one.marked) for one in photographs)
     is_tp = np.concatenate([match(one.marked, one.found, AT_THRESHOLD) >= 0 for one in photographs])
@@ -78,7 +81,10 @@ def calibrate(
         likelihood = float(np.where(is_tp, np.log(scores), np.log1p(-scores)).mean())
         tried.append((likelihood, ScoreCalibration(float(np.exp(log_temperature)), bias, f1, len(photographs))))
     # A low temperature lets lesions of one sure type pass those of several possible ones, a high one the reverse.
-    least = (1 - _F1_LOST) * max(one.f1 for _, one in tried)
+    highest = max(one.f1 for _, one in tried)
+    if highest < _LEAST_F1:
+        return None
+    least = (1 - _F1_LOST) * highest
     return max((one for one in tried if one[1].f1 >= least), key=lambda one: one[0])[1]
 
 
