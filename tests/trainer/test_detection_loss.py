@@ -298,16 +298,7 @@ def test_unknown_absences_cost_nothing_and_teach_nothing():
 
 def assignment_total(heads):
     """What the losses of `LESIONS` are divided by."""
-    captured = []
-
-    def keep(*given):
-        captured.append(assign(*given))
-        return captured[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("acne_trainer.detection_loss.assign", keep)
-        detection_loss(heads, LESIONS, KINDS, STRIDES, BINS)
-    return captured[0].scores.numpy().sum()
+    return assigned_to(heads, LESIONS, KINDS).scores.numpy().sum()
 
 
 def test_a_lesion_of_an_unknown_class_is_learnt_nevertheless():
