@@ -17,8 +17,6 @@ PAD_VALUE = 114
 
 _CENTRED_SHARE = 0.75
 """Share of crops placed around a lesion; the rest lie anywhere, so that the detector sees bare skin too."""
-_SCALE = (0.6, 1.7)
-"""Range of the scale jitter, log-uniform."""
 _SHEAR = 0.1
 """Largest shear, pixels sideways a pixel down."""
 _LEAST_VISIBLE = 0.3
@@ -44,15 +42,17 @@ class View:
     classes: NDArray[np.int32]
 
 
-def random_crop(sample: Sample, size: int, spec: InputSpec, rng: np.random.Generator) -> View:
+def random_crop(
+    sample: Sample, size: int, spec: InputSpec, rng: np.random.Generator, scale_jitter: float = 1.7
+) -> View:
     """Cuts a square of `size` pixels out of the photograph, sheared, flipped both ways, scale and colour jittered.
 
-    The scale varies around that of the whole photograph in the model's input: at 640 pixels, a photograph of 640 keeps
-    its own.
+    The scale is that of the whole photograph in the model's input (at 640 pixels, a photograph of 640 keeps its own)
+    times a factor of `1 / scale_jitter` to `scale_jitter`, log-uniform.
     """
     photograph = sample.image()
     height, width = photograph.shape[:2]
-    scale = min(spec.width / width, spec.height / height) * float(np.exp(rng.uniform(*np.log(_SCALE))))
+    scale = min(spec.width / width, spec.height / height) * float(scale_jitter ** rng.uniform(-1, 1))
     shear = rng.uniform(-_SHEAR, _SHEAR)
     reach = size / scale / 2 * np.array([1 + abs(shear), 1])
     if len(sample.boxes) and rng.random() < _CENTRED_SHARE:

@@ -188,7 +188,7 @@ class BatchMaker:
         """Returns images `[n, side, side, 3]` float32 RGB and their targets.
 
         The targets are boxes `[n, lesions, 4]` float32, without area where a photograph has fewer, their classes
-        `[n, lesions]` int32, and what `detection_loss` calls `background` `[n, classes]`, `box_weight` `[n]` and
+        `[n, lesions]` int32, and what `detection_loss` calls `background` `[n, classes]`, `box_weight` `[n, 2]` and
         `possible` `[n, classes]`.
         """
         chosen, made = self._views(epoch, step)
@@ -217,4 +217,7 @@ class BatchMaker:
         # Consecutive parts of one shuffled order, so that photographs come equally often.
         order = self._train.draw(len(samples) * settings.crops_per_photo, np.random.default_rng([settings.seed, epoch]))
         chosen = order[step * settings.batch_size : (step + 1) * settings.batch_size]
-        return chosen, [random_crop(samples[i], settings.crop_size, self._spec, rng) for i in chosen]
+        jitter = self._train.scale_jitter
+        return chosen, [
+            random_crop(samples[i], settings.crop_size, self._spec, rng, float(jitter[i])) for i in chosen
+        ]

@@ -44,7 +44,8 @@ def detection_loss(
         strides: Pixels a cell, finest first.
         bins: Bins of each side's distance distribution.
         background: `[batch, classes]` float32, 0 to 1, what a class's absence weighs; 0 where it was not looked for.
-        box_weight: `[batch]` float32, weight of each image's boxes in `box_loss` and `dfl_loss`.
+        box_weight: `[batch, 2]` float32, weight of an image's boxes in `box_loss` and `dfl_loss`, of lesions of known
+            type and of unknown type.
         possible: `[batch, classes]` float32, 1 for the types that a lesion of unknown type may be of, else 0.
         focal: Power of |target - probability| that weighs the classification (quality focal loss, Li et al. 2020,
             eq. 3); 0 weighs all alike.
@@ -93,7 +94,8 @@ def detection_loss(
     owned = tf.where(strength > 0)
     weight = tf.gather_nd(strength, owned)
     if box_weight is not None:
-        weight *= tf.gather(box_weight, owned[:, 0])
+        is_untyped = tf.cast(tf.gather_nd(untyped, owned) > 0, tf.int32)
+        weight *= tf.gather_nd(box_weight, tf.stack([tf.cast(owned[:, 0], tf.int32), is_untyped], axis=1))
     box, true_box = tf.gather_nd(boxes, owned), tf.gather_nd(target.boxes, owned)
     box_loss = tf.reduce_sum(weight * (1.0 - complete_iou(box, true_box))) / total
 

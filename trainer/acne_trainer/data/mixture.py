@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from acne_runtime.errors import SourceError
 from acne_trainer.data.source import DataSource
@@ -75,7 +75,8 @@ class Mixture:
         set_index: `[n]` int64, which of the sets each photograph comes from.
         shares: `[sets]` float64, the share of each set in what is drawn; their sum is 1.
         background: `[n, classes]` float32, 0 to 1: what a place without a mark on the photograph teaches of each type.
-        box_weight: `[n]` float32, weight of the box losses of the photograph's lesions.
+        box_weight: `[n, 2]` float32, weight of the box losses of the photograph's lesions of known and unknown type.
+        scale_jitter: `[n]` float32, the most that a crop of the photograph is enlarged or shrunk.
         possible: `[n, classes]` float32, 1 for the types that a photograph's lesions of unknown type may be of.
     """
 
@@ -84,6 +85,7 @@ class Mixture:
     shares: NDArray[np.float64]
     background: NDArray[np.float32]
     box_weight: NDArray[np.float32]
+    scale_jitter: NDArray[np.float32]
     possible: NDArray[np.float32]
 
     def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -190,13 +192,18 @@ def mix(sets: Sequence[LabelledSet]) -> Mixture:
         raise SourceError("--config: give a share to every [[data]], or to none: then sets are drawn by their size")
     shares = given if given.any() else counts
     samples = tuple(sample for one in sets for sample in one.train.samples)
+
+    def of_photographs(of_sets: Sequence[ArrayLike]) -> NDArray[np.float32]:
+        return np.repeat(np.array(of_sets, np.float32), counts.astype(int), axis=0)
+
     return Mixture(
         Dataset(sets[0].train.path, sets[0].train.classes, samples),
         np.repeat(np.arange(len(sets)), counts.astype(int)),
         shares / shares.sum(),
         np.concatenate([background_weights(one.train, one.source) for one in sets]),
-        np.repeat(np.array([one.source.box_weight for one in sets], np.float32), counts.astype(int)),
-        np.repeat(np.stack([_possible_types(one) for one in sets]), counts.astype(int), axis=0),
+        of_photographs([(one.source.box_weight, one.source.untyped_box_weight) for one in sets]),
+        of_photographs([one.source.scale_jitter for one in sets]),
+        of_photographs([_possible_types(one) for one in sets]),
     )
 
 

@@ -40,6 +40,9 @@ class DataSource:
         untyped: Names of its classes that mark a lesion without saying its type.
         untyped_as: The types that its lesions of unknown type may be of; none for any.
         box_weight: Weight of its boxes in the box losses: sets differ in how tightly they are drawn.
+        untyped_box_weight: The same for its lesions of unknown type, which may come from another set.
+        scale_jitter: Detectors see crops enlarged or shrunk by up to this factor. Where a set draws its boxes by the
+            size of the face, a small one lets the detector learn how.
         background: What places without a mark teach; of several rules the last that holds. Without any, everything is
             taken as marked.
         exclude: File names of training photographs to leave out, such as near-duplicates of held-out ones.
@@ -50,14 +53,16 @@ class DataSource:
     untyped: tuple[str, ...] = ("lesion",)
     untyped_as: tuple[str, ...] = ()
     box_weight: float = 1.0
+    untyped_box_weight: float = 1.0
+    scale_jitter: float = 1.7
     background: tuple[BackgroundRule, ...] = ()
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where a setting is out of its range."""
-        for name in ("share", "box_weight"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} = {getattr(self, name)} of data {self.path} is less than 0")
+        for name, minimum in {"share": 0, "box_weight": 0, "untyped_box_weight": 0, "scale_jitter": 1}.items():
+            if getattr(self, name) < minimum:
+                raise ValueError(f"{name} = {getattr(self, name)} of data {self.path} is less than {minimum}")
 
     @property
     def name(self) -> str:
@@ -77,6 +82,8 @@ class DataSource:
             "path": str,
             "share": (int, float),
             "box_weight": (int, float),
+            "untyped_box_weight": (int, float),
+            "scale_jitter": (int, float),
             "untyped": tuple,
             "untyped_as": tuple,
             "exclude": tuple,
