@@ -137,6 +137,14 @@ def test_a_box_that_leaves_the_photograph_stays_inside_the_crop(tmp_path):
         assert_well_formed(view, CROP, CROP)
 
 
+def test_a_small_scale_jitter_keeps_lesions_near_their_size(tmp_path):
+    spot = paint(tmp_path / "face.png", 70, 70, [(10, 10, 40, 20)])
+    views = [random_crop(spot, CROP, own_size(spot), np.random.default_rng(seed), 1.1) for seed in range(40)]
+    widths = [x2 - x1 for view in views for x1, _, x2, _ in view.boxes]
+    assert 26 < min(widths) < 28.5
+    assert 31.5 < max(widths) < 34
+
+
 def test_crops_are_mirrored_both_ways_and_scaled_both_ways(tmp_path):
     # A wide lesion in the upper left of a photograph that fits into every crop.
     width, height, box = 70, 70, (10, 10, 40, 20)

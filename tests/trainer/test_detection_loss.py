@@ -383,9 +383,18 @@ def test_an_untyped_lesion_raises_the_likeliest_type_most_and_no_type_falls():
 def test_the_box_weight_of_a_photograph_scales_its_box_losses_alone():
     heads = random_heads(1)
     plain = detection_loss(heads, LESIONS, KINDS, STRIDES, BINS)
-    half = detection_loss(heads, LESIONS, KINDS, STRIDES, BINS, box_weight=np.array([0.5], np.float32))
+    half = detection_loss(heads, LESIONS, KINDS, STRIDES, BINS, box_weight=np.array([[0.5, 7]], np.float32))
     for name, factor in {"box_loss": 0.5, "dfl_loss": 0.5, "class_loss": 1.0}.items():
         assert float(half[name]) == pytest.approx(factor * float(plain[name]), rel=1e-5)
+
+
+def test_boxes_of_lesions_of_unknown_type_have_a_weight_of_their_own():
+    heads, unknown = random_heads(1), np.full_like(KINDS, CLASSES)
+    plain = detection_loss(heads, LESIONS, unknown, STRIDES, BINS)
+    without = detection_loss(heads, LESIONS, unknown, STRIDES, BINS, box_weight=np.array([[1, 0]], np.float32))
+    assert float(plain["box_loss"]) > 0
+    assert float(without["box_loss"]) == float(without["dfl_loss"]) == 0
+    assert float(without["class_loss"]) == float(plain["class_loss"])
 
 
 def test_a_lesion_of_unknown_type_teaches_only_the_types_that_it_may_be_of():

@@ -151,6 +151,8 @@ def test_a_rule_that_fits_nothing_is_refused(write_set, rule, problem):
     [
         {"path": "a", "share": -1.0},
         {"path": "a", "share": "half"},
+        {"path": "a", "scale_jitter": 0.9},
+        {"path": "a", "untyped_box_weight": -1},
         {"path": 7},
         {"path": "a", "weight": 1.0},
         {"share": 1.0},
@@ -162,6 +164,14 @@ def test_a_rule_that_fits_nothing_is_refused(write_set, rule, problem):
 def test_a_table_that_is_none_is_refused(table):
     with pytest.raises((TypeError, ValueError)):
         DataSource.from_dict(table)
+
+
+def test_each_photograph_has_the_box_weights_and_the_scale_jitter_of_its_set(write_set):
+    one = DataSource(write_set("one", TYPES), untyped_box_weight=0.25, scale_jitter=1.5)
+    other = DataSource(write_set("other", ("lesion",)), box_weight=0.5, scale_jitter=1.2)
+    train = mix(read_sets([one, other]))
+    assert train.box_weight.tolist() == [[1, 0.25], [0.5, 1]]
+    assert train.scale_jitter.tolist() == pytest.approx([1.5, 1.2])
 
 
 def test_lesions_of_unknown_type_may_be_of_some_types_only(write_set):
