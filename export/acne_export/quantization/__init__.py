@@ -1,0 +1,1 @@
+"""What quantization needs: fake-quantization ranges and calibration images."""

@@ -1,0 +1,1 @@
+"""Checks of a labelled data set: `acne-train data inspect`."""

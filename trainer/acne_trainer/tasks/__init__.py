@@ -1,0 +1,1 @@
+"""What a training run learns: detection, multi-label classification, a head on a frozen backbone."""
