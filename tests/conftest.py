@@ -40,7 +40,7 @@ def ctrl_c():
 def tiny():
     """The module that builds tiny models; TensorFlow, which it needs, costs seconds and is not on a device."""
     pytest.importorskip("tensorflow")
-    import tiny_models
+    from support import tiny_models
 
     return tiny_models
 

@@ -1,6 +1,8 @@
 """What a multi-label model scores where no photograph of train looks nearly the same.
 
-`python benchmarks/near_twins.py DATA MODEL...`, each model a run folder or what `acne-run --model` takes. No two splits
+    python benchmarks/accuracy/near_duplicates.py DATA MODEL...
+
+Each model a run folder or what `acne-run --model` takes. No two splits
 of acne4 share a source photograph by its name; yet people stand in several photographs. A photograph counts as a near
 twin if the cosine of its features to those of any photograph of train is over 0.9: the averages of EfficientNet-Lite0's
 last 1,280 features (ImageNet, needs the extra `pretrained`), less their mean over train.
@@ -21,13 +23,13 @@ from acne_runtime.load import load_model
 from acne_runtime.manifest import Manifest
 from acne_runtime.preprocess import preprocess
 from acne_runtime.result import Result
-from acne_trainer.evaluate import results_of
-from acne_trainer.labels.dataset import Dataset
-from acne_trainer.labels.read import read_split
+from acne_trainer.data.dataset import Dataset
+from acne_trainer.data.load import read_split
+from acne_trainer.evaluation.evaluate import results_of
+from acne_trainer.evaluation.predictions import load_predictions, predictions_file
+from acne_trainer.metrics.multilabel import Constant, multilabel_report
 from acne_trainer.models.pretrained import build_pretrained
-from acne_trainer.multilabel import input_spec
-from acne_trainer.multilabel_metrics import Constant, multilabel_report
-from acne_trainer.predictions import load_predictions, predictions_file
+from acne_trainer.tasks.multilabel import input_spec
 
 COSINE = 0.9
 SIZE = 320

@@ -1,4 +1,6 @@
-"""The same skin at 1, 3, 12 and 48 megapixels: does the answer stay? `python benchmarks/high_resolution.py [SPLIT]`.
+"""The same skin at 1, 3, 12 and 48 megapixels: does the answer stay?
+
+    python benchmarks/accuracy/resolution_stability.py [SPLIT]
 
 The rendered sample, whose lesions' places are known, is enlarged, given the grain of a sensor of that many pixels, and
 saved as a JPEG. Three ways to the model's input: sampled by bilinear interpolation (as files without `shrink` are),
@@ -22,7 +24,7 @@ from acne_runtime.load import load_model
 from acne_runtime.model import Model
 from acne_runtime.preprocess import reading_scale
 from acne_runtime.result import Result
-from acne_runtime.sources.photos import decode_frame, list_photos, read_photo
+from acne_runtime.sources.image_files import decode_frame, list_photos, read_photo
 
 MEGAPIXELS = (1, 3, 12, 48)
 GRAIN = 12.0
@@ -73,7 +75,7 @@ def found(result: Result, lesions: Boxes) -> int:
 
 def known_lesions() -> Boxes:
     """Returns the rendered sample's lesions as boxes in shares of its sides."""
-    rendering = runpy.run_path(str(Path(__file__).parents[1] / "samples" / "render_skin.py"))
+    rendering = runpy.run_path(str(Path(__file__).parents[2] / "samples" / "render_skin.py"))
     rows = [(x - d / 2, y - d / 2, x + d / 2, y + d / 2) for kind in rendering["LESIONS"].values() for x, y, d in kind]
     return np.array(rows) / rendering["SIZE"]
 
@@ -109,7 +111,7 @@ def rows(
 def main(split: Path | None, name: str, photographs: int) -> None:
     """Measures and prints."""
     model = load_model(name, threads=2)
-    sample = read_photo(Path(__file__).parents[1] / "samples" / "rendered_skin.jpg")
+    sample = read_photo(Path(__file__).parents[2] / "samples" / "rendered_skin.jpg")
     pictures: list[tuple[str, list[tuple[NDArray[np.uint8], Boxes | None]]]] = [
         ("rendered skin, its drawn lesions", [(sample, known_lesions())])
     ]

@@ -1,4 +1,6 @@
-"""How well a grade from counts agrees with dermatologists': `python benchmarks/severity.py ../shared/data/acne04`.
+"""How well a grade from counts agrees with dermatologists'.
+
+    python benchmarks/accuracy/severity_agreement.py ../shared/data/acne04
 
 ACNE04's file names hold the grade (`levle0` mild to `levle3` very severe). Nothing was chosen on the photographs of
 `test`. Beside the agreement stands that of the commonest grade, answered always.
@@ -15,7 +17,7 @@ import numpy as np
 
 from acne_runtime.load import DEFAULT_MODEL, load_model
 from acne_runtime.severity import GRADES, GradedModel
-from acne_runtime.sources.photos import list_photos, read_photo
+from acne_runtime.sources.image_files import list_photos, read_photo
 
 GRADE = re.compile(r"levle(\d)")
 RESAMPLES = 1000

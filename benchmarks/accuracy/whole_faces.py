@@ -1,4 +1,6 @@
-"""What a detector finds on whole faces: `python benchmarks/faces.py ../shared/data [--model NAME|FILE] [--split test]`.
+"""What a detector finds on whole faces.
+
+    python benchmarks/accuracy/whole_faces.py ../shared/data [--model NAME|FILE] [--split test]
 
 All types as one lesion, on the photographs of acne04, against two sets of marks: the dermatologists' loose boxes
 (acne04), and the second, tighter marks, three times as many (acne04v2), which are compared by centre only.
@@ -13,10 +15,10 @@ from pathlib import Path
 import click
 
 from acne_runtime.load import DEFAULT_MODEL, load_model
-from acne_trainer.evaluate import evaluate
-from acne_trainer.figure_tables import OVERALL, Figure, overall_text
-from acne_trainer.labels.dataset import Dataset
-from acne_trainer.labels.read import read_split
+from acne_trainer.data.dataset import Dataset
+from acne_trainer.data.load import read_split
+from acne_trainer.evaluation.evaluate import evaluate
+from acne_trainer.reports.tables import OVERALL, Figure, overall_text
 
 BY_CENTRE = ("ap_centre_one_class", "count_error", "count_rho")
 

@@ -1,4 +1,4 @@
-"""What the exporter's changes to a graph are worth: `python benchmarks/exported_graph.py [RUN]`.
+"""What the exporter's changes to a graph are worth: `python benchmarks/export/graph_passes.py [RUN]`.
 
 One trained model, converted as it is, by Keras' own `model.export(format="onnx")`, and as `acne-export` converts it.
 All files take turns in one run, so that a noisy machine troubles all alike.
@@ -17,14 +17,14 @@ import onnx
 import onnxruntime
 from tensorflow.lite.tools import flatbuffer_utils
 
-from acne_export.convert import opened
-from acne_export.formats import EXPORTERS
-from acne_export.golden import golden_input
-from acne_export.graph import simplify
-from acne_export.norms_ahead import norms_moved
+from acne_export.bench.interleaved import times_in_turns
+from acne_export.conversion import opened
+from acne_export.exporters import EXPORTERS
+from acne_export.golden.image import golden_input
+from acne_export.graph.fold import simplify
+from acne_export.graph.fold_forward import norms_moved
 from acne_export.recipe import Recipe
 from acne_export.run_folder import read_run_folder
-from acne_export.turns import times_in_turns
 
 THREADS = 2
 

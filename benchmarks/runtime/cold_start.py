@@ -1,4 +1,4 @@
-"""From nothing to the first answer: `python benchmarks/cold_start.py`.
+"""From nothing to the first answer: `python benchmarks/runtime/cold_start.py`.
 
 Each run is a new process: the shipped detector through the runtime's API, through `acne-run`, and the floor, which
 imports numpy and the backend, opens the same file and runs it once on zeros. They take turns. Seconds are wall time
@@ -55,7 +55,7 @@ def main(photo: str, runs: int) -> None:
         line = ["--source", photo, "--model", str(file), "--threads", "2", "--json", "-", "--quiet"]
         commands[form, "floor"] = [sys.executable, "-c", FLOOR[form].format(**named)]
         commands[form, "API"] = [sys.executable, "-c", API.format(**named)]
-        commands[form, "acne-run"] = [sys.executable, "-m", "acne_runtime.cli", *line]
+        commands[form, "acne-run"] = [sys.executable, "-m", "acne_runtime.cli.run", *line]
     taken: dict[tuple[str, str], list[tuple[float, float]]] = {name: [] for name in commands}
     for turn in range(runs + 1):
         for name, command in commands.items():

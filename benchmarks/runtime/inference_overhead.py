@@ -1,4 +1,4 @@
-"""What the runtime adds to a bare inference: `python benchmarks/frame_time.py`.
+"""What the runtime adds to a bare inference: `python benchmarks/runtime/inference_overhead.py`.
 
 The shipped detector, exported at 416 px; a photograph in memory, uint8 BGR, to boxes in its pixels. Bare is the same
 file in a session of its own, given a finished tensor. All take turns of thirty frames in one run. The photograph comes
@@ -20,11 +20,11 @@ import onnxruntime
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from acne_export.turns import times_in_turns
+from acne_export.bench.interleaved import times_in_turns
 from acne_runtime.load import load_model
 from acne_runtime.preprocess import preprocess
 from acne_runtime.result import Result
-from acne_runtime.sources.photos import read_photo
+from acne_runtime.sources.image_files import read_photo
 
 THREADS = 2
 TURN = 30

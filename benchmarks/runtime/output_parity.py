@@ -1,4 +1,4 @@
-"""Whether the answer is the same everywhere: `python benchmarks/same_answer.py ../shared/data/acne4/test`.
+"""Whether the answer is the same everywhere: `python benchmarks/runtime/output_parity.py ../shared/data/acne4/test`.
 
 Every photograph of a folder through every backend, as a file, from a folder, as a frame of a (losslessly coded) video,
 and from a camera, that is through the thread that reads cameras. Each lesion must be found again with the same type,
@@ -20,13 +20,13 @@ import click
 import cv2
 
 from acne_export.matching import unmatched
+from acne_runtime.frame import Frame
 from acne_runtime.load import load_model
 from acne_runtime.result import Lesion
-from acne_runtime.sources.frame import Frame
-from acne_runtime.sources.live import Live
-from acne_runtime.sources.open import open_source
-from acne_runtime.sources.photos import list_photos, read_photo
-from acne_runtime.sources.video import Capture
+from acne_runtime.sources.image_files import list_photos, read_photo
+from acne_runtime.sources.open_source import open_source
+from acne_runtime.sources.stream import Live
+from acne_runtime.sources.video_file import Capture
 
 MOST_PIXELS_APART, MOST_SCORE_APART = 0.5, 1e-3
 MODELS = Path("models/acne-yolov8-xs")

@@ -1,4 +1,6 @@
-"""What looking tile by tile costs and finds: `python benchmarks/tiles.py [../shared/data/acne4/test]`.
+"""What tiled inference costs and finds.
+
+    python benchmarks/runtime/tiled_inference.py [../shared/data/acne4/test]
 
 Cost: photographs of 3, 12 and 48 megapixels, each in a process of its own, in turns; seconds and peak memory, that of
 the photograph itself taken off. Found, where a labelled split is named: its photographs pasted at their own resolution
@@ -20,9 +22,9 @@ from numpy.typing import NDArray
 from acne_runtime.load import load_model
 from acne_runtime.model import Model
 from acne_runtime.tiling import TiledModel
-from acne_trainer.labels.dataset import Sample
-from acne_trainer.labels.read import read_split
-from acne_trainer.ranked_boxes import match
+from acne_trainer.data.dataset import Sample
+from acne_trainer.data.load import read_split
+from acne_trainer.metrics.matching import match
 
 SIZES = ((2000, 1500), (4000, 3000), (8000, 6000))
 FRAME = (4000, 3000)

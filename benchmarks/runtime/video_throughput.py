@@ -1,4 +1,4 @@
-"""Frames a second of a video, and of the bare model: `python benchmarks/video.py`.
+"""Frames a second of a video, and of the bare model: `python benchmarks/runtime/video_throughput.py`.
 
 A made video of 300 frames, 640 x 480, through the shipped detector with two threads: the bare model alone on finished
 tensors; read, looked at and drawn on, as `--show` does; and the annotated video written too, as `--save` does. The
@@ -20,10 +20,10 @@ import numpy as np
 from acne_runtime.load import load_model
 from acne_runtime.model import Model
 from acne_runtime.preprocess import preprocess
-from acne_runtime.sinks.originals import Originals
-from acne_runtime.sinks.saved import SavedVideo
-from acne_runtime.sources.open import open_source
-from acne_runtime.sources.photos import read_photo
+from acne_runtime.sinks.annotated_media import SavedVideo
+from acne_runtime.sinks.overwrite_guard import Originals
+from acne_runtime.sources.image_files import read_photo
+from acne_runtime.sources.open_source import open_source
 
 FRAMES, WIDTH, HEIGHT, RATE = 300, 640, 480, 30
 TURN = 10

@@ -1,7 +1,7 @@
 """How fast the detector learns: `acne-train` against KerasCV's own `YOLOV8Detector.fit`, minute by minute.
 
-    python benchmarks/learning.py blobs --minutes 10 --epochs 18
-    python benchmarks/learning.py ../shared/data/acne04 --minutes 40 --epochs 38
+    python benchmarks/training/convergence_vs_kerascv.py blobs --minutes 10 --epochs 18
+    python benchmarks/training/convergence_vs_kerascv.py ../shared/data/acne04 --minutes 40 --epochs 38
 
 Both train the same network (xs) from scratch, each in a process of its own, one after the other; both are scored on
 `valid` through the same decoding, suppression and evaluator. Ours pays for its validations out of its minutes, KerasCV
@@ -46,7 +46,7 @@ def main(data: str, minutes: float, input_size: int, crop_size: int, epochs: int
     name = Path(data).name
     with tempfile.TemporaryDirectory() as folder:
         if data == "blobs":
-            from blobs import write_set
+            from synthetic_blobs import write_set
 
             data = str(Path(folder) / "blobs")
             write_set(Path(data))
@@ -68,8 +68,8 @@ def main(data: str, minutes: float, input_size: int, crop_size: int, epochs: int
 def _learn(side: str, data: Path, minutes: float, sizes: tuple[int, int, int]) -> Curve:
     import keras
 
-    from acne_trainer.labels.read import read_split
-    from acne_trainer.settings import DEFAULTS
+    from acne_trainer.config import DEFAULTS
+    from acne_trainer.data.load import read_split
 
     input_size, crop_size, epochs = sizes
     settings = dataclasses.replace(
@@ -95,8 +95,8 @@ def _learn(side: str, data: Path, minutes: float, sizes: tuple[int, int, int]) -
 
 def _learn_ours(settings, train, valid, minutes: float, record: Callable[[float, float], None]) -> None:
     from acne_trainer.data.mixture import LabelledSet
-    from acne_trainer.detection import detection_work
-    from acne_trainer.loop import Loop, StoppedError
+    from acne_trainer.tasks.detection import detection_work
+    from acne_trainer.training.loop import Loop, StoppedError
 
     begun = time.monotonic()
     work = detection_work(settings, (LabelledSet.alone(train, valid),))
@@ -121,11 +121,11 @@ def _learn_kerascv(settings, train, valid, minutes: float, record: Callable[[flo
     from keras_cv.models import YOLOV8Backbone, YOLOV8Detector
 
     from acne_runtime.model import Model
-    from acne_trainer.crops import whole
-    from acne_trainer.detection import inference_form, input_spec, manifest
-    from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision
-    from acne_trainer.detector import build_detector
+    from acne_trainer.data.augment import whole
     from acne_trainer.keras_backend import KerasBackend
+    from acne_trainer.metrics.detection import SCORE_THRESHOLD, average_precision
+    from acne_trainer.models.yolov8 import build_detector
+    from acne_trainer.tasks.detection import inference_form, input_spec, manifest
 
     batch_size, spec = 4, input_spec(settings.input_size)
     most = max(len(sample.boxes) for sample in train.samples)

@@ -1,4 +1,4 @@
-"""What training a head costs beside the backbone under it: `python benchmarks/frozen_features.py [DATA]`.
+"""What training a head costs beside the backbone under it: `python benchmarks/training/feature_cache.py [DATA]`.
 
 A frozen backbone answers each photograph once; its answers are kept. Prints the time of a whole head training, features
 and all epochs, over one bare forward pass of the backbone over the same photographs.
@@ -15,13 +15,13 @@ import click
 import numpy as np
 import tensorflow as tf
 
-from acne_trainer.backbones import build_backbone, build_head
-from acne_trainer.features import Features, head_work
-from acne_trainer.labels.read import read_split
-from acne_trainer.loop import Loop
+from acne_trainer.config import DEFAULTS
+from acne_trainer.data.load import read_split
 from acne_trainer.model_names import BACKBONES
-from acne_trainer.multilabel import LabelledPhotographs
-from acne_trainer.settings import DEFAULTS
+from acne_trainer.models.backbones import build_backbone, build_head
+from acne_trainer.tasks.frozen_backbone import Features, head_work
+from acne_trainer.tasks.multilabel import LabelledPhotographs
+from acne_trainer.training.loop import Loop
 
 BATCH = 8
 

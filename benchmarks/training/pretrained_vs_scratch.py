@@ -1,6 +1,6 @@
 """ImageNet features against random ones under the same detector, equal CPU minutes, learning from the same two sets.
 
-    python benchmarks/pretrained.py ../shared/data [--minutes 10]
+    python benchmarks/training/pretrained_vs_scratch.py ../shared/data [--minutes 10]
 
 `acne-train`'s yolov8-lite0 from ImageNet weights and from random ones, and yolov8-xs from random ones; typed lesions
 (acne4) and untyped ones (acne04) in one training. Minutes are the process' own on all cores, so that a busy machine
@@ -48,11 +48,11 @@ def main(root: Path, minutes: float, out: Path) -> None:
 def _learn(model: str, weights: str, root: Path, minutes: float) -> Curve:
     import keras
 
+    from acne_trainer.config import DEFAULTS
     from acne_trainer.data.mixture import read_sets
     from acne_trainer.data.source import DataSource
-    from acne_trainer.detection import detection_work
-    from acne_trainer.loop import Loop, StoppedError
-    from acne_trainer.settings import DEFAULTS
+    from acne_trainer.tasks.detection import detection_work
+    from acne_trainer.training.loop import Loop, StoppedError
 
     sources = tuple(DataSource(str(root / name)) for name in ("acne4", "acne04"))
     settings = dataclasses.replace(

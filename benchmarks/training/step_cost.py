@@ -1,4 +1,4 @@
-"""What a training step of the detector costs: `python benchmarks/training_step.py [DATA]`.
+"""What a training step of the detector costs: `python benchmarks/training/step_cost.py [DATA]`.
 
 Prints the step over the bare forward and backward pass of the same network (batch and crop size alike, the two taken in
 turns), the shares of its parts, and how many times faster the input pipeline alone is than the step that it feeds.
@@ -16,14 +16,14 @@ import click
 import numpy as np
 import tensorflow as tf
 
-from acne_trainer.assignment import assign
-from acne_trainer.boxes import anchor_points
+from acne_trainer.config import DEFAULTS
+from acne_trainer.data.load import read_split
 from acne_trainer.data.mixture import LabelledSet
-from acne_trainer.detection import BatchMaker, detection_work
-from acne_trainer.detector import STRIDES
-from acne_trainer.labels.read import read_split
-from acne_trainer.loop import Loop
-from acne_trainer.settings import DEFAULTS
+from acne_trainer.losses.box_ops import anchor_points
+from acne_trainer.losses.task_aligned_assigner import assign
+from acne_trainer.models.yolov8 import STRIDES
+from acne_trainer.tasks.detection import BatchMaker, detection_work
+from acne_trainer.training.loop import Loop
 
 WARM_UP = 3
 

@@ -56,7 +56,7 @@ class Photographs:
 
 
 def _asked(command: str, model: Path, data: Path, *flags: str) -> dict[str, Any]:
-    call = [sys.executable, "-m", "acne_trainer.cli", command, "--model", str(model), "--data", str(data), *flags]
+    call = [sys.executable, "-m", "acne_trainer.cli.main", command, "--model", str(model), "--data", str(data), *flags]
     done = subprocess.run([*call, "--json", "-"], capture_output=True, text=True, check=False)
     if done.returncode:
         said = done.stderr.strip().splitlines()

@@ -11,11 +11,12 @@ import click
 
 from acne_export.accuracy import Photographs
 from acne_export.recipe import ANY_BATCH, DEFAULT_PRECISION, Format, Input, Precision, Recipe
-from acne_runtime import __version__, files
-from acne_runtime.command import Group
+from acne_runtime import __version__
+from acne_runtime.atomic_write import write_atomically
+from acne_runtime.cli.click_command import Group
+from acne_runtime.cli.native_logs import native_logs_silenced
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.load import DEFAULT_MODEL, model_folders
-from acne_runtime.quiet import native_logs_silenced
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -158,7 +159,7 @@ def verify(file: Path) -> None:
 @click.argument("models", type=click.Path(file_okay=False, exists=True, path_type=Path), nargs=-1, required=True)
 def golden(models: tuple[Path, ...]) -> None:
     """Writes the golden vectors of each folder of MODELS anew, from the files in it: after a change on purpose only."""
-    from acne_export.golden_vectors import write_golden_vectors
+    from acne_export.golden.vectors import write_golden_vectors
 
     for folder in models:
         with native_logs_silenced():
@@ -176,8 +177,8 @@ def golden(models: tuple[Path, ...]) -> None:
 @click.option("--json", "json_file", metavar="FILE", help="Write the figures here; - for standard output.")
 def bench(model_files: tuple[Path, ...], threads: tuple[int, ...], runs: int, json_file: str | None) -> None:
     """Times each FILE, taking turns in one run: latency, load time, size, peak memory."""
-    from acne_export.bench import bench as measure
-    from acne_export.bench import table
+    from acne_export.bench.bench import bench as measure
+    from acne_export.bench.bench import table
 
     with native_logs_silenced():
         rows = measure(model_files, threads, runs)
@@ -186,7 +187,7 @@ def bench(model_files: tuple[Path, ...], threads: tuple[int, ...], runs: int, js
         click.echo(text, nl=False)
         return
     if json_file:
-        files.write_atomically(Path(json_file), text.encode())
+        write_atomically(Path(json_file), text.encode())
     click.echo(table(rows))
 
 

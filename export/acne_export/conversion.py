@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_export.formats import exporter_of
-from acne_export.golden import golden_batch
-from acne_export.graph import Finish, unchanged
-from acne_export.nms_graph import nms_outputs, with_nms
-from acne_export.proof import (
+from acne_export.exporters import exporter_of
+from acne_export.golden.image import golden_batch
+from acne_export.graph.fold import Finish, unchanged
+from acne_export.graph.nms import nms_outputs, with_nms
+from acne_export.recipe import Format, Recipe
+from acne_export.reference import Source
+from acne_export.run_folder import Ranges
+from acne_export.tflite_export.checks import prove_integer_only, prove_operations
+from acne_export.validation import (
     Outputs,
     ProofError,
     prove_finite,
@@ -25,10 +29,6 @@ from acne_export.proof import (
     prove_same_lesions,
     prove_size,
 )
-from acne_export.recipe import Format, Recipe
-from acne_export.run_folder import Ranges
-from acne_export.source import Source
-from acne_export.tflite_proof import prove_integer_only, prove_operations
 from acne_runtime.backends.base import Backend
 from acne_runtime.backends.litert import LiteRtBackend
 from acne_runtime.backends.onnx import OnnxBackend

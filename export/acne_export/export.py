@@ -18,20 +18,20 @@ import tf2onnx
 from numpy.typing import NDArray
 
 from acne_export.accuracy import HEADLINE, Photographs
-from acne_export.convert import Conversion, convert, opened, with_suppression
-from acne_export.formats import FALLBACKS, exporter_of
-from acne_export.golden import golden_input, sha256
-from acne_export.golden_answers import golden_answers
-from acne_export.photographs import inputs_from
-from acne_export.proof import ProofError, damaged_layers
+from acne_export.conversion import Conversion, convert, opened, with_suppression
+from acne_export.exporters import FALLBACKS, exporter_of
+from acne_export.golden.answers import golden_answers
+from acne_export.golden.image import golden_input, sha256
+from acne_export.graph.reshape import manifest_of
+from acne_export.onnx_export.convert import onnx_with_manifest
+from acne_export.quantization.calibration_images import inputs_from
 from acne_export.ranges import ranges_of
 from acne_export.recipe import Format, Recipe
+from acne_export.reference import PHOTOGRAPHS_ASKED, Source, source_of
 from acne_export.run_folder import RunFolder
-from acne_export.shape import manifest_of
-from acne_export.source import PHOTOGRAPHS_ASKED, Source, source_of
-from acne_export.tflite_manifest import tflite_with_manifest
-from acne_export.to_onnx import onnx_with_manifest
-from acne_runtime import files
+from acne_export.tflite_export.metadata import tflite_with_manifest
+from acne_export.validation import ProofError, damaged_layers
+from acne_runtime.atomic_write import write_together
 from acne_runtime.digest import digest_of
 from acne_runtime.errors import ModelError, SourceError
 from acne_runtime.manifest import InputSpec, Manifest, manifest_beside
@@ -106,7 +106,7 @@ def export(run: RunFolder, recipe: Recipe, out: Path | None, terms: Terms, say: 
             say(f"{one.precision} is refused: {error}; trying {recipes[number].precision}")
             continue
         content, manifest = _sealed(made, one.form)
-        files.write_together({target: content, manifest_beside(target): manifest.to_json().encode()})
+        write_together({target: content, manifest_beside(target): manifest.to_json().encode()})
         figures = ", ".join(
             f"{name.replace('_', ' ')} {value:.3g}"
             for name, value in made.figures.items()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from acne_export.onnx_export.convert import float16_onnx, float32_onnx, int8_onnx
 from acne_export.recipe import Format, Precision, Recipe
-from acne_export.to_onnx import float16_onnx, float32_onnx, int8_onnx
-from acne_export.to_tflite import dynamic_tflite, float16_tflite, float32_tflite, int8_tflite, w8a16_tflite
+from acne_export.tflite_export.convert import dynamic_tflite, float16_tflite, float32_tflite, int8_tflite, w8a16_tflite
 from acne_runtime.errors import ModelError
 
 

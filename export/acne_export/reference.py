@@ -9,13 +9,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_export.golden import golden_input
-from acne_export.graph import simplify
-from acne_export.norms_ahead import norms_moved
-from acne_export.proof import Outputs, keras_outputs, rounding_errors
+from acne_export.golden.image import golden_input
+from acne_export.graph.fold import simplify
+from acne_export.graph.fold_forward import norms_moved
+from acne_export.graph.reshape import manifest_of, reshaped
 from acne_export.recipe import ANY_BATCH, Recipe
 from acne_export.run_folder import Ranges, RunFolder
-from acne_export.shape import manifest_of, reshaped
+from acne_export.validation import Outputs, keras_outputs, rounding_errors
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import InputSpec, Manifest
 

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_export.formats import Limits
-from acne_export.golden import BOX_TOLERANCE, SCORE_TOLERANCE
+from acne_export.exporters import Limits
+from acne_export.golden.image import BOX_TOLERANCE, SCORE_TOLERANCE
 from acne_export.matching import unmatched
 from acne_export.weights import copy_weights
 from acne_runtime.errors import ModelError

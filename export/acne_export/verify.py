@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from acne_export.golden import BOX_TOLERANCE, SCORE_TOLERANCE, golden_batch, golden_input, sha256
-from acne_export.golden_answers import as_answers, golden_answers
-from acne_export.golden_vectors import FOLDER, GoldenVectors, read_golden_vectors
+from acne_export.golden.answers import as_answers, golden_answers
+from acne_export.golden.image import BOX_TOLERANCE, SCORE_TOLERANCE, golden_batch, golden_input, sha256
+from acne_export.golden.vectors import FOLDER, GoldenVectors, read_golden_vectors
 from acne_export.matching import unmatched
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model

@@ -6,11 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from acne_runtime.backends.ultralytics_manifest import is_ultralytics, manifest_of
 from acne_runtime.digest import is_damaged
 from acne_runtime.errors import BackendError, ModelError
 from acne_runtime.manifest import Manifest, manifest_beside
 from acne_runtime.model import Model
-from acne_runtime.ultralytics import is_ultralytics, manifest_of
 
 if TYPE_CHECKING:
     from acne_runtime.backends.base import OpenedFile

@@ -101,8 +101,8 @@ class Manifest:
         input: The input tensor.
         outputs: The output tensors; for detection one `box` and one `score` a stride.
         thresholds: Decision thresholds, 0 to 1. For `detection` one, that of the lesion score (see
-            `acne_runtime.decode`); for `multilabel`, and for Ultralytics' detectors, one a class in the order of
-            `classes`.
+            `acne_runtime.postprocess.decode`); for `multilabel`, and for Ultralytics' detectors, one a class in the
+            order of `classes`.
         bins: Bins of each side's distance distribution (DFL, Li et al. 2020); 0 for `multilabel`.
         nms_iou: Boxes that overlap more than this are one lesion; of Ultralytics' detectors, boxes of one class.
         max_detections: Most boxes kept per photograph.

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_runtime.backends.base import Backend
-from acne_runtime.decode import Candidates, are_probabilities, decode, decode_rows, suppressed_inside
 from acne_runtime.errors import ModelError
+from acne_runtime.frame import Frame
 from acne_runtime.manifest import Manifest
-from acne_runtime.nms import suppress
+from acne_runtime.postprocess.decode import Candidates, are_probabilities, decode, decode_rows, suppressed_inside
+from acne_runtime.postprocess.nms import suppress
 from acne_runtime.preprocess import Placement, preprocess
 from acne_runtime.result import Label, Lesion, Result, Timing
-from acne_runtime.sources.frame import Frame
 
 _FAR = 1e6
 """Pixels from the input's corner at which no box of a sound graph lies."""

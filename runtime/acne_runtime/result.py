@@ -182,7 +182,7 @@ class Result:
         Args:
             image: `[height, width, 3]` uint8 BGR, the frame that was looked at.
         """
-        from acne_runtime.sinks.annotate import annotate
+        from acne_runtime.draw import annotate
 
         return annotate(image, self)
 

@@ -8,10 +8,10 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_runtime.decode import Candidates
 from acne_runtime.errors import ModelError
 from acne_runtime.model import Model, lesions_of
-from acne_runtime.nms import suppress
+from acne_runtime.postprocess.decode import Candidates
+from acne_runtime.postprocess.nms import suppress
 from acne_runtime.result import Lesion, Result, Timing
 
 OVERLAP = 96
@@ -80,7 +80,7 @@ class TiledModel:
     ) -> Result:
         """Looks at one photograph; see `Model.__call__`. `timing` sums over all tiles.
 
-        Of all tiles together, at most `acne_runtime.nms.MOST_CANDIDATES` lesions are kept, the best ones.
+        Of all tiles together, at most `acne_runtime.postprocess.nms.MOST_CANDIDATES` lesions are kept, the best ones.
 
         Raises:
             ModelError: The photograph was read at less than its size: `size` is not that of `image`.

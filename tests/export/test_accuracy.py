@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("tensorflow")
 pytest.importorskip("faster_coco_eval")
 
-from finished_runs import write_data
+from support.run_folders import write_data
 
 from acne_export.accuracy import HEADLINE, Photographs
 from acne_runtime.errors import AcneEdgeError

@@ -10,13 +10,13 @@ pytest.importorskip("tensorflow")
 import keras
 from keras import layers, ops
 
-from acne_export import convert as converting
+from acne_export import conversion
 from acne_export.export import Terms, export
-from acne_export.formats import EXPORTERS, Exporter
-from acne_export.proof import ProofError
+from acne_export.exporters import EXPORTERS, Exporter
 from acne_export.recipe import Recipe
 from acne_export.run_folder import read_run_folder
-from acne_export.tflite_proof import prove_integer_only, prove_operations
+from acne_export.tflite_export.checks import prove_integer_only, prove_operations
+from acne_export.validation import ProofError
 from acne_runtime.errors import ModelError
 
 
@@ -150,4 +150,4 @@ def test_a_variable_where_a_weight_should_be(tmp_path):
 def test_a_sound_file_has_neither(exported):
     for precision in ("float32", "int8"):
         prove_operations(exported("detection", "tflite", precision).read_bytes())
-    assert converting.opened(exported("detection", "onnx").read_bytes(), "onnx").name == "onnx"
+    assert conversion.opened(exported("detection", "onnx").read_bytes(), "onnx").name == "onnx"

@@ -6,23 +6,22 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from pictures import picture, write_picture
+from support.images import picture, write_picture
 
-from acne_export import convert as converting
+from acne_export import conversion, reference
 from acne_export import export as exporting
-from acne_export import source as sources
 from acne_export.export import DropError, Terms, export
-from acne_export.formats import EXPORTERS, FALLBACKS
-from acne_export.golden import golden_input, sha256
-from acne_export.proof import ProofError
+from acne_export.exporters import EXPORTERS, FALLBACKS
+from acne_export.golden.image import golden_input, sha256
 from acne_export.recipe import DEFAULT_PRECISION, Recipe
 from acne_export.run_folder import read_run_folder
+from acne_export.validation import ProofError
 from acne_export.verify import verify
-from acne_runtime.decode import lesion_scores
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
 from acne_runtime.manifest import Manifest, manifest_beside
 from acne_runtime.model import Model
+from acne_runtime.postprocess.decode import lesion_scores
 
 PAIRS = sorted(EXPORTERS)
 MATRIX = pytest.mark.parametrize(
@@ -199,7 +198,7 @@ def test_a_size_that_the_strides_do_not_divide_is_refused(runs, tmp_path):
 def test_onnx_takes_several_photographs_in_a_call(exported, task, batch):
     file = exported(task, "onnx", batch=batch)
     single = load_model(exported(task, "onnx")).backend
-    backend = converting.opened(file.read_bytes(), "onnx")
+    backend = conversion.opened(file.read_bytes(), "onnx")
     pictures = np.concatenate([picture(64, 64, seed)[None] for seed in range(3)])
     together = backend.run(pictures)
     for place in range(3):
@@ -392,7 +391,7 @@ def test_a_failed_proof_leaves_no_file_and_an_earlier_one_untouched(
     def fail(*_, **__):
         raise ProofError("output 'label' differs")
 
-    monkeypatch.setattr(converting, prove, fail)
+    monkeypatch.setattr(conversion, prove, fail)
     target = tmp_path / f"m.{form}"
     if earlier:
         target.write_bytes(earlier)
@@ -418,7 +417,7 @@ def test_a_full_disk_leaves_nothing_half_written(runs, tmp_path, monkeypatch):
 
 
 def test_a_conversion_that_went_wrong_is_caught(runs, tmp_path, monkeypatch):
-    really = sources.simplify
+    really = reference.simplify
 
     def spoilt(model):
         simple = really(model)
@@ -426,7 +425,7 @@ def test_a_conversion_that_went_wrong_is_caught(runs, tmp_path, monkeypatch):
         layer.bias.assign(layer.bias + 0.01)
         return simple
 
-    monkeypatch.setattr(sources, "simplify", spoilt)
+    monkeypatch.setattr(reference, "simplify", spoilt)
     with pytest.raises(ProofError, match="output 'label' differs from the Keras model"):
         make(runs["multilabel"], recipe(), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []

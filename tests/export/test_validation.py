@@ -3,9 +3,9 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from acne_export.formats import EXPORTERS
-from acne_export.golden import golden_input, sha256
-from acne_export.proof import (
+from acne_export.exporters import EXPORTERS
+from acne_export.golden.image import golden_input, sha256
+from acne_export.validation import (
     ProofError,
     damaged_layers,
     keras_outputs,

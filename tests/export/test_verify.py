@@ -13,9 +13,9 @@ pytest.importorskip("tensorflow")
 from click.testing import CliRunner
 
 from acne_export.cli import main
-from acne_export.formats import EXPORTERS
-from acne_export.golden_vectors import FOLDER, read_golden_vectors, write_golden_vectors
-from acne_export.to_onnx import onnx_with_manifest
+from acne_export.exporters import EXPORTERS
+from acne_export.golden.vectors import FOLDER, read_golden_vectors, write_golden_vectors
+from acne_export.onnx_export.convert import onnx_with_manifest
 from acne_export.verify import ChangedError, verify
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model

@@ -1,4 +1,4 @@
-"""Damaged input by the hundred thousand: `python benchmarks/fuzz.py --inputs 120000`.
+"""Damaged input by the hundred thousand: `python tests/fuzz/fuzz.py --inputs 120000`.
 
 Small pictures of every kind, manifests and the metadata of model files are damaged at random, and read as the runtime
 reads them. Each must come out as what it is or end in one of the runtime's own errors, of one line; anything else is
@@ -24,15 +24,15 @@ import cv2
 import numpy as np
 
 from acne_runtime.backends.tflite_metadata import archived_metadata, read_metadata
+from acne_runtime.backends.ultralytics_manifest import manifest_of
+from acne_runtime.cli.native_logs import native_logs_silenced
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.manifest import METADATA_KEY, Manifest
-from acne_runtime.quiet import native_logs_silenced
-from acne_runtime.sources.photos import decode_photo
-from acne_runtime.sources.picture_header import JPEG_START
-from acne_runtime.sources.stdin import photographs_from
-from acne_runtime.ultralytics import manifest_of
+from acne_runtime.sources.image_files import decode_photo
+from acne_runtime.sources.image_header import JPEG_START
+from acne_runtime.sources.standard_input import photographs_from
 
-SHIPPED = Path(__file__).parents[1] / "models"
+SHIPPED = Path(__file__).parents[2] / "models"
 MOST_PIXELS = 1_000_000
 ODD = (
     None,

@@ -1,21 +1,18 @@
-"""A short run of `benchmarks/fuzz.py`, which does it by the hundred thousand."""
-
-import runpy
-from pathlib import Path
+"""A short run of `tests/fuzz/fuzz.py`, which does it by the hundred thousand."""
 
 import pytest
+from fuzz.fuzz import Target, fuzz, targets
 
+from acne_runtime.cli.native_logs import native_logs_silenced
 from acne_runtime.errors import AcneEdgeError
-from acne_runtime.quiet import native_logs_silenced
 
-FUZZ = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "fuzz.py"), run_name="fuzz")
-TARGETS = FUZZ["targets"]()
+TARGETS = targets()
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda one: one.name)
 def test_damaged_input_is_accepted_or_refused_in_one_line(target):
     with native_logs_silenced():
-        counts, faults = FUZZ["fuzz"](target, 400)
+        counts, faults = fuzz(target, 400)
     assert faults == []
     assert counts["accepted"] > 0
     assert counts["accepted"] + counts["refused"] == 400
@@ -29,5 +26,5 @@ def test_what_a_fault_is(raised):
         if raised:
             raise raised
 
-    counts, faults = FUZZ["fuzz"](FUZZ["Target"]("made up", 1.0, read), 3)
+    counts, faults = fuzz(Target("made up", 1.0, read), 3)
     assert len(faults) == counts["uncaught"] == (3 if raised else 0)

@@ -5,13 +5,13 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from finished_runs import write_data
+from support.run_folders import write_data
 
 pytest.importorskip("tensorflow")
 
 import keras
 
-from acne_trainer.cli import main
+from acne_trainer.cli.main import main
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from acne_runtime.sources.photos import read_photo
-from acne_trainer.labels.keras_txt import read_keras_txt
+from acne_runtime.sources.image_files import read_photo
+from acne_trainer.data.formats.keras_txt import read_keras_txt
 
 FOUR = ("comedones", "nodules", "papules", "pustules")
 

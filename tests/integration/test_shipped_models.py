@@ -14,7 +14,7 @@ from acne_export.verify import verify
 from acne_runtime.load import load_model
 from acne_runtime.manifest import Manifest, manifest_beside
 from acne_runtime.model import Model
-from acne_runtime.sources.photos import list_photos, read_photo
+from acne_runtime.sources.image_files import list_photos, read_photo
 
 ROOT = Path(__file__).parents[2]
 MODELS = sorted(folder for folder in (ROOT / "models").iterdir() if folder.is_dir())

@@ -9,15 +9,15 @@ from click.testing import CliRunner
 
 pytest.importorskip("keras_cv")
 
-from pictures import picture
+from support.images import picture
 
 from acne_export.cli import main as acne_export
-from acne_export.golden import golden_input
-from acne_runtime.cli import main as acne_run
+from acne_export.golden.image import golden_input
+from acne_runtime.cli.run import main as acne_run
 from acne_runtime.load import load_model
 from acne_runtime.manifest import InputSpec, Manifest
-from acne_trainer.cli import main as acne_train
-from acne_trainer.settings import Settings
+from acne_trainer.cli.main import main as acne_train
+from acne_trainer.config import Settings
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 FILES = {

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from acne_runtime.files import write_atomically
+from acne_runtime.atomic_write import write_atomically
 
 
 def names(folder):

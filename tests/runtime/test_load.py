@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from pictures import picture
+from support.images import picture
 
 from acne_runtime import load
 from acne_runtime.errors import AcneEdgeError, BackendError, ModelError
@@ -20,10 +20,10 @@ FORMS = pytest.mark.parametrize("form", ["onnx", "tflite"])
 def bare(networks, tmp_path_factory):
     """Gives a converted file that carries no manifest."""
     pytest.importorskip("tf2onnx")
-    from acne_export.graph import simplify
+    from acne_export.graph.fold import simplify
+    from acne_export.onnx_export.convert import float32_onnx
     from acne_export.recipe import Recipe
-    from acne_export.to_onnx import float32_onnx
-    from acne_export.to_tflite import float32_tflite
+    from acne_export.tflite_export.convert import float32_tflite
 
     folder = tmp_path_factory.mktemp("bare")
     for form, convert in (("onnx", float32_onnx), ("tflite", float32_tflite)):

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from pictures import picture, write_picture
+from support.images import picture, write_picture
 
 pytest.importorskip("onnx")
 
 import onnx
 from onnx import helper, numpy_helper
 
-from acne_runtime.cli import main
+from acne_runtime.cli.run import main
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
 from acne_runtime.manifest import METADATA_KEY, NMS_KINDS, InputSpec, Manifest, OutputSpec, manifest_beside

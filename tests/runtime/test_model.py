@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pictures import picture
+from support.images import picture
 
 from acne_runtime.errors import ModelError
+from acne_runtime.frame import Frame
 from acne_runtime.load import load_model
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.model import Model
-from acne_runtime.sources.frame import Frame
 
 CLASSES = ("comedones", "nodules", "papules")
 BINS = 8

@@ -56,7 +56,7 @@ if prctl(NO_NEW_PRIVS, 1, 0, 0, 0) or prctl(SET_SECCOMP, MODE_FILTER, ctypes.add
     print(os.strerror(ctypes.get_errno()))
     sys.exit({NO_SECCOMP})
 """
-COMMAND = 'runpy.run_module("acne_runtime.cli", run_name="__main__", alter_sys=True)'
+COMMAND = 'runpy.run_module("acne_runtime.cli.run", run_name="__main__", alter_sys=True)'
 EMBEDDER = """
 import cv2
 from acne_runtime.load import load_model

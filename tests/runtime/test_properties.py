@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from acne_runtime.decode import Candidates, decode, lesion_scores
 from acne_runtime.manifest import InputSpec, OutputSpec
-from acne_runtime.nms import suppress
+from acne_runtime.postprocess.decode import Candidates, decode, lesion_scores
+from acne_runtime.postprocess.nms import suppress
 from acne_runtime.preprocess import preprocess
 
 LARGEST = 4000

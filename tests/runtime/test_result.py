@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
+from acne_runtime.draw import annotate
 from acne_runtime.result import SCHEMA, Label, Lesion, Result, Timing
-from acne_runtime.sinks.annotate import annotate
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 LESIONS = (

@@ -1,7 +1,7 @@
 import numpy as np
-from pictures import write_picture
+from support.images import write_picture
 
-from acne_trainer.labels.dataset import Dataset, Sample
+from acne_trainer.data.dataset import Dataset, Sample
 
 CLASSES = ("pustules", "comedones", "nodules", "papules")  # in no alphabetical order
 WIDTH, HEIGHT = 64, 48

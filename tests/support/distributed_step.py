@@ -1,6 +1,6 @@
 """Trains the detector for some steps on the devices of its first argument and prints what came of it as JSON.
 
-Run by test_devices.py in processes of their own, since TensorFlow's devices are chosen once a process.
+Run by test_distributed.py in processes of their own, since TensorFlow's devices are chosen once a process.
 """
 
 import dataclasses
@@ -11,12 +11,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from acne_trainer.config import YOLOV8_XS
+from acne_trainer.data.formats.keras_txt import read_keras_txt
 from acne_trainer.data.mixture import LabelledSet
-from acne_trainer.detection import detection_work
-from acne_trainer.devices import choose_devices
-from acne_trainer.labels.keras_txt import read_keras_txt
-from acne_trainer.loop import Loop
-from acne_trainer.settings import YOLOV8_XS
+from acne_trainer.distributed import choose_devices
+from acne_trainer.tasks.detection import detection_work
+from acne_trainer.training.loop import Loop
 
 
 def main(devices: str, data: Path, run: Path) -> None:

@@ -6,15 +6,15 @@ import zipfile
 
 import h5py
 import numpy as np
-from pictures import write_picture
+from support.images import write_picture
 
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.result import Label, Lesion, Result, Timing
-from acne_trainer.constant_detector import ConstantDetector
-from acne_trainer.detection_metrics import detection_report
-from acne_trainer.labels.keras_txt import read_keras_txt
-from acne_trainer.multilabel_metrics import Constant, multilabel_report
-from acne_trainer.predictions import predictions_file, save_predictions
+from acne_trainer.data.formats.keras_txt import read_keras_txt
+from acne_trainer.evaluation.predictions import predictions_file, save_predictions
+from acne_trainer.metrics.baselines import ConstantDetector
+from acne_trainer.metrics.detection import detection_report
+from acne_trainer.metrics.multilabel import Constant, multilabel_report
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 SIZE = 96

@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 from keras import layers, ops
-from pictures import picture
+from support.images import picture
 
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_trainer.calibration import activation_ranges

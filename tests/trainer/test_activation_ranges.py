@@ -5,7 +5,7 @@ pytest.importorskip("tensorflow")
 
 import keras
 from keras import layers, ops
-from pictures import picture
+from support.images import picture
 
 from acne_trainer.calibration import activation_ranges
 

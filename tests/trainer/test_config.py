@@ -6,8 +6,8 @@ import pytest
 pytest.importorskip("tomli_w")
 
 from acne_runtime.errors import SourceError
+from acne_trainer.config import CNN, DEFAULTS, YOLOV8_XS, Settings
 from acne_trainer.model_names import MODELS
-from acne_trainer.settings import CNN, DEFAULTS, YOLOV8_XS, Settings
 
 
 @pytest.mark.parametrize(

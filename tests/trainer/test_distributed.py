@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from pictures import picture
+from support.images import picture
 
 pytest.importorskip("tensorflow")
 
@@ -16,9 +16,9 @@ import cv2
 import tensorflow as tf
 
 from acne_runtime.errors import AcneEdgeError
-from acne_trainer.devices import choose_devices, is_chief, on_any_machine
+from acne_trainer.distributed import choose_devices, is_chief, on_any_machine
 
-SCRIPT = Path(__file__).with_name("share_a_step.py")
+SCRIPT = Path(__file__).parents[1] / "support" / "distributed_step.py"
 
 
 @pytest.mark.parametrize("devices", ["tpu", "gpu:", "gpu:one", "cpu:0,", "", "gpu:0 1"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import tomli_w
 
-from acne_runtime import files
+from acne_runtime.atomic_write import write_atomically
 from acne_runtime.errors import SourceError
 from acne_trainer.data.source import DataSource
 from acne_trainer.model_names import BACKBONES, DETECTORS, FEATURES, MODELS, PRETRAINED_DETECTORS
@@ -167,7 +167,7 @@ class Settings:
 
     def save(self, file: Path) -> None:
         """Writes TOML."""
-        files.write_atomically(file, tomli_w.dumps(dataclasses.asdict(self)).encode())
+        write_atomically(file, tomli_w.dumps(dataclasses.asdict(self)).encode())
 
     @classmethod
     def read(cls, file: Path) -> Settings:

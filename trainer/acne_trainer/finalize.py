@@ -15,23 +15,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from acne_runtime import __version__, files
+from acne_runtime import __version__
+from acne_runtime.atomic_write import write_atomically
 from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
 from acne_runtime.preprocess import preprocess
 from acne_runtime.severity import COUNTING
-from acne_trainer import detection, multilabel
 from acne_trainer.calibration import activation_ranges
-from acne_trainer.counting import counting
+from acne_trainer.config import Settings
+from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.mixture import LabelledSet, as_lesions, mix, typed_lesions
-from acne_trainer.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds, with_thresholds
+from acne_trainer.evaluation.count_calibration import counting
+from acne_trainer.evaluation.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds, with_thresholds
+from acne_trainer.evaluation.predictions import predictions_file, save_predictions
 from acne_trainer.evaluation.score_calibration import OPERATING_POINT, calibrate, fold_into_heads
-from acne_trainer.finished_run import FURTHER
 from acne_trainer.keras_backend import KerasBackend
-from acne_trainer.labels.dataset import Dataset
-from acne_trainer.marked_and_found import beside
-from acne_trainer.predictions import predictions_file, save_predictions
-from acne_trainer.settings import Settings
+from acne_trainer.metrics.scored_image import beside
+from acne_trainer.run_folder import FURTHER
+from acne_trainer.tasks import detection, multilabel
 
 _CALIBRATION_PHOTOGRAPHS = 200
 
@@ -97,7 +98,7 @@ def finish(
         validation={"keras": _headline(metrics["test"])} | validation,
         provenance=_provenance(settings, mix(sets).data) | {"files": _hashes(run)},
     )
-    files.write_atomically(run / "manifest.json", manifest.to_json().encode())
+    write_atomically(run / "manifest.json", manifest.to_json().encode())
 
 
 def _with_calibrated_scores(
@@ -188,4 +189,4 @@ def _revision() -> str:
 
 
 def _write_json(file: Path, value: object) -> None:
-    files.write_atomically(file, (json.dumps(value, indent=2) + "\n").encode())
+    write_atomically(file, (json.dumps(value, indent=2) + "\n").encode())

@@ -15,24 +15,24 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from acne_runtime.errors import AcneEdgeError, SourceError
-from acne_trainer import detection, multilabel
-from acne_trainer.backbones import build_backbone, build_head, joined, unfreeze_top
-from acne_trainer.cnn import build_cnn
+from acne_trainer.config import Settings
+from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.mixture import LabelledSet, read_sets
-from acne_trainer.devices import is_chief
-from acne_trainer.features import Features, head_work
-from acne_trainer.finish import finish
-from acne_trainer.labels.dataset import Dataset
-from acne_trainer.loop import Loop, Work, write_history
+from acne_trainer.data.source_names import source_of
+from acne_trainer.distributed import is_chief
+from acne_trainer.finalize import finish
+from acne_trainer.metrics.multilabel import choose_thresholds_together
+from acne_trainer.models.backbones import build_backbone, build_head, joined, unfreeze_top
+from acne_trainer.models.cnn import build_cnn
 from acne_trainer.models.logistic_regression import fit_dense_layer
 from acne_trainer.models.pooled_features import build_pooled_features, with_classifier
-from acne_trainer.multilabel import LabelledPhotographs
-from acne_trainer.multilabel_metrics import choose_thresholds_together
-from acne_trainer.plots import plot_history
-from acne_trainer.precision import built_in
-from acne_trainer.settings import Settings
-from acne_trainer.source_names import source_of
-from acne_trainer.weights import load_weights
+from acne_trainer.models.precision import built_in
+from acne_trainer.models.weights import load_weights
+from acne_trainer.reports.plots import plot_history
+from acne_trainer.tasks import detection, multilabel
+from acne_trainer.tasks.frozen_backbone import Features, head_work
+from acne_trainer.tasks.multilabel import LabelledPhotographs
+from acne_trainer.training.loop import Loop, Work, write_history
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 import tomllib
 
 from acne_runtime.errors import SourceError
-from acne_trainer.settings import DEFAULTS, Settings
+from acne_trainer.config import DEFAULTS, Settings
 
 _MERGED = "data"
 """Folder in a run for the labelled sets that its recipe makes."""

@@ -33,7 +33,7 @@ class FinishedRun:
     Attributes:
         folder: The folder.
         manifest: What the model says about itself.
-        metrics: `metrics.json`: by split, what `acne_trainer.evaluate.evaluate` returned.
+        metrics: `metrics.json`: by split, what `acne_trainer.evaluation.evaluate.evaluate` returned.
         history: `history.csv`: a row an epoch, without what an epoch did not measure; empty where there is no file.
         settings: `config.toml` as it is, for runs of any version; from the manifest where there is no file.
         data: The folder of the photographs of the first labelled set, which may be gone; `None` where no `config.toml`

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from acne_export.golden import golden_batch
-from acne_export.turns import times_in_turns
+from acne_export.bench.interleaved import times_in_turns
+from acne_export.golden.image import golden_batch
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.load import load_model
 
@@ -85,7 +85,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def _alone(file: Path, threads: int) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "-m", "acne_export.bench_alone", str(file), str(threads)],
+        [sys.executable, "-m", "acne_export.bench.fresh_process", str(file), str(threads)],
         capture_output=True,
         text=True,
         check=False,

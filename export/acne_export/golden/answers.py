@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_export.golden import golden_input
+from acne_export.golden.image import golden_input
 from acne_runtime.model import Model
 from acne_runtime.preprocess import preprocess
 from acne_runtime.result import Label, Lesion

@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_export.golden import skin
-from acne_runtime import files
+from acne_export.golden.image import skin
+from acne_runtime.atomic_write import write_together
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
 from acne_runtime.preprocess import preprocess
@@ -80,7 +80,7 @@ def write_golden_vectors(model_folder: Path) -> list[Path]:
         record["files"][name] = {"outputs": stored, "result": _answer(model(photograph).to_dict())}
     contents[_FILE] = (json.dumps(record, indent=1) + "\n").encode()
     folder = model_folder / FOLDER
-    files.write_together({folder / name: data for name, data in contents.items()})
+    write_together({folder / name: data for name, data in contents.items()})
     for old in folder.iterdir():
         if old.is_file() and old.name not in contents:
             old.unlink()

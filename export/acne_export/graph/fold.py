@@ -10,8 +10,8 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from acne_export.affine import affine
-from acne_export.neighbours import neighbours
+from acne_export.graph.affine import affine
+from acne_export.graph.connections import neighbours
 
 Finish = Callable[[keras.Model], keras.Model]
 """Adds to a graph what is converted with it but takes no part in quantization."""

@@ -16,8 +16,8 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from acne_export.affine import affine
-from acne_export.neighbours import neighbours
+from acne_export.graph.affine import affine
+from acne_export.graph.connections import neighbours
 from acne_export.run_folder import Ranges
 
 _CHANGES_NO_VALUE = (layers.Dropout, layers.Flatten)

@@ -12,7 +12,7 @@ from acne_runtime.manifest import NMS_KINDS, Manifest, OutputSpec
 
 
 class DecodeAndSuppress(keras.layers.Layer):  # type: ignore[misc]
-    """What `acne_runtime.decode` and `acne_runtime.nms` do, in operations that ONNX and TFLite have."""
+    """What `acne_runtime.postprocess` does, in operations that ONNX and TFLite have."""
 
     def __init__(self, manifest: Manifest):
         super().__init__(name="lesions")
@@ -36,7 +36,8 @@ class DecodeAndSuppress(keras.layers.Layer):  # type: ignore[misc]
             score = next(one.name for one in manifest.outputs if one.kind == "score" and one.stride == spec.stride)
             types.append(tf.reshape(heads[score], [-1, classes]))
         box, probability = tf.concat(boxes, axis=0), tf.concat(types, axis=0)
-        # The lesion score, in the order of `acne_runtime.decode.lesion_scores`. One below the threshold counts as none.
+        # The lesion score, in the order of `acne_runtime.postprocess.decode.lesion_scores`. One below the threshold
+        # counts as none.
         absent = 1.0 - probability[:, 0]
         for index in range(1, classes):
             absent = absent * (1.0 - probability[:, index])

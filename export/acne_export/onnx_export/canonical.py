@@ -7,7 +7,7 @@ from collections import Counter
 
 import onnx
 
-from acne_export.walk import walk
+from acne_export.graph.topological import walk
 
 _COUNTER = re.compile(r"__\d+|:\d+")
 """What tf2onnx adds to names to tell them apart; it differs from run to run."""

@@ -8,11 +8,11 @@ import tensorflow as tf
 import tf2onnx
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from acne_export.fake_quant import with_ranges
-from acne_export.graph import Finish, unchanged
-from acne_export.onnx_int8 import quantized
-from acne_export.onnx_layout import tidied
-from acne_export.onnx_names import settled
+from acne_export.graph.fold import Finish, unchanged
+from acne_export.onnx_export.canonical import settled
+from acne_export.onnx_export.layout import tidied
+from acne_export.onnx_export.quantize import quantized
+from acne_export.quantization.fake_quant import with_ranges
 from acne_export.recipe import Recipe
 from acne_export.run_folder import Ranges
 from acne_runtime.manifest import METADATA_KEY, Manifest

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from acne_runtime.errors import SourceError
 from acne_runtime.manifest import InputSpec
 from acne_runtime.preprocess import preprocess
-from acne_runtime.sources.photos import list_photos, read_photo
+from acne_runtime.sources.image_files import list_photos, read_photo
 
 MOST = 128
 """More of them hardly widen an activation's range."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from tensorflow.lite.tools import flatbuffer_utils
 
-from acne_export.walk import walk
+from acne_export.graph.topological import walk
 
 _COUNTER = re.compile(rb"_?\d+$")
 """What the converter adds to a name to tell it from others; which of them gets which number is chance too."""

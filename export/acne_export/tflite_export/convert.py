@@ -13,12 +13,12 @@ import tensorflow as tf
 from tensorflow.lite.python.lite import TFLiteConverterV2
 from tensorflow.lite.python.optimize.calibrator import Calibrator
 
-from acne_export.fake_quant import with_ranges
-from acne_export.graph import Finish, unchanged
+from acne_export.graph.fold import Finish, unchanged
+from acne_export.quantization.fake_quant import with_ranges
 from acne_export.recipe import Recipe
 from acne_export.run_folder import Ranges
-from acne_export.tflite_order import in_order
-from acne_export.tflite_ranges import with_tensor_ranges
+from acne_export.tflite_export.canonical import in_order
+from acne_export.tflite_export.tensor_ranges import with_tensor_ranges
 
 
 def float32_tflite(model: keras.Model, recipe: Recipe, ranges: Ranges, finish: Finish = unchanged) -> bytes:

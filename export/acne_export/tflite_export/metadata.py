@@ -8,7 +8,7 @@ import zipfile
 from ai_edge_litert.interpreter import Interpreter
 from tensorflow.lite.tools import flatbuffer_utils
 
-from acne_export.standard_metadata import LABELS_FILE, NAME, standard_metadata
+from acne_export.tflite_export.standard_metadata import LABELS_FILE, NAME, standard_metadata
 from acne_runtime.manifest import METADATA_KEY, Manifest
 
 _CONVERSION = b"CONVERSION_METADATA"

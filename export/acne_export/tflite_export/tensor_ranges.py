@@ -12,8 +12,8 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from tensorflow.lite.tools import flatbuffer_utils
 
-from acne_export.fake_quant import needs_range
-from acne_export.golden import skin
+from acne_export.golden.image import skin
+from acne_export.quantization.fake_quant import needs_range
 from acne_export.ranges import ranges_of
 from acne_export.run_folder import Ranges
 from acne_runtime.errors import ModelError

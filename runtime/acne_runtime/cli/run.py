@@ -16,23 +16,23 @@ import click
 import cv2
 
 from acne_runtime import __version__
-from acne_runtime.command import Command
+from acne_runtime.cli.click_command import Command
+from acne_runtime.cli.native_logs import native_logs_silenced
 from acne_runtime.errors import SourceError, printable
 from acne_runtime.load import DEFAULT_MODEL, load_model, model_files
 from acne_runtime.model import Model
 from acne_runtime.preprocess import reading_scale
-from acne_runtime.quiet import native_logs_silenced
 from acne_runtime.severity import GradedModel, counts_for_severity
-from acne_runtime.sinks.coco import CocoFile
-from acne_runtime.sinks.csv_table import CsvTable
-from acne_runtime.sinks.jsonl import JsonLines
-from acne_runtime.sinks.originals import Originals
+from acne_runtime.sinks.annotated_media import SavedPictures, SavedVideo
+from acne_runtime.sinks.base import Sink
+from acne_runtime.sinks.coco_file import CocoFile
+from acne_runtime.sinks.console import Summary
+from acne_runtime.sinks.csv_file import CsvTable
+from acne_runtime.sinks.json_lines import JsonLines
+from acne_runtime.sinks.overwrite_guard import Originals
 from acne_runtime.sinks.progress import Progress, TileProgress
-from acne_runtime.sinks.saved import SavedPictures, SavedVideo
-from acne_runtime.sinks.sink import Sink
-from acne_runtime.sinks.summary import Summary
 from acne_runtime.sinks.window import Window, WindowClosedError
-from acne_runtime.sources.open import Source, open_camera, open_source
+from acne_runtime.sources.open_source import Source, open_camera, open_source
 from acne_runtime.tiling import OVERLAP, TiledModel
 
 Runner: TypeAlias = Model | TiledModel | GradedModel

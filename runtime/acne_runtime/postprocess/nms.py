@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from acne_runtime.decode import Candidates
+from acne_runtime.postprocess.decode import Candidates
 
 MOST_CANDIDATES = 4096
 """Best candidates looked at; the cost grows with their square and no photograph shows that many lesions."""

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_runtime import files
+from acne_runtime.atomic_write import temporary_beside, write_atomically
+from acne_runtime.draw import annotate
 from acne_runtime.errors import AcneEdgeError
+from acne_runtime.frame import Frame
 from acne_runtime.result import Result
-from acne_runtime.sinks.annotate import annotate
-from acne_runtime.sinks.originals import Originals
-from acne_runtime.sources.frame import Frame
-from acne_runtime.sources.photos import SUFFIXES
+from acne_runtime.sinks.overwrite_guard import Originals
+from acne_runtime.sources.image_files import SUFFIXES
 
 LEAST_FREE = 16 << 20
 """Bytes left on the disk with which a video can still be finished."""
@@ -48,7 +48,7 @@ class SavedPictures:
             _, data = cv2.imencode(suffix, annotate(frame.full_image(), *results))
         except cv2.error as error:
             raise AcneEdgeError(f"{target}: OpenCV cannot write {suffix} pictures") from error
-        files.write_atomically(target, data.tobytes())
+        write_atomically(target, data.tobytes())
 
     def close(self) -> None:
         """Nothing is left open."""
@@ -101,7 +101,7 @@ class SavedVideo:
         self._sources.check(self._file, f"--save {self._file.parent}")
         if self._file.is_dir():
             raise AcneEdgeError(f"{self._file}: is a folder; name another one with --save")
-        self._part = files.temporary_beside(self._file)
+        self._part = temporary_beside(self._file)
         self._size = (frame.image.shape[1], frame.image.shape[0])
         writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, self._size)
         if not writer.isOpened():

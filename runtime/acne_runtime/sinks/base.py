@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from acne_runtime.frame import Frame
 from acne_runtime.result import Result
-from acne_runtime.sources.frame import Frame
 
 
 class Sink(Protocol):

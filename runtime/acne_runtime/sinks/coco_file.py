@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from acne_runtime import files
+from acne_runtime.atomic_write import write_atomically
 from acne_runtime.errors import AcneEdgeError
+from acne_runtime.frame import Frame
 from acne_runtime.result import Result
-from acne_runtime.sources.frame import Frame
 
 
 class CocoFile:
@@ -52,4 +52,4 @@ class CocoFile:
         if self._images:
             categories = [{"id": number, "name": name} for name, number in self._categories.items()]
             whole = {"images": self._images, "annotations": self._annotations, "categories": categories}
-            files.write_atomically(self._file, (json.dumps(whole) + "\n").encode())
+            write_atomically(self._file, (json.dumps(whole) + "\n").encode())

@@ -7,9 +7,9 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from acne_runtime.frame import Frame
 from acne_runtime.result import Result
 from acne_runtime.sinks.line_file import LineFile
-from acne_runtime.sources.frame import Frame
 
 COLUMNS = ("source", "frame", "time_s", "model", "class", "score", "present", "unsure", "x1", "y1", "x2", "y2")
 

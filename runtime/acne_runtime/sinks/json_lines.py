@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acne_runtime.errors import AcneEdgeError
+from acne_runtime.frame import Frame
 from acne_runtime.result import Result
 from acne_runtime.sinks.line_file import LineFile
-from acne_runtime.sources.frame import Frame
 
 
 class JsonLines:

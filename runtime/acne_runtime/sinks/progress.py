@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from acne_runtime.frame import Frame
 from acne_runtime.result import NO_DIAGNOSIS, Result
-from acne_runtime.sources.frame import Frame
 
 _CLEAR_LINE = "\r\033[K"
 

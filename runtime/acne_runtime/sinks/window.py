@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import cv2
 
+from acne_runtime.draw import annotate
 from acne_runtime.errors import AcneEdgeError
+from acne_runtime.frame import Frame
 from acne_runtime.result import Result
-from acne_runtime.sinks.annotate import annotate
-from acne_runtime.sources.frame import Frame
 
 _TITLE = "Acne Edge (q quits)"
 _QUIT_KEYS = frozenset({ord("q"), 27})

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources.frame import Frame
-from acne_runtime.sources.picture_header import JPEG_START, is_cut_off, stated_size
+from acne_runtime.frame import Frame
+from acne_runtime.sources.image_header import JPEG_START, is_cut_off, stated_size
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 

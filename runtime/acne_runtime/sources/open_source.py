@@ -12,11 +12,11 @@ from typing import cast
 from urllib.parse import urlsplit, urlunsplit
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources import photos, stdin
-from acne_runtime.sources.frame import Frame
-from acne_runtime.sources.live import Live
-from acne_runtime.sources.video import SUFFIXES as VIDEO_SUFFIXES
-from acne_runtime.sources.video import Video
+from acne_runtime.frame import Frame
+from acne_runtime.sources import image_files, standard_input
+from acne_runtime.sources.stream import Live
+from acne_runtime.sources.video_file import SUFFIXES as VIDEO_SUFFIXES
+from acne_runtime.sources.video_file import Video
 
 _STREAMS = frozenset({"rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt"})
 
@@ -61,8 +61,8 @@ def open_source(
     source: str,
     *,
     max_fps: float = 0.0,
-    most_pixels: int = photos.MOST_PIXELS,
-    scale: photos.ReadingScale = photos.full_size,
+    most_pixels: int = image_files.MOST_PIXELS,
+    scale: image_files.ReadingScale = image_files.full_size,
     on_error: Callable[[SourceError], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Source:
@@ -71,8 +71,8 @@ def open_source(
     Args:
         source: What to open.
         max_fps: Most frames a second of a stream; 0 for as many as come.
-        most_pixels: As for `photos.read_photo`.
-        scale: As for `photos.read_frame`, for photographs in files.
+        most_pixels: As for `image_files.read_photo`.
+        scale: As for `image_files.read_frame`, for photographs in files.
         on_error: Is told of each photograph of several that cannot be read; `None` raises.
         say: Is told when a stream goes away and when it is back.
 
@@ -84,22 +84,25 @@ def open_source(
     if source == "-":
         if sys.stdin is None:  # closed by whoever started this
             raise SourceError("--source -: there is no standard input")
-        return Source(stdin.photographs_from(cast(BufferedReader, sys.stdin.buffer), most_pixels, on_error), stdin.NAME)
+        return Source(
+            standard_input.photographs_from(cast(BufferedReader, sys.stdin.buffer), most_pixels, on_error),
+            standard_input.NAME,
+        )
     scheme = source.partition("://")[0].lower()
     if "://" in source and scheme in _STREAMS:
         live = Live(source, _without_password(source), max_fps=max_fps, say=say)
         return Source(live, scheme, rate=min(max_fps or CAMERA_RATE, CAMERA_RATE), live=live)
     path = Path(source)
     if path.is_dir():
-        return _several(photos.list_photos(path), path.name, on_error, most_pixels, scale)
+        return _several(image_files.list_photos(path), path.name, on_error, most_pixels, scale)
     if path.is_file():
         if path.suffix.lower() in VIDEO_SUFFIXES:
             frames = Video(path)
             return Source(frames, path.stem, frames.count, frames.rate, files=(path,))
-        return Source(photos.photos([path], most_pixels=most_pixels, scale=scale), path.stem, 1, files=(path,))
+        return Source(image_files.photos([path], most_pixels=most_pixels, scale=scale), path.stem, 1, files=(path,))
     if glob.has_magic(source):
         found = sorted(Path(one) for one in glob.glob(source, recursive=True))  # noqa: PTH207  (absolute patterns too)
-        files = [one for one in found if one.suffix.lower() in photos.SUFFIXES and one.is_file()]
+        files = [one for one in found if one.suffix.lower() in image_files.SUFFIXES and one.is_file()]
         if not files:
             raise SourceError(f"{source}: no photograph matches this pattern")
         return _several(files, "photographs", on_error, most_pixels, scale)
@@ -120,6 +123,6 @@ def _several(
     name: str,
     on_error: Callable[[SourceError], None] | None,
     most_pixels: int,
-    scale: photos.ReadingScale,
+    scale: image_files.ReadingScale,
 ) -> Source:
-    return Source(photos.photos(files, on_error, most_pixels, scale), name, len(files), files=files)
+    return Source(image_files.photos(files, on_error, most_pixels, scale), name, len(files), files=files)

@@ -8,9 +8,9 @@ from io import BufferedIOBase
 from time import monotonic
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources.frame import Frame
-from acne_runtime.sources.photos import MOST_PIXELS, decode_photo, most_bytes
-from acne_runtime.sources.picture_header import JPEG_START, is_picture, jpeg_end, other_pictures
+from acne_runtime.frame import Frame
+from acne_runtime.sources.image_files import MOST_PIXELS, decode_photo, most_bytes
+from acne_runtime.sources.image_header import JPEG_START, is_picture, jpeg_end, other_pictures
 
 NAME = "stdin"
 _PIECE = 1 << 16

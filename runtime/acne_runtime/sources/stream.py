@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_runtime.errors import SourceError, one_line
-from acne_runtime.sources.frame import Frame
-from acne_runtime.sources.video import Capture, ends_early, frame_time
+from acne_runtime.frame import Frame
+from acne_runtime.sources.video_file import Capture, ends_early, frame_time
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 """Between two attempts to open again; each pause is twice the one before."""

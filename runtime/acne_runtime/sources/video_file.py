@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import cv2
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources.frame import Frame
+from acne_runtime.frame import Frame
 
 SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"})
 

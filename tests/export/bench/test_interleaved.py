@@ -2,7 +2,7 @@ from time import sleep
 
 import pytest
 
-from acne_export.turns import times_in_turns
+from acne_export.bench.interleaved import times_in_turns
 
 
 @pytest.mark.parametrize(("runs", "timed", "turns"), [(1, 5, 1), (10, 10, 2), (11, 15, 3)])

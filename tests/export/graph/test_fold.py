@@ -5,9 +5,9 @@ pytest.importorskip("tensorflow")
 
 import keras
 from keras import layers
-from pictures import picture
+from support.images import picture
 
-from acne_export.graph import simplify
+from acne_export.graph.fold import simplify
 
 TASKS = pytest.mark.parametrize("task", ["detection", "multilabel"])
 

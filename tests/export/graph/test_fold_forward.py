@@ -5,10 +5,10 @@ pytest.importorskip("tensorflow")
 
 import keras
 from keras import layers
-from pictures import picture
+from support.images import picture
 
-from acne_export.graph import simplify
-from acne_export.norms_ahead import norms_moved
+from acne_export.graph.fold import simplify
+from acne_export.graph.fold_forward import norms_moved
 from acne_export.ranges import ranges_of
 
 

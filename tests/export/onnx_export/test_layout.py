@@ -6,8 +6,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from acne_export.onnx_layout import tidied
-from acne_export.onnx_names import settled
+from acne_export.onnx_export.canonical import settled
+from acne_export.onnx_export.layout import tidied
 
 TO_NCHW, TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
 

@@ -6,10 +6,10 @@ import pytest
 pytest.importorskip("tensorflow")
 
 import keras
-from pictures import picture
+from support.images import picture
 
-from acne_export.fake_quant import FakeQuant, with_ranges
-from acne_export.graph import simplify
+from acne_export.graph.fold import simplify
+from acne_export.quantization.fake_quant import FakeQuant, with_ranges
 from acne_runtime.errors import ModelError
 
 

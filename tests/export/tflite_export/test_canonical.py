@@ -8,10 +8,10 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from ai_edge_litert.interpreter import Interpreter
-from pictures import picture
+from support.images import picture
 from tensorflow.lite.tools import flatbuffer_utils
 
-from acne_export.tflite_order import in_order
+from acne_export.tflite_export.canonical import in_order
 
 KINDS = pytest.mark.parametrize("precision", ["float32", "int8", "w8a16"])
 

@@ -9,7 +9,7 @@ pytest.importorskip("tensorflow")
 from flatbuffers import encode, number_types, packer
 from flatbuffers.table import Table
 
-from acne_export.standard_metadata import NAME
+from acne_export.tflite_export.standard_metadata import NAME
 from acne_runtime.backends.tflite_metadata import read_metadata
 from acne_runtime.manifest import NMS_KINDS
 

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from acne_export.tflite_manifest import tflite_with_manifest
+from acne_export.tflite_export.metadata import tflite_with_manifest
 from acne_runtime.backends.tflite_metadata import archived_metadata, read_metadata
 from acne_runtime.manifest import METADATA_KEY, Manifest
 

@@ -3,9 +3,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from acne_runtime.backends.ultralytics_manifest import is_ultralytics, manifest_of
 from acne_runtime.errors import ModelError
 from acne_runtime.model import Model
-from acne_runtime.ultralytics import is_ultralytics, manifest_of
 
 METADATA = {
     "description": "Ultralytics YOLOv8n model",

@@ -11,13 +11,13 @@ from pathlib import Path
 import cv2
 import pytest
 from click.testing import CliRunner
-from pictures import picture, write_picture
+from support.images import picture, write_picture
 
 from acne_runtime import __version__, load
-from acne_runtime.cli import main
+from acne_runtime.cli.run import main
 from acne_runtime.result import NO_DIAGNOSIS
 from acne_runtime.sinks.line_file import LineFile
-from acne_runtime.sources.video import Video
+from acne_runtime.sources.video_file import Video
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_json_on_standard_output_is_all_that_stands_there(folder, model):
 
 def test_no_library_writes_to_standard_output_either(photo, model):
     done = subprocess.run(
-        [sys.executable, "-m", "acne_runtime.cli", "--source", str(photo), "--model", model, "--json", "-"],
+        [sys.executable, "-m", "acne_runtime.cli.run", "--source", str(photo), "--model", model, "--json", "-"],
         capture_output=True,
         text=True,
         check=True,
@@ -282,7 +282,7 @@ def test_a_shipped_model_is_not_overwritten_either(photo, model, tmp_path, monke
 @pytest.mark.skipif(sys.platform == "win32", reason="Unix's standard input")
 def test_what_standard_input_is_taken_from_is_not_overwritten(photo, model):
     before = photo.read_bytes()
-    command = [sys.executable, "-m", "acne_runtime.cli", "--source", "-", "--model", model, "--json", str(photo)]
+    command = [sys.executable, "-m", "acne_runtime.cli.run", "--source", "-", "--model", model, "--json", str(photo)]
     with photo.open("rb") as stream:
         done = subprocess.run(command, stdin=stream, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -311,7 +311,17 @@ def test_a_name_that_is_no_text_ends_nothing(photo, model, tmp_path):
     strange = tmp_path / os.fsdecode(b"f\xe4ce\n.png")
     photo.rename(strange)
     done = subprocess.run(
-        [sys.executable, "-m", "acne_runtime.cli", "--source", tmp_path, "--model", model, "--csv", tmp_path / "o.csv"],
+        [
+            sys.executable,
+            "-m",
+            "acne_runtime.cli.run",
+            "--source",
+            tmp_path,
+            "--model",
+            model,
+            "--csv",
+            tmp_path / "o.csv",
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -322,7 +332,7 @@ def test_a_name_that_is_no_text_ends_nothing(photo, model, tmp_path):
 
 def test_no_traceback_reaches_a_person(tmp_path, model):
     done = subprocess.run(
-        [sys.executable, "-m", "acne_runtime.cli", "--source", str(tmp_path / "missing.jpg"), "--model", model],
+        [sys.executable, "-m", "acne_runtime.cli.run", "--source", str(tmp_path / "missing.jpg"), "--model", model],
         capture_output=True,
         text=True,
         check=False,
@@ -474,7 +484,7 @@ def test_a_signal_ends_a_long_video_and_keeps_what_was_done(ctrl_c, model, tmp_p
     write_clip(source, 4000)
     arguments = ["--source", source, "--model", model, "--json", lines, "--save", tmp_path / "out", "--quiet"]
     running = subprocess.Popen(
-        [sys.executable, "-m", "acne_runtime.cli", *arguments], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "acne_runtime.cli.run", *arguments], stderr=subprocess.PIPE, text=True
     )
     while running.poll() is None and not (lines.exists() and lines.read_text().count("\n") >= 20):
         time.sleep(0.05)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from acne_runtime.decode import decode, lesion_scores
 from acne_runtime.manifest import OutputSpec
+from acne_runtime.postprocess.decode import decode, lesion_scores
 
 
 def specs(*strides):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from acne_runtime.decode import Candidates
-from acne_runtime.nms import MOST_CANDIDATES, suppress
+from acne_runtime.postprocess.decode import Candidates
+from acne_runtime.postprocess.nms import MOST_CANDIDATES, suppress
 
 
 def candidates(boxes, scores, classes, types=None):

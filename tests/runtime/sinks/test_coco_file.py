@@ -3,9 +3,9 @@ import json
 import pytest
 
 from acne_runtime.errors import AcneEdgeError
+from acne_runtime.frame import Frame
 from acne_runtime.result import Label, Lesion, Result, Timing
-from acne_runtime.sinks.coco import CocoFile
-from acne_runtime.sources.frame import Frame
+from acne_runtime.sinks.coco_file import CocoFile
 
 TIMING = Timing(1.0, 2.0, 3.0)
 FRAME = Frame(None, "a.jpg")

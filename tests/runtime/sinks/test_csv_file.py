@@ -1,8 +1,8 @@
 import csv
 
+from acne_runtime.frame import Frame
 from acne_runtime.result import Label, Lesion, Result, Timing
-from acne_runtime.sinks.csv_table import COLUMNS, CsvTable
-from acne_runtime.sources.frame import Frame
+from acne_runtime.sinks.csv_file import COLUMNS, CsvTable
 
 CLASSES = ("comedones", "papules")
 TIMING = Timing(1.0, 2.0, 3.0)

@@ -7,21 +7,21 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from pictures import picture, write_picture
+from support.images import picture, write_picture
 
+from acne_runtime.draw import annotate
 from acne_runtime.errors import AcneEdgeError
+from acne_runtime.frame import Frame
 from acne_runtime.result import NO_DIAGNOSIS, Label, Lesion, Result, Timing
 from acne_runtime.severity import Severity
-from acne_runtime.sinks import saved
-from acne_runtime.sinks.annotate import annotate
-from acne_runtime.sinks.jsonl import JsonLines
-from acne_runtime.sinks.originals import Originals
-from acne_runtime.sinks.saved import SavedPictures, SavedVideo
-from acne_runtime.sinks.summary import Summary, describe
+from acne_runtime.sinks import annotated_media
+from acne_runtime.sinks.annotated_media import SavedPictures, SavedVideo
+from acne_runtime.sinks.console import Summary, describe
+from acne_runtime.sinks.json_lines import JsonLines
+from acne_runtime.sinks.overwrite_guard import Originals
 from acne_runtime.sinks.window import Window
-from acne_runtime.sources.frame import Frame
-from acne_runtime.sources.photos import SUFFIXES
-from acne_runtime.sources.video import Video
+from acne_runtime.sources.image_files import SUFFIXES
+from acne_runtime.sources.video_file import Video
 
 NOTHING_READ = Originals()
 CLASSES = ("comedones", "nodules", "papules", "pustules")
@@ -226,7 +226,7 @@ def test_a_video_on_a_full_disk_ends_playable_with_one_line(tmp_path, monkeypatc
     sink = SavedVideo(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
     for index in range(3):
         sink.write(frame("camera:0", index), [answer("camera:0", index)])
-    monkeypatch.setattr(saved, "LEAST_FREE", 1 << 62)
+    monkeypatch.setattr(annotated_media, "LEAST_FREE", 1 << 62)
     with pytest.raises(AcneEdgeError, match=r"clip\.mp4: the disk is nearly full; the video ends here"):
         sink.write(frame("camera:0", 3), [answer("camera:0", 3)])
     sink.close()

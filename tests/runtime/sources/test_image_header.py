@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acne_runtime.sources.picture_header import is_cut_off, stated_size
+from acne_runtime.sources.image_header import is_cut_off, stated_size
 
 PICTURE = np.arange(37 * 53 * 3, dtype=np.uint8).reshape(37, 53, 3)
 

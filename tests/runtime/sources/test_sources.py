@@ -9,14 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from pictures import picture, write_picture
+from support.images import picture, write_picture
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources.open import open_source
-from acne_runtime.sources.photos import SUFFIXES, decode_photo, list_photos, photos, read_frame, read_photo
-from acne_runtime.sources.picture_header import stated_size
-from acne_runtime.sources.stdin import photographs_from
-from acne_runtime.sources.video import Video
+from acne_runtime.sources.image_files import SUFFIXES, decode_photo, list_photos, photos, read_frame, read_photo
+from acne_runtime.sources.image_header import stated_size
+from acne_runtime.sources.open_source import open_source
+from acne_runtime.sources.standard_input import photographs_from
+from acne_runtime.sources.video_file import Video
 
 
 def encoded(suffix, image):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources import live as module
-from acne_runtime.sources.live import Live
+from acne_runtime.sources import stream as module
+from acne_runtime.sources.stream import Live
 
 
 def picture(number):

@@ -6,18 +6,18 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from labelled_sets import labelled
-from pictures import picture, write_picture
+from support.datasets import labelled
+from support.images import picture, write_picture
 
 from acne_runtime.errors import SourceError
-from acne_trainer.audit import audit
-from acne_trainer.audit_picture import audit_picture
-from acne_trainer.audit_text import audit_text
-from acne_trainer.image_level_types import types_by_photograph
-from acne_trainer.labels.dataset import Sample
-from acne_trainer.labels.read import read_splits
-from acne_trainer.labels.write import write_dataset
-from acne_trainer.source_names import by_source, family_of
+from acne_trainer.audit.audit import audit
+from acne_trainer.audit.figure import audit_picture
+from acne_trainer.audit.image_level_labels import types_by_photograph
+from acne_trainer.audit.text import audit_text
+from acne_trainer.data.dataset import Sample
+from acne_trainer.data.formats.writing import write_dataset
+from acne_trainer.data.load import read_splits
+from acne_trainer.data.source_names import by_source, family_of
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 MIXED = [(1, 1, 9, 9, 0), (20, 20, 36, 36, 1), (40, 8, 44, 12, 2), (50, 30, 58, 38, 3)]

@@ -4,11 +4,11 @@ import re
 import pytest
 import yaml
 from click.testing import CliRunner
-from labelled_sets import labelled, same_marks, small_set
+from support.datasets import labelled, same_marks, small_set
 
-from acne_trainer.data_cli import data
-from acne_trainer.labels.read import read_splits
-from acne_trainer.labels.write import write_dataset
+from acne_trainer.cli.data import data
+from acne_trainer.data.formats.writing import write_dataset
+from acne_trainer.data.load import read_splits
 
 
 def run(*arguments):

@@ -7,10 +7,10 @@ from click.testing import CliRunner
 pytest.importorskip("tensorflow")
 
 import acne_trainer.fit
-from acne_trainer.cli import main
-from acne_trainer.loop import StoppedError
+from acne_trainer.cli.main import main
+from acne_trainer.config import DEFAULTS
 from acne_trainer.model_names import MODELS
-from acne_trainer.settings import DEFAULTS
+from acne_trainer.training.loop import StoppedError
 
 
 @pytest.fixture

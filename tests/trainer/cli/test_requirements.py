@@ -4,13 +4,13 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from acne_trainer.cli import main
-from acne_trainer.installed import _MODULES
+from acne_trainer.cli.main import main
+from acne_trainer.cli.requirements import _MODULES
 
 ALONE = f"""
 import sys
 for module in {_MODULES}: sys.modules[module] = None
-from acne_trainer.cli import main
+from acne_trainer.cli.main import main
 main(sys.argv[1:])
 """
 

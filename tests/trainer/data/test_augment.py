@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from acne_runtime.manifest import InputSpec
-from acne_trainer.crops import View, random_crop, whole
-from acne_trainer.labels.dataset import Sample
+from acne_trainer.data.augment import View, random_crop, whole
+from acne_trainer.data.dataset import Sample
 
 CROP = 128
 HUES = (0, 45, 90, 135)

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import write_picture
+from support.images import write_picture
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources.photos import read_photo
-from acne_trainer.labels.dataset import Sample, names_of
+from acne_runtime.sources.image_files import read_photo
+from acne_trainer.data.dataset import Sample, names_of
 
 
 def sample(path):

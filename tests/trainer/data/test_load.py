@@ -3,13 +3,13 @@ import shutil
 
 import numpy as np
 import pytest
-from labelled_sets import CLASSES, same_marks, small_set
+from support.datasets import CLASSES, same_marks, small_set
 
 from acne_runtime.errors import SourceError
-from acne_trainer.labels.keras_txt import read_keras_txt
-from acne_trainer.labels.read import read_form_and_splits, read_split, read_splits, read_three_splits
-from acne_trainer.labels.split_file import SplitFile
-from acne_trainer.labels.write import write_dataset
+from acne_trainer.data.formats.keras_txt import read_keras_txt
+from acne_trainer.data.formats.writing import write_dataset
+from acne_trainer.data.load import read_form_and_splits, read_split, read_splits, read_three_splits
+from acne_trainer.data.split_file import SplitFile
 
 
 @pytest.fixture

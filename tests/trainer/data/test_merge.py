@@ -11,11 +11,11 @@ from click.testing import CliRunner
 pytest.importorskip("tomli_w")
 
 from acne_runtime.errors import SourceError
+from acne_trainer.cli.data import data as data_cli
+from acne_trainer.data.dataset import Dataset, Sample
+from acne_trainer.data.formats.keras_txt import read_keras_txt
 from acne_trainer.data.merge import merge
 from acne_trainer.data.registration import KeyPoints, register
-from acne_trainer.data_cli import data as data_cli
-from acne_trainer.labels.dataset import Dataset, Sample
-from acne_trainer.labels.keras_txt import read_keras_txt
 
 SIZE = 320
 

@@ -5,7 +5,7 @@ import re
 import cv2
 import numpy as np
 import pytest
-from pictures import picture
+from support.images import picture
 
 pytest.importorskip("tomli_w")
 

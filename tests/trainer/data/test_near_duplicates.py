@@ -1,11 +1,11 @@
 import cv2
 import numpy as np
 import pytest
-from pictures import picture
+from support.images import picture
 
 from acne_runtime.errors import SourceError
-from acne_trainer import near_duplicates as near_duplicates_module
-from acne_trainer.near_duplicates import groups_of, look_at, near_duplicates
+from acne_trainer.data import near_duplicates as near_duplicates_module
+from acne_trainer.data.near_duplicates import groups_of, look_at, near_duplicates
 
 SIDE = 160
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from acne_runtime.errors import SourceError
-from acne_trainer.labels.dataset import Dataset, Sample
-from acne_trainer.labels.incomplete import unknown_classes
+from acne_trainer.data.dataset import Dataset, Sample
+from acne_trainer.data.partial_labels import unknown_classes
 
 NOTHING = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
 DATA = Dataset(

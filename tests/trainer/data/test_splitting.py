@@ -1,14 +1,14 @@
 import cv2
 import numpy as np
 import pytest
-from labelled_sets import labelled
-from pictures import write_picture
+from support.datasets import labelled
+from support.images import write_picture
 
-from acne_trainer.labels.dataset import Sample
-from acne_trainer.labels.read import read_splits
-from acne_trainer.near_duplicates import groups_of, look_at
-from acne_trainer.source_names import by_source
-from acne_trainer.splits import deal, leak_free_groups
+from acne_trainer.data.dataset import Sample
+from acne_trainer.data.load import read_splits
+from acne_trainer.data.near_duplicates import groups_of, look_at
+from acne_trainer.data.source_names import by_source
+from acne_trainer.data.splitting import deal, leak_free_groups
 
 RATIOS = (0.8, 0.1, 0.1)
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from finished_runs import CLASSES, manifest, write_data
+from support.run_folders import CLASSES, manifest, write_data
 
 from acne_runtime.manifest import Manifest
 from acne_runtime.result import Lesion, Result, Timing
-from acne_trainer.cli import main
-from acne_trainer.counting import counting
+from acne_trainer.cli.main import main
+from acne_trainer.evaluation.count_calibration import counting
 
 
 @dataclass

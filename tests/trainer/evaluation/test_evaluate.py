@@ -8,18 +8,24 @@ from click.testing import CliRunner
 
 pytest.importorskip("tensorflow")
 
-from pictures import write_picture
+from support.images import write_picture
 
 from acne_runtime.errors import SourceError
 from acne_runtime.load import load_model
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.model import Model
 from acne_runtime.result import Lesion, Result, Timing
-from acne_trainer.cli import main
-from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision
-from acne_trainer.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds, with_thresholds_like
-from acne_trainer.labels.dataset import Dataset, Sample
-from acne_trainer.labels.keras_txt import read_keras_txt
+from acne_trainer.cli.main import main
+from acne_trainer.data.dataset import Dataset, Sample
+from acne_trainer.data.formats.keras_txt import read_keras_txt
+from acne_trainer.evaluation.evaluate import (
+    decided_by,
+    evaluate,
+    results_of,
+    with_chosen_thresholds,
+    with_thresholds_like,
+)
+from acne_trainer.metrics.detection import SCORE_THRESHOLD, average_precision
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 TIMING = Timing(0, 0, 0)

@@ -5,7 +5,7 @@ import pytest
 
 from acne_runtime.errors import SourceError
 from acne_runtime.result import Label, Lesion, Result, Timing
-from acne_trainer.predictions import LEAST_SCORE, load_predictions, predictions_file, save_predictions
+from acne_trainer.evaluation.predictions import LEAST_SCORE, load_predictions, predictions_file, save_predictions
 
 CLASSES = ("comedones", "papules")
 

@@ -7,7 +7,7 @@ pytest.importorskip("faster_coco_eval")
 import keras
 
 from acne_trainer.evaluation.score_calibration import calibrate, fold_into_heads, lesion_scores
-from acne_trainer.marked_and_found import MarkedAndFound
+from acne_trainer.metrics.scored_image import MarkedAndFound
 
 CLASSES = 3
 

@@ -7,7 +7,7 @@ pytest.importorskip("tensorflow")
 
 import tensorflow as tf
 
-from acne_trainer.boxes import anchor_points, complete_iou, iou
+from acne_trainer.losses.box_ops import anchor_points, complete_iou, iou
 
 
 def random_boxes(count, seed):

@@ -5,9 +5,9 @@ pytest.importorskip("tensorflow")
 
 import tensorflow as tf
 
-from acne_trainer.assignment import assign
-from acne_trainer.boxes import complete_iou
-from acne_trainer.detection_loss import detection_loss, distribution_focal_loss
+from acne_trainer.losses.box_ops import complete_iou
+from acne_trainer.losses.detection import detection_loss, distribution_focal_loss
+from acne_trainer.losses.task_aligned_assigner import assign
 
 STRIDES = (8, 16, 32)
 BINS = 16
@@ -359,7 +359,7 @@ def assigned_to(heads, lesions, kinds):
         return captured[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("acne_trainer.detection_loss.assign", keep)
+        patch.setattr("acne_trainer.losses.detection.assign", keep)
         detection_loss(heads, lesions, kinds, STRIDES, BINS)
     return captured[0]
 

@@ -3,7 +3,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from acne_trainer.multilabel import multilabel_loss
+from acne_trainer.tasks.multilabel import multilabel_loss
 
 TRUTH = np.float32([[1, 0, 0, 1], [0, 0, 1, 0]])
 SAID = np.float32([[0.9, 0.2, 0.6, 0.3], [0.1, 0.5, 0.8, 0.4]])

@@ -5,8 +5,8 @@ pytest.importorskip("tensorflow")
 
 import tensorflow as tf
 
-from acne_trainer.assignment import ALPHA, BETA, TOP_K, assign
-from acne_trainer.boxes import anchor_points
+from acne_trainer.losses.box_ops import anchor_points
+from acne_trainer.losses.task_aligned_assigner import ALPHA, BETA, TOP_K, assign
 
 SIDE = 64
 SMALLEST = 8.0

@@ -4,12 +4,12 @@ import pytest
 
 pytest.importorskip("faster_coco_eval")
 
-from pictures import picture
+from support.images import picture
 
 from acne_runtime.errors import SourceError
 from acne_runtime.result import Result, Timing
-from acne_trainer.constant_detector import ConstantDetector
-from acne_trainer.labels.dataset import Sample
+from acne_trainer.data.dataset import Sample
+from acne_trainer.metrics.baselines import ConstantDetector
 
 CLASSES = ("comedones", "papules")
 

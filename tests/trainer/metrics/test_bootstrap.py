@@ -5,13 +5,13 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from acne_trainer.bootstrap import (
+from acne_trainer.data.source_names import source_of
+from acne_trainer.metrics.bootstrap import (
     percentile_interval,
     resample_weights,
     weighted_means,
     wilson_interval,
 )
-from acne_trainer.source_names import source_of
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ pytest.importorskip("faster_coco_eval")
 
 from acne_runtime.manifest import InputSpec
 from acne_runtime.result import Lesion, Result, Timing
-from acne_trainer.constant_detector import ConstantDetector
-from acne_trainer.detection_metrics import average_precision, detection_report
-from acne_trainer.labels.dataset import Sample
-from acne_trainer.thresholds import DEFAULT
+from acne_trainer.data.dataset import Sample
+from acne_trainer.metrics.baselines import ConstantDetector
+from acne_trainer.metrics.detection import average_precision, detection_report
+from acne_trainer.metrics.thresholds import DEFAULT
 
 CLASSES = ("comedones", "nodules", "papules")
 COMEDONES, NODULES, PAPULES = range(3)

@@ -5,10 +5,10 @@ import pytest
 
 pytest.importorskip("faster_coco_eval")
 
-from acne_trainer.bootstrap import resample_weights
-from acne_trainer.marked_and_found import MarkedAndFound
+from acne_trainer.metrics.bootstrap import resample_weights
 from acne_trainer.metrics.lesions import lesion_figures, type_agreement, type_confusion
-from acne_trainer.ranked_boxes import match
+from acne_trainer.metrics.matching import match
+from acne_trainer.metrics.scored_image import MarkedAndFound
 
 
 def photograph(marked, found, scores, marked_classes=None, found_classes=None):

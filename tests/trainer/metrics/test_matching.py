@@ -5,10 +5,10 @@ import pytest
 
 pytest.importorskip("faster_coco_eval")
 
-from acne_trainer.bootstrap import resample_weights
-from acne_trainer.coco_evaluator import OVERLAPS, SIDES, precision_curves
-from acne_trainer.marked_and_found import MarkedAndFound
-from acne_trainer.ranked_boxes import average_precisions, match, precision_and_recall, rank
+from acne_trainer.metrics.bootstrap import resample_weights
+from acne_trainer.metrics.coco_eval import OVERLAPS, SIDES, precision_curves
+from acne_trainer.metrics.matching import average_precisions, match, precision_and_recall, rank
+from acne_trainer.metrics.scored_image import MarkedAndFound
 
 CLASS_COUNT = 3
 

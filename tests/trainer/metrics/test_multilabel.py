@@ -7,14 +7,14 @@ pytest.importorskip("sklearn")
 
 from sklearn import metrics
 
-from acne_trainer.multilabel_metrics import (
+from acne_trainer.metrics.calibration import reliability
+from acne_trainer.metrics.multilabel import (
     Constant,
     choose_thresholds,
     choose_thresholds_together,
     multilabel_report,
 )
-from acne_trainer.reliability import reliability
-from acne_trainer.thresholds import DEFAULT
+from acne_trainer.metrics.thresholds import DEFAULT
 
 CLASSES = ("comedones", "nodules", "papules")
 TRUTH = np.float32([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from acne_trainer.thresholds import DEFAULT, best_f1_threshold, carried_over
+from acne_trainer.metrics.thresholds import DEFAULT, best_f1_threshold, carried_over
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ pytest.importorskip("tensorflow")
 import keras
 
 from acne_runtime.errors import AcneEdgeError, SourceError
-from acne_trainer.backbones import build_backbone, build_head, joined, unfreeze_top
-from acne_trainer.features import Features
-from acne_trainer.loop import StoppedError
+from acne_trainer.models.backbones import build_backbone, build_head, joined, unfreeze_top
+from acne_trainer.tasks.frozen_backbone import Features
+from acne_trainer.training.loop import StoppedError
 
 SIZE = 64
 NAMES = pytest.mark.parametrize("name", ["resnet50", "vgg19", "efficientnetb3"])

@@ -3,7 +3,7 @@ import pytest
 
 pytest.importorskip("keras")
 
-from acne_trainer.cnn import build_cnn
+from acne_trainer.models.cnn import build_cnn
 
 
 def test_parameter_counts_are_the_papers():

@@ -9,16 +9,16 @@ import pytest
 pytest.importorskip("tf2onnx")
 pytest.importorskip("keras_cv")
 
-import tiny_models
+from support import tiny_models
 
 from acne_export.export import Terms, export
 from acne_export.recipe import Recipe
 from acne_export.run_folder import read_run_folder
 from acne_runtime.load import load_model
-from acne_trainer import detection, multilabel
-from acne_trainer.detector import build_detector
+from acne_trainer.config import DEFAULTS
 from acne_trainer.models.pooled_features import build_pooled_features, with_classifier
-from acne_trainer.settings import DEFAULTS
+from acne_trainer.models.yolov8 import build_detector
+from acne_trainer.tasks import detection, multilabel
 
 CLASSES = tiny_models.CLASSES
 SIZE = tiny_models.SIZE

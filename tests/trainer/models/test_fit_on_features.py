@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from finished_runs import write_data
+from support.run_folders import write_data
 
 pytest.importorskip("tensorflow")
 
-from acne_trainer.cli import main
-from acne_trainer.settings import DEFAULTS
+from acne_trainer.cli.main import main
+from acne_trainer.config import DEFAULTS
 
 
 def fit(*arguments):

@@ -5,9 +5,9 @@ pytest.importorskip("tensorflow")
 
 import keras
 from keras import layers
-from pictures import picture
+from support.images import picture
 
-from acne_trainer.inference import plain_copy
+from acne_trainer.models.inference_graph import plain_copy
 
 
 @pytest.fixture(scope="module")

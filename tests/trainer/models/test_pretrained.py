@@ -10,7 +10,7 @@ pytest.importorskip("tensorflow")
 import cv2
 import keras
 from keras import layers
-from torch_files import write_torch_file
+from support.torch_files import write_torch_file
 
 from acne_runtime.errors import AcneEdgeError, SourceError
 from acne_trainer.models import efficientnet_lite, mobilenet_v2, pretrained_weights

@@ -5,23 +5,23 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from finished_runs import write_data
+from support.run_folders import write_data
 
 pytest.importorskip("keras_cv")
 
 import tensorflow as tf
 from keras import layers
 
+from acne_trainer.config import CNN, DEFAULTS
+from acne_trainer.data.formats.keras_txt import read_keras_txt
 from acne_trainer.data.mixture import LabelledSet
-from acne_trainer.detection import detection_work
-from acne_trainer.detector import STRIDES, backbone_layers, build_detector
-from acne_trainer.inference import plain_copy
-from acne_trainer.labels.keras_txt import read_keras_txt
-from acne_trainer.loop import Loop, StoppedError, Work
 from acne_trainer.model_names import PRETRAINED_DETECTORS
-from acne_trainer.norm_statistics import Statistics
-from acne_trainer.optimizer import optimizer_of
-from acne_trainer.settings import CNN, DEFAULTS
+from acne_trainer.models.inference_graph import plain_copy
+from acne_trainer.models.yolov8 import STRIDES, backbone_layers, build_detector
+from acne_trainer.tasks.detection import detection_work
+from acne_trainer.training.loop import Loop, StoppedError, Work
+from acne_trainer.training.optimizer import optimizer_of
+from acne_trainer.training.precise_bn import Statistics
 
 SIZE = 64
 CHANGES = {

@@ -3,7 +3,7 @@ import pickle
 
 import numpy as np
 import pytest
-from torch_files import Tensor, write_torch_file
+from support.torch_files import Tensor, write_torch_file
 
 from acne_runtime.errors import SourceError
 from acne_trainer.models.torch_weights import read_torch_weights

@@ -11,13 +11,13 @@ pytest.importorskip("keras_cv")
 
 import keras
 from keras_cv.models import YOLOV8Backbone, YOLOV8Detector
-from pictures import picture
+from support.images import picture
 
 import acne_trainer
 from acne_runtime.manifest import Manifest
-from acne_trainer.detection import inference_form, manifest
-from acne_trainer.detector import BINS, STRIDES, build_detector
-from acne_trainer.settings import YOLOV8_XS
+from acne_trainer.config import YOLOV8_XS
+from acne_trainer.models.yolov8 import BINS, STRIDES, build_detector
+from acne_trainer.tasks.detection import inference_form, manifest
 
 SIZE = 96
 CLASSES = ("comedones", "nodules", "papules", "pustules")

@@ -8,11 +8,11 @@ from click.testing import CliRunner
 
 pytest.importorskip("faster_coco_eval")
 
-import finished_runs as made
+from support import run_folders as made
 
-from acne_trainer.finished_run import read_run
-from acne_trainer.parameter_count import parameter_count
-from acne_trainer.report_cli import compare
+from acne_trainer.cli.report import compare
+from acne_trainer.reports.parameter_count import parameter_count
+from acne_trainer.run_folder import read_run
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,16 @@ from click.testing import CliRunner
 
 pytest.importorskip("faster_coco_eval")
 
-import finished_runs as made
+from support import run_folders as made
 
 from acne_runtime.errors import ModelError, SourceError
 from acne_runtime.result import NO_DIAGNOSIS
-from acne_trainer.confusion import argmax_confusion, box_confusion, class_outcomes
-from acne_trainer.failures import detection_failures, multilabel_failures
-from acne_trainer.marked_and_found import MarkedAndFound
-from acne_trainer.predictions import load_predictions, predictions_file, save_predictions
-from acne_trainer.report import write_report
-from acne_trainer.report_cli import report
+from acne_trainer.cli.report import report
+from acne_trainer.evaluation.error_analysis import detection_failures, multilabel_failures
+from acne_trainer.evaluation.predictions import load_predictions, predictions_file, save_predictions
+from acne_trainer.metrics.confusion import argmax_confusion, box_confusion, class_outcomes
+from acne_trainer.metrics.scored_image import MarkedAndFound
+from acne_trainer.reports.run_report import write_report
 
 TASKS = ("detection", "multilabel")
 EVIL = "<script>alert({})<&amp>\"'.jpg"

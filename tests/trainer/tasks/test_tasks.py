@@ -7,18 +7,18 @@ import pytest
 pytest.importorskip("keras_cv")
 
 import keras
-from pictures import picture
+from support.images import picture
 
 from acne_runtime.errors import SourceError
 from acne_runtime.model import Model
-from acne_trainer.cnn import build_cnn
+from acne_trainer.config import CNN, YOLOV8_XS
+from acne_trainer.data.dataset import Dataset, Sample
 from acne_trainer.data.mixture import LabelledSet
-from acne_trainer.detection import BatchMaker, detection_work, inference_form, manifest
-from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision
 from acne_trainer.keras_backend import KerasBackend
-from acne_trainer.labels.dataset import Dataset, Sample
-from acne_trainer.multilabel import LabelledPhotographs, load_arrays, multilabel_work
-from acne_trainer.settings import CNN, YOLOV8_XS
+from acne_trainer.metrics.detection import SCORE_THRESHOLD, average_precision
+from acne_trainer.models.cnn import build_cnn
+from acne_trainer.tasks.detection import BatchMaker, detection_work, inference_form, manifest
+from acne_trainer.tasks.multilabel import LabelledPhotographs, load_arrays, multilabel_work
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 MULTILABEL = dataclasses.replace(CNN, input_size=96, batch_size=4, seed=3)

@@ -13,9 +13,9 @@ import tensorflow as tf
 from keras import layers
 
 from acne_runtime.errors import AcneEdgeError
-from acne_trainer import loop as module
-from acne_trainer.loop import Loop, Work
-from acne_trainer.settings import CNN
+from acne_trainer.config import CNN
+from acne_trainer.training import loop as module
+from acne_trainer.training.loop import Loop, Work
 
 SETTINGS = dataclasses.replace(
     CNN,

@@ -6,7 +6,7 @@ pytest.importorskip("tensorflow")
 import keras
 from keras import layers
 
-from acne_trainer.norm_statistics import Statistics
+from acne_trainer.training.precise_bn import Statistics
 
 
 @pytest.fixture

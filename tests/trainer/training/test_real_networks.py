@@ -5,18 +5,18 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from finished_runs import write_data
+from support.run_folders import write_data
 
 pytest.importorskip("tensorflow")
 
-from acne_trainer.cnn import build_cnn
+from acne_trainer.config import CNN, YOLOV8_XS
+from acne_trainer.data.formats.keras_txt import read_keras_txt
 from acne_trainer.data.mixture import LabelledSet
-from acne_trainer.detection import detection_work
-from acne_trainer.labels.keras_txt import read_keras_txt
-from acne_trainer.loop import Loop, StoppedError
-from acne_trainer.multilabel import LabelledPhotographs, multilabel_work
-from acne_trainer.precision import built_in
-from acne_trainer.settings import CNN, YOLOV8_XS
+from acne_trainer.models.cnn import build_cnn
+from acne_trainer.models.precision import built_in
+from acne_trainer.tasks.detection import detection_work
+from acne_trainer.tasks.multilabel import LabelledPhotographs, multilabel_work
+from acne_trainer.training.loop import Loop, StoppedError
 
 pytestmark = pytest.mark.slow
 EPOCHS = 2

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from acne_trainer.interrupts import stop_requests
+from acne_trainer.training.signals import stop_requests
 
 
 @pytest.fixture(autouse=True)

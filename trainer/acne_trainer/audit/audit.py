@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources.photos import SUFFIXES
-from acne_trainer.box_faults import box_faults
-from acne_trainer.findings import LEVELS, NOTE, PROBLEM, UNREADABLE, Finding, counted
-from acne_trainer.image_level_types import TypesByPhotograph, types_by_photograph
-from acne_trainer.labels.dataset import Dataset, Sample
-from acne_trainer.labels.read import read_form_and_splits
-from acne_trainer.near_duplicates import Look, look_at
-from acne_trainer.repeated_photographs import repeated_photographs
+from acne_runtime.sources.image_files import SUFFIXES
+from acne_trainer.audit.box_checks import box_faults
+from acne_trainer.audit.duplicate_checks import repeated_photographs
+from acne_trainer.audit.finding import LEVELS, NOTE, PROBLEM, UNREADABLE, Finding, counted
+from acne_trainer.audit.image_level_labels import TypesByPhotograph, types_by_photograph
+from acne_trainer.data.dataset import Dataset, Sample
+from acne_trainer.data.load import read_form_and_splits
+from acne_trainer.data.near_duplicates import Look, look_at
 
 
 @dataclass(frozen=True, slots=True)

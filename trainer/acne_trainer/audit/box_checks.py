@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_runtime.manifest import MAX_DETECTIONS
-from acne_trainer.findings import PROBLEM, Finding, counted
-from acne_trainer.labels.dataset import Sample
-from acne_trainer.near_duplicates import Look
+from acne_trainer.audit.finding import PROBLEM, Finding, counted
+from acne_trainer.data.dataset import Sample
+from acne_trainer.data.near_duplicates import Look
 
 _ROUNDED_OFF = 1.0  # px; labelling tools put boxes at the edge so far outside
 

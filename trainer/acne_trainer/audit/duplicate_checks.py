@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from acne_trainer.findings import NOTE, PROBLEM, Finding, counted
-from acne_trainer.near_duplicates import Look, identical, near_duplicates
-from acne_trainer.source_names import by_source
+from acne_trainer.audit.finding import NOTE, PROBLEM, Finding, counted
+from acne_trainer.data.near_duplicates import Look, identical, near_duplicates
+from acne_trainer.data.source_names import by_source
 
 
 def repeated_photographs(

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from acne_trainer.audit import Audit
+from acne_trainer.audit.audit import Audit
 
 
 def audit_picture(audit: Audit) -> bytes:

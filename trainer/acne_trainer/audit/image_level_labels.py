@@ -10,8 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from acne_trainer.labels.dataset import Sample
-from acne_trainer.source_names import family_of
+from acne_trainer.data.dataset import Sample
+from acne_trainer.data.source_names import family_of
 
 SMALLEST_FAMILY = 5
 """Photographs of a series from which on its labels say something."""

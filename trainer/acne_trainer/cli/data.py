@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
-from acne_runtime import files
-from acne_runtime.command import Group
+from acne_runtime.atomic_write import write_atomically
+from acne_runtime.cli.click_command import Group
 from acne_runtime.errors import AcneEdgeError
-from acne_trainer.installed import need_training_packages
-from acne_trainer.labels.forms import FORMS, SPLITS
+from acne_trainer.cli.requirements import need_training_packages
+from acne_trainer.data.formats.names import FORMS, SPLITS
 
 _SET = click.Path(exists=True, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -51,8 +51,8 @@ def inspect(
     Exits with 1 if a photograph or label cannot be read, after reporting everything; other findings leave it at 0.
     """
     need_training_packages()
-    from acne_trainer.audit import audit
-    from acne_trainer.audit_text import audit_text
+    from acne_trainer.audit.audit import audit
+    from acne_trainer.audit.text import audit_text
 
     with click.progressbar(length=0, label="Reading photographs", file=sys.stderr) as bar:
 
@@ -62,11 +62,11 @@ def inspect(
 
         found = audit(folder, training_size, on_photo)
     if json_file:
-        files.write_atomically(json_file, (json.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n").encode())
+        write_atomically(json_file, (json.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n").encode())
     if picture:
-        from acne_trainer.audit_picture import audit_picture
+        from acne_trainer.audit.figure import audit_picture
 
-        files.write_atomically(picture, audit_picture(found))
+        write_atomically(picture, audit_picture(found))
     click.echo(audit_text(found), nl=False)
     context.exit(0 if found.readable else 1)
 
@@ -93,10 +93,10 @@ def split(folder: Path, out: Path, ratios: tuple[float, float, float], seed: int
     set; put it into DIR itself, or apart.
     """
     need_training_packages()
-    from acne_trainer.labels.read import read_form_and_splits
-    from acne_trainer.labels.split_file import SPLIT_FILE, SplitFile, name_in
-    from acne_trainer.near_duplicates import look_at
-    from acne_trainer.splits import deal, leak_free_groups
+    from acne_trainer.data.load import read_form_and_splits
+    from acne_trainer.data.near_duplicates import look_at
+    from acne_trainer.data.split_file import SPLIT_FILE, SplitFile, name_in
+    from acne_trainer.data.splitting import deal, leak_free_groups
 
     if folder.is_file():
         raise AcneEdgeError(f"{folder}: name the folder of the labelled set itself, to split it anew")
@@ -143,8 +143,8 @@ def convert(source: Path, target: Path, form: str, link: bool) -> None:
     To a table, boxes become the types that a photograph shows. Pascal VOC rounds boxes to whole pixels.
     """
     need_training_packages()
-    from acne_trainer.labels.read import read_splits
-    from acne_trainer.labels.write import write_dataset
+    from acne_trainer.data.formats.writing import write_dataset
+    from acne_trainer.data.load import read_splits
 
     splits = read_splits(source)
     write_dataset(splits, form, target, link=link)
@@ -177,7 +177,7 @@ def merge(source: Path, marks: tuple[Path, ...], target: Path, link: bool, json_
         rows, photographs = write_merged(source, marks, target, link=link, on_photo=on_photo)
     if json_file:
         table = [row.to_dict() for row in rows]
-        files.write_atomically(json_file, (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode())
+        write_atomically(json_file, (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode())
     joined = [row for row in rows if row.is_sure]
     click.echo(
         f"{target}: {sum(row.added for row in joined):,} lesions of unknown type added to "

@@ -11,15 +11,16 @@ from typing import Any
 
 import click
 
-from acne_runtime import __version__, files
-from acne_runtime.command import Group
+from acne_runtime import __version__
+from acne_runtime.atomic_write import write_atomically
+from acne_runtime.cli.click_command import Group
+from acne_runtime.cli.native_logs import native_logs_silenced
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.load import load_model
-from acne_runtime.quiet import native_logs_silenced
-from acne_trainer.data_cli import data
-from acne_trainer.installed import need_training_packages
+from acne_trainer.cli.data import data
+from acne_trainer.cli.report import compare, report
+from acne_trainer.cli.requirements import need_training_packages
 from acne_trainer.model_names import MODELS
-from acne_trainer.report_cli import compare, report
 
 _DATA = click.Path(path_type=Path)
 _RUN = click.Path(file_okay=False, path_type=Path)
@@ -79,7 +80,7 @@ def fit(
     Ctrl-C saves and stops; --resume goes on.
     """
     _load_tensorflow()
-    from acne_trainer.settings import DEFAULTS, Settings
+    from acne_trainer.config import DEFAULTS, Settings
 
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     if resume:
@@ -131,11 +132,11 @@ def reproduce(recipe: Path, data_root: Path, run: Path, weights: Path | None, de
 
 def _train(settings: Any, run: Path, devices: str, way_on: str) -> None:
     """Trains, or goes on, until it is done or somebody stops it."""
-    from acne_trainer.devices import choose_devices
+    from acne_trainer.distributed import choose_devices
     from acne_trainer.fit import Watch
     from acne_trainer.fit import fit as train
-    from acne_trainer.interrupts import stop_requests
-    from acne_trainer.loop import StoppedError
+    from acne_trainer.training.loop import StoppedError
+    from acne_trainer.training.signals import stop_requests
 
     strategy = choose_devices(devices)
     with stop_requests() as request:
@@ -195,7 +196,7 @@ _OF_STEPS = (
 
 def _check_fitted_at_once(settings: Any) -> None:
     """Refuses settings of a training in steps where the model is a logistic regression, which has none."""
-    from acne_trainer.settings import DEFAULTS
+    from acne_trainer.config import DEFAULTS
 
     for name in _OF_STEPS:
         if getattr(settings, name) != getattr(DEFAULTS[settings.model], name):
@@ -225,9 +226,9 @@ def _progress(line: str) -> None:
 def evaluate(model: str, data: Path, split: str, backend: str | None, json_file: str | None) -> None:
     """Scores an exported model on a labelled split, with the constant predictor beside it."""
     _load_tensorflow()
-    from acne_trainer.evaluate import evaluate as score
-    from acne_trainer.figure_tables import OVERALL, overall_text
-    from acne_trainer.labels.read import read_split
+    from acne_trainer.data.load import read_split
+    from acne_trainer.evaluation.evaluate import evaluate as score
+    from acne_trainer.reports.tables import OVERALL, overall_text
 
     runner = load_model(model, backend=backend)
     figures = score(runner, read_split(data, "train"), read_split(data, split))
@@ -236,7 +237,7 @@ def evaluate(model: str, data: Path, split: str, backend: str | None, json_file:
         click.echo(text, nl=False)
         return
     if json_file:
-        files.write_atomically(Path(json_file), text.encode())
+        write_atomically(Path(json_file), text.encode())
     task = runner.manifest.task
     click.echo(f"{runner.manifest.name} on {figures['photographs']} photographs of {data / split}\n")
     click.echo(overall_text(OVERALL[task], figures.get("model", figures), figures["constant_predictor"]))
@@ -251,8 +252,8 @@ def evaluate(model: str, data: Path, split: str, backend: str | None, json_file:
 def thresholds(model: str, data: Path, like: str | None, backend: str | None, json_file: str | None) -> None:
     """Chooses an exported model's decision thresholds anew on the photographs of valid: where F1 is highest."""
     _load_tensorflow()
-    from acne_trainer.evaluate import results_of, with_chosen_thresholds, with_thresholds_like
-    from acne_trainer.labels.read import read_split
+    from acne_trainer.data.load import read_split
+    from acne_trainer.evaluation.evaluate import results_of, with_chosen_thresholds, with_thresholds_like
 
     runner, valid = load_model(model, backend=backend), read_split(data, "valid")
     if like is None:
@@ -266,7 +267,7 @@ def thresholds(model: str, data: Path, like: str | None, backend: str | None, js
     chosen = dict(zip(manifest.threshold_names, manifest.thresholds, strict=True))
     text = json.dumps(chosen, indent=2) + "\n"
     if json_file and json_file != "-":
-        files.write_atomically(Path(json_file), text.encode())
+        write_atomically(Path(json_file), text.encode())
     click.echo(text if json_file == "-" else "\n".join(f"{name}  {value:.4f}" for name, value in chosen.items()))
 
 
@@ -281,7 +282,7 @@ def counts(run: Path, data: Path, split: str) -> None:
     one class counts with all its lesions. The run's manifest is changed; export it anew.
     """
     _load_tensorflow()
-    from acne_trainer.counting import measure_counting
+    from acne_trainer.evaluation.count_calibration import measure_counting
 
     measured = measure_counting(run, data, split)
     low, high = measured["ratio_90"]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from acne_runtime import files
-from acne_runtime.command import Command
-from acne_trainer.installed import need_training_packages
+from acne_runtime.atomic_write import write_atomically
+from acne_runtime.cli.click_command import Command
+from acne_trainer.cli.requirements import need_training_packages
 
 _RUN = click.Path(path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -25,7 +25,7 @@ def report(run: Path, out: Path | None, split: str, with_photos: bool) -> None:
     Truth is drawn from the data folder that the run was trained on, if it is still there.
     """
     need_training_packages()
-    from acne_trainer.report import write_report
+    from acne_trainer.reports.run_report import write_report
 
     out = out or run / "report.html"
     for gap in write_report(run, out, with_photos, split):
@@ -40,14 +40,14 @@ def report(run: Path, out: Path | None, split: str, with_photos: bool) -> None:
 def compare(runs: tuple[Path, ...], csv_file: Path | None, json_file: Path | None) -> None:
     """Prints the test figures of finished trainings side by side, the constant predictor below them."""
     need_training_packages()
-    from acne_trainer import compare as table
-    from acne_trainer.finished_run import read_run
+    from acne_trainer.reports import compare as table
+    from acne_trainer.run_folder import read_run
 
     finished = [read_run(run) for run in runs]
     rows = table.comparison(finished)
     for file, form in ((csv_file, table.as_csv), (json_file, table.as_json)):
         if file:
-            files.write_atomically(file, form(rows).encode())
+            write_atomically(file, form(rows).encode())
     for line in table.warnings(finished):
         click.echo(line, err=True)
     click.echo(table.as_text(rows), nl=False)

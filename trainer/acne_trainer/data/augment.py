@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from acne_runtime.manifest import InputSpec
 from acne_runtime.preprocess import preprocess
-from acne_trainer.labels.dataset import Sample
+from acne_trainer.data.dataset import Sample
 
 PAD_VALUE = 114
 

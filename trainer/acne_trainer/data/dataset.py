@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_runtime.sources.photos import read_photo
+from acne_runtime.sources.image_files import read_photo
 
 
 @dataclass(frozen=True, slots=True)

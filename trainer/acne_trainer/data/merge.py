@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_runtime.errors import SourceError
-from acne_trainer.crops import clip
+from acne_trainer.data.augment import clip
+from acne_trainer.data.dataset import Dataset, Sample
+from acne_trainer.data.formats.writing import write_dataset
+from acne_trainer.data.load import read_form_and_splits, read_split
 from acne_trainer.data.mixture import UNTYPED_NAME
 from acne_trainer.data.registration import KeyPoints, Registration, register
-from acne_trainer.labels.dataset import Dataset, Sample
-from acne_trainer.labels.read import read_form_and_splits, read_split
-from acne_trainer.labels.write import write_dataset
-from acne_trainer.source_names import source_of
+from acne_trainer.data.source_names import source_of
 
 _THREADS = 2
 """Photographs registered at a time; each holds some ten thousand key points."""

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from acne_runtime.errors import SourceError
+from acne_trainer.data.dataset import Dataset, Sample
+from acne_trainer.data.load import read_three_splits
 from acne_trainer.data.source import DataSource
-from acne_trainer.labels.dataset import Dataset, Sample
-from acne_trainer.labels.read import read_three_splits
-from acne_trainer.source_names import source_of
+from acne_trainer.data.source_names import source_of
 
 UNTYPED_NAME = "lesion"
 """The class name that says a lesion is marked but its type is not."""

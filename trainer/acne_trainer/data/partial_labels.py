@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_runtime.errors import SourceError
-from acne_trainer.labels.dataset import Dataset
+from acne_trainer.data.dataset import Dataset
 
 
 def unknown_classes(data: Dataset, rules: Sequence[str], *, must_match: bool = True) -> NDArray[np.float32]:

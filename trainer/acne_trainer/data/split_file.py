@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acne_runtime import files
+from acne_runtime.atomic_write import write_atomically
 from acne_runtime.errors import SourceError
-from acne_trainer.labels.dataset import Dataset
-from acne_trainer.labels.text import read_text
+from acne_trainer.data.dataset import Dataset
+from acne_trainer.data.formats.text import read_text
 
 SPLIT_FILE = "splits.json"
 _SCHEMA = 1
@@ -42,7 +42,7 @@ class SplitFile:
         """Writes the file, whole or not at all."""
         data: dict[str, Any] = {"schema": _SCHEMA, **dataclasses.asdict(self)}
         data["source"] = Path(os.path.relpath(self.source, file.parent)).as_posix()
-        files.write_atomically(file, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
+        write_atomically(file, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def read_split_file(file: Path) -> SplitFile:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_trainer.labels.dataset import Sample
-from acne_trainer.near_duplicates import Look, groups_of, identical, near_duplicates
-from acne_trainer.source_names import by_source
+from acne_trainer.data.dataset import Sample
+from acne_trainer.data.near_duplicates import Look, groups_of, identical, near_duplicates
+from acne_trainer.data.source_names import by_source
 
 
 def leak_free_groups(looks: Mapping[Path, Look]) -> NDArray[np.int32]:

@@ -12,17 +12,17 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_runtime import files
+from acne_runtime.atomic_write import write_atomically
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
 from acne_runtime.result import Result
 from acne_runtime.severity import COUNTED, COUNTING, counted_types, counts_for_severity
-from acne_trainer.evaluate import results_of
-from acne_trainer.finished_run import read_run
+from acne_trainer.data.dataset import Dataset
+from acne_trainer.data.load import read_split
+from acne_trainer.evaluation.evaluate import results_of
 from acne_trainer.keras_backend import KerasBackend
-from acne_trainer.labels.dataset import Dataset
-from acne_trainer.labels.read import read_split
+from acne_trainer.run_folder import read_run
 
 NOT_INFLAMMATORY = "comedones"
 _LEVEL = 0.9
@@ -105,5 +105,5 @@ def measure_counting(run: Path, data: Path, split: str) -> dict[str, Any]:
         raise AcneEdgeError(f"{run} on {data / split}: the model or the labels have no {names}")
     measured["data"] = f"{data.name}/{split}"
     changed = dataclasses.replace(manifest, validation=manifest.validation | {COUNTING: measured})
-    files.write_atomically(run / "manifest.json", changed.to_json().encode())
+    write_atomically(run / "manifest.json", changed.to_json().encode())
     return measured

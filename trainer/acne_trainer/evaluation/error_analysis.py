@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_trainer.confusion import OVERLAP
-from acne_trainer.marked_and_found import MarkedAndFound
-from acne_trainer.ranked_boxes import match
+from acne_trainer.metrics.confusion import OVERLAP
+from acne_trainer.metrics.matching import match
+from acne_trainer.metrics.scored_image import MarkedAndFound
 
 
 @dataclass(frozen=True, slots=True)

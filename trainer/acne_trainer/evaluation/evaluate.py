@@ -15,12 +15,12 @@ from acne_runtime.errors import SourceError
 from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
 from acne_runtime.result import Lesion, Result
-from acne_trainer.constant_detector import ConstantDetector
+from acne_trainer.data.dataset import Dataset, names_of
 from acne_trainer.data.mixture import UNTYPED_NAME
-from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision, detection_report
-from acne_trainer.labels.dataset import Dataset, names_of
-from acne_trainer.multilabel_metrics import Constant, choose_thresholds, multilabel_report
-from acne_trainer.thresholds import carried_over
+from acne_trainer.metrics.baselines import ConstantDetector
+from acne_trainer.metrics.detection import SCORE_THRESHOLD, average_precision, detection_report
+from acne_trainer.metrics.multilabel import Constant, choose_thresholds, multilabel_report
+from acne_trainer.metrics.thresholds import carried_over
 
 
 def results_of(model: Model, data: Dataset) -> list[Result]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from acne_runtime import files
+from acne_runtime.atomic_write import write_atomically
 from acne_runtime.errors import SourceError
 from acne_runtime.result import SCHEMA, Label, Lesion, Result, Timing
 
@@ -32,7 +32,7 @@ def save_predictions(results: Sequence[Result], file: Path) -> None:
         OSError: The folder cannot be written to.
     """
     lines = "".join(json.dumps(_kept(result).to_dict()) + "\n" for result in results)
-    files.write_atomically(file, gzip.compress(lines.encode(), mtime=0))
+    write_atomically(file, gzip.compress(lines.encode(), mtime=0))
 
 
 def load_predictions(file: Path) -> list[Result]:

@@ -17,9 +17,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_trainer.marked_and_found import MarkedAndFound
 from acne_trainer.metrics.lesions import AT_THRESHOLD
-from acne_trainer.ranked_boxes import match
+from acne_trainer.metrics.matching import match
+from acne_trainer.metrics.scored_image import MarkedAndFound
 
 OPERATING_POINT = 0.5
 """The calibrated score at which F1 is highest on the validation photographs."""

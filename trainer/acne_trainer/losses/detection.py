@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from acne_trainer.assignment import assign
-from acne_trainer.boxes import anchor_points, complete_iou
-from acne_trainer.devices import sum_over_replicas
+from acne_trainer.distributed import sum_over_replicas
+from acne_trainer.losses.box_ops import anchor_points, complete_iou
+from acne_trainer.losses.task_aligned_assigner import assign
 
 BOX_WEIGHT = 7.5
 CLASS_WEIGHT = 0.5

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from acne_trainer.boxes import iou
+from acne_trainer.losses.box_ops import iou
 
 TOP_K = 10
 ALPHA = 0.5

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from acne_runtime.manifest import MAX_DETECTIONS
 from acne_runtime.result import Lesion, Result
-from acne_trainer.labels.dataset import Sample
+from acne_trainer.data.dataset import Sample
 
 _SEED = 0
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from acne_trainer.source_names import source_of
+from acne_trainer.data.source_names import source_of
 
 RESAMPLES = 1000
 """Resamples of every bootstrap here."""

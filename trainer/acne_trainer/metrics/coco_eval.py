@@ -10,7 +10,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
 from acne_runtime.manifest import MAX_DETECTIONS
-from acne_trainer.marked_and_found import MarkedAndFound
+from acne_trainer.metrics.scored_image import MarkedAndFound
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_trainer.marked_and_found import MarkedAndFound
-from acne_trainer.ranked_boxes import match
+from acne_trainer.metrics.matching import match
+from acne_trainer.metrics.scored_image import MarkedAndFound
 
 OVERLAP = 0.5
 """Least intersection over union of two boxes that mean one lesion."""

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from acne_runtime.manifest import InputSpec
 from acne_runtime.result import Result
-from acne_trainer.bootstrap import resample_weights
-from acne_trainer.coco_evaluator import AT_75, RECALLS, precision_curves
-from acne_trainer.constant_detector import ConstantDetector
-from acne_trainer.detection_figures import Scored, detection_figures
-from acne_trainer.known_means import known_mean
-from acne_trainer.labels.dataset import Sample, names_of
-from acne_trainer.marked_and_found import beside
-from acne_trainer.thresholds import best_f1_threshold
+from acne_trainer.data.dataset import Sample, names_of
+from acne_trainer.metrics.baselines import ConstantDetector
+from acne_trainer.metrics.bootstrap import resample_weights
+from acne_trainer.metrics.coco_eval import AT_75, RECALLS, precision_curves
+from acne_trainer.metrics.detection_figures import Scored, detection_figures
+from acne_trainer.metrics.known_means import known_mean
+from acne_trainer.metrics.scored_image import beside
+from acne_trainer.metrics.thresholds import best_f1_threshold
 
 SCORE_THRESHOLD = 0.001
 """Score from which boxes count for average precision; a higher one would cut the curve short."""

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_trainer.bootstrap import weighted_means, with_interval, with_intervals
-from acne_trainer.coco_evaluator import AT_75, OVERLAPS, SIDES, precision_curves
-from acne_trainer.decisions import f1, precision, recall
-from acne_trainer.known_means import known_mean, known_means
-from acne_trainer.marked_and_found import MarkedAndFound
+from acne_trainer.metrics.bootstrap import weighted_means, with_interval, with_intervals
+from acne_trainer.metrics.coco_eval import AT_75, OVERLAPS, SIDES, precision_curves
+from acne_trainer.metrics.known_means import known_mean, known_means
 from acne_trainer.metrics.lesions import lesion_figures, type_agreement
-from acne_trainer.ranked_boxes import average_precisions, rank, within
+from acne_trainer.metrics.matching import average_precisions, rank, within
+from acne_trainer.metrics.precision_recall import f1, precision, recall
+from acne_trainer.metrics.scored_image import MarkedAndFound
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from acne_trainer.bootstrap import percentile_interval, with_interval
-from acne_trainer.decisions import f1, precision, recall
-from acne_trainer.marked_and_found import MarkedAndFound
-from acne_trainer.ranked_boxes import Overlap, average_precisions, match, rank
-from acne_trainer.reliability import calibration_errors, reliability
+from acne_trainer.metrics.bootstrap import percentile_interval, with_interval
+from acne_trainer.metrics.calibration import calibration_errors, reliability
+from acne_trainer.metrics.matching import Overlap, average_precisions, match, rank
+from acne_trainer.metrics.precision_recall import f1, precision, recall
+from acne_trainer.metrics.scored_image import MarkedAndFound
 
 AT_THRESHOLD = 0.3
 """The IoU at which decisions are judged: see `ranked_boxes.Overlap` for why it is below one half."""

@@ -15,8 +15,8 @@ from faster_coco_eval.core import mask
 from numpy.typing import NDArray
 
 from acne_runtime.manifest import MAX_DETECTIONS
-from acne_trainer.coco_evaluator import RECALLS, SIDES
-from acne_trainer.marked_and_found import MarkedAndFound
+from acne_trainer.metrics.coco_eval import RECALLS, SIDES
+from acne_trainer.metrics.scored_image import MarkedAndFound
 
 Overlap = float | Literal["centre"]
 """When two boxes mean one lesion: from this intersection over union on, or where one holds the other's centre.

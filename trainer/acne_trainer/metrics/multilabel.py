@@ -10,12 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
-from acne_trainer.bootstrap import resample_weights, weighted_means, wilson_interval, with_interval, with_intervals
-from acne_trainer.decisions import f1, precision, recall
-from acne_trainer.known_means import known_means
-from acne_trainer.reliability import BINS, calibration_errors
-from acne_trainer.score_curves import aurocs, average_precisions
-from acne_trainer.thresholds import DEFAULT, best_f1_threshold
+from acne_trainer.metrics.bootstrap import (
+    resample_weights,
+    weighted_means,
+    wilson_interval,
+    with_interval,
+    with_intervals,
+)
+from acne_trainer.metrics.calibration import BINS, calibration_errors
+from acne_trainer.metrics.known_means import known_means
+from acne_trainer.metrics.precision_recall import f1, precision, recall
+from acne_trainer.metrics.ranking import aurocs, average_precisions
+from acne_trainer.metrics.thresholds import DEFAULT, best_f1_threshold
 
 _QUANTILES = np.linspace(0, 1, 201)
 """Of a class's scores, those that are tried as thresholds."""

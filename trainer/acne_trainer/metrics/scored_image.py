@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from acne_runtime.manifest import InputSpec
 from acne_runtime.result import Result
-from acne_trainer.labels.dataset import Sample
+from acne_trainer.data.dataset import Sample
 
 LEAST_OF_A_TYPE = 0.001
 """Probability from which a lesion is ranked under a type; it is that from which boxes count for average precision."""

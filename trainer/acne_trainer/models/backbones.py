@@ -12,8 +12,8 @@ import numpy as np
 from keras import layers
 
 from acne_runtime.errors import SourceError
-from acne_trainer.inference import copy_weights
-from acne_trainer.weights import downloading, load_weights
+from acne_trainer.models.inference_graph import copy_weights
+from acne_trainer.models.weights import downloading, load_weights
 
 DROPOUT = 0.5
 

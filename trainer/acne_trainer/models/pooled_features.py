@@ -10,7 +10,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from acne_trainer.models.pretrained import TORCH_ENDINGS, build_pretrained
-from acne_trainer.weights import load_weights
+from acne_trainer.models.weights import load_weights
 
 TAPS = ("P4", "P5", "head")
 """Outputs that are pooled: those of the last stages at stride 16 and 32, and the 1,280 last features."""

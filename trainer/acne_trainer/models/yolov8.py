@@ -13,9 +13,9 @@ from keras_cv.src.models.backbones.backbone import Backbone
 
 from acne_trainer.model_names import PRETRAINED_DETECTORS
 from acne_trainer.models.inverted_residuals import LEVELS
+from acne_trainer.models.precision import built_in
 from acne_trainer.models.pretrained import build_pretrained, freeze
-from acne_trainer.precision import built_in
-from acne_trainer.weights import downloading
+from acne_trainer.models.weights import downloading
 
 STRIDES = (8, 16, 32)
 BINS = 16

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from acne_trainer.finished_run import FinishedRun
-from acne_trainer.parameter_count import parameter_count
-from acne_trainer.text_table import headed
+from acne_trainer.cli.text_table import headed
+from acne_trainer.reports.parameter_count import parameter_count
+from acne_trainer.run_folder import FinishedRun
 
 CONSTANT = "constant predictor"
 

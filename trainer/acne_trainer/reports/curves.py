@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from acne_trainer.charts import Axis, Series, chart
-from acne_trainer.finished_run import FinishedRun
-from acne_trainer.markup import Html, element, paragraph, section
+from acne_trainer.reports.charts import Axis, Series, chart
+from acne_trainer.reports.html import Html, element, paragraph, section
+from acne_trainer.run_folder import FinishedRun
 
 
 def course_section(run: FinishedRun) -> Html:

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from acne_runtime.manifest import Manifest
 from acne_runtime.result import Result
-from acne_trainer.charts import Axis, Series, chart
-from acne_trainer.coco_evaluator import RECALLS
-from acne_trainer.confusion import box_confusion
-from acne_trainer.failures import Failure, detection_failures
-from acne_trainer.figure_tables import OVERALL, Figure, cards, class_table, figure_text, number, overall_table
-from acne_trainer.labels.dataset import Sample
-from acne_trainer.marked_and_found import MarkedAndFound, beside
-from acne_trainer.markup import Html, element, paragraph, section, shaded_table, table
-from acne_trainer.predictions import LEAST_SCORE
-from acne_trainer.ranked_boxes import precision_and_recall, rank
+from acne_trainer.data.dataset import Sample
+from acne_trainer.evaluation.error_analysis import Failure, detection_failures
+from acne_trainer.evaluation.predictions import LEAST_SCORE
+from acne_trainer.metrics.coco_eval import RECALLS
+from acne_trainer.metrics.confusion import box_confusion
+from acne_trainer.metrics.matching import precision_and_recall, rank
+from acne_trainer.metrics.scored_image import MarkedAndFound, beside
+from acne_trainer.reports.charts import Axis, Series, chart
+from acne_trainer.reports.html import Html, element, paragraph, section, shaded_table, table
+from acne_trainer.reports.tables import OVERALL, Figure, cards, class_table, figure_text, number, overall_table
 
 _HEADLINE = (
     Figure("AP50", "ap50"),

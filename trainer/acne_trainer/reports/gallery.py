@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from acne_runtime.errors import SourceError
 from acne_runtime.manifest import Manifest
 from acne_runtime.result import Result
-from acne_trainer.failures import Failure
-from acne_trainer.labels.dataset import Sample
-from acne_trainer.markup import Html, element, paragraph, section
+from acne_trainer.data.dataset import Sample
+from acne_trainer.evaluation.error_analysis import Failure
+from acne_trainer.reports.html import Html, element, paragraph, section
 
 _EVENLY, _FAILED = 8, 4
 """How many photographs are shown: taken evenly from the split, and of the failures."""

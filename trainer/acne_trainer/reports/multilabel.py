@@ -11,13 +11,13 @@ from sklearn.metrics import precision_recall_curve
 
 from acne_runtime.manifest import Manifest
 from acne_runtime.result import Result
-from acne_trainer.charts import Axis, Series, chart
-from acne_trainer.confusion import argmax_confusion, class_outcomes
-from acne_trainer.failures import Failure, multilabel_failures
-from acne_trainer.figure_tables import OVERALL, Figure, cards, class_table, figure_text, number, overall_table
-from acne_trainer.labels.dataset import Sample
-from acne_trainer.markup import Html, paragraph, section, shaded_table, table
-from acne_trainer.reliability import BINS, reliability
+from acne_trainer.data.dataset import Sample
+from acne_trainer.evaluation.error_analysis import Failure, multilabel_failures
+from acne_trainer.metrics.calibration import BINS, reliability
+from acne_trainer.metrics.confusion import argmax_confusion, class_outcomes
+from acne_trainer.reports.charts import Axis, Series, chart
+from acne_trainer.reports.html import Html, paragraph, section, shaded_table, table
+from acne_trainer.reports.tables import OVERALL, Figure, cards, class_table, figure_text, number, overall_table
 
 _HEADLINE = (
     Figure("argmax agreement (the paper's accuracy)", "argmax_agreement"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from string import Template
 
 from acne_runtime.result import NO_DIAGNOSIS
-from acne_trainer.markup import Html, joined
+from acne_trainer.reports.html import Html, joined
 
 # Colours of the series are Okabe and Ito's, told apart by colour-blind people too, lighter on dark ground.
 _PAGE = Template("""<!doctype html>

@@ -11,7 +11,7 @@ import matplotlib as mpl
 mpl.use("Agg")  # no window, on no machine
 from matplotlib import pyplot as plt
 
-from acne_runtime import files
+from acne_runtime.atomic_write import write_atomically
 
 _NOT_CURVES = ("epoch", "seconds")
 
@@ -31,4 +31,4 @@ def plot_history(history: Sequence[Mapping[str, float]], file: Path) -> None:
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=100)
     plt.close(figure)
-    files.write_atomically(file, data.getvalue())
+    write_atomically(file, data.getvalue())

@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from acne_runtime import files
+from acne_runtime.atomic_write import write_atomically
 from acne_runtime.errors import SourceError
 from acne_runtime.result import Result
-from acne_trainer import report_detection, report_multilabel
-from acne_trainer.failures import Failure
-from acne_trainer.figure_tables import OVERALL, overall_table
-from acne_trainer.finished_run import FURTHER, FinishedRun, read_run
-from acne_trainer.labels.dataset import Sample, names_of
-from acne_trainer.labels.read import read_split
-from acne_trainer.markup import Html, element, paragraph, section, table
-from acne_trainer.predictions import load_predictions, predictions_file
-from acne_trainer.report_course import course_section
-from acne_trainer.report_page import page
-from acne_trainer.report_photos import photos_section
+from acne_trainer.data.dataset import Sample, names_of
+from acne_trainer.data.load import read_split
+from acne_trainer.evaluation.error_analysis import Failure
+from acne_trainer.evaluation.predictions import load_predictions, predictions_file
+from acne_trainer.reports import detection, multilabel
+from acne_trainer.reports.curves import course_section
+from acne_trainer.reports.gallery import photos_section
+from acne_trainer.reports.html import Html, element, paragraph, section, table
+from acne_trainer.reports.page import page
+from acne_trainer.reports.tables import OVERALL, overall_table
+from acne_trainer.run_folder import FURTHER, FinishedRun, read_run
 
 _PAPER_SCALING = (
     "This backbone was fed values from 0 to 1, as the paper did, and not what it was pretrained with. That may explain "
@@ -57,7 +57,7 @@ def write_report(folder: Path, out: Path, with_photos: bool = False, split: str 
         raise SourceError(f"{folder / 'metrics.json'}: it holds no figures on {split}")
     gaps: list[str] = []
     answers = _answers(run, split, gaps)
-    kind = report_detection if run.manifest.task == "detection" else report_multilabel
+    kind = detection if run.manifest.task == "detection" else multilabel
     metrics = run.metrics[split]
     if "constant_predictor" not in metrics:
         gaps.append(f"{folder / 'metrics.json'}: of an older acne-train, so figures are missing in it")
@@ -82,7 +82,7 @@ def write_report(folder: Path, out: Path, with_photos: bool = False, split: str 
         *_tail(run),
     ]
     title = f"{run.manifest.name}, run {folder.resolve().name}"
-    files.write_atomically(out, page(title, parts).encode())
+    write_atomically(out, page(title, parts).encode())
     return gaps
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from acne_trainer.markup import Html, element, table
-from acne_trainer.text_table import headed
+from acne_trainer.cli.text_table import headed
+from acne_trainer.reports.html import Html, element, table
 
 NONE = "-"
 """Stands where there is no figure."""

@@ -17,20 +17,20 @@ from acne_runtime.errors import SourceError
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.model import Model
 from acne_runtime.preprocess import preprocess
-from acne_trainer.crops import PAD_VALUE, View, random_crop, whole
+from acne_trainer.config import Settings
+from acne_trainer.data.augment import PAD_VALUE, View, random_crop, whole
 from acne_trainer.data.mixture import LabelledSet, mix
-from acne_trainer.detection_loss import detection_loss
-from acne_trainer.detection_metrics import SCORE_THRESHOLD, average_precision
-from acne_trainer.detector import BINS, STRIDES, backbone_layers, build_detector
-from acne_trainer.inference import copy_weights, inference_copy, plain_copy
+from acne_trainer.data.partial_labels import unknown_classes
 from acne_trainer.keras_backend import KerasBackend
-from acne_trainer.labels.incomplete import unknown_classes
-from acne_trainer.loop import Work
+from acne_trainer.losses.detection import detection_loss
+from acne_trainer.metrics.detection import SCORE_THRESHOLD, average_precision
+from acne_trainer.metrics.thresholds import DEFAULT
+from acne_trainer.models.inference_graph import copy_weights, inference_copy, plain_copy
 from acne_trainer.models.pretrained import TORCH_ENDINGS
-from acne_trainer.norm_statistics import Statistics
-from acne_trainer.settings import Settings
-from acne_trainer.thresholds import DEFAULT
-from acne_trainer.weights import load_weights
+from acne_trainer.models.weights import load_weights
+from acne_trainer.models.yolov8 import BINS, STRIDES, backbone_layers, build_detector
+from acne_trainer.training.loop import Work
+from acne_trainer.training.precise_bn import Statistics
 
 _LOADERS, _AHEAD = 2, 4
 """Threads that make batches while the network trains, and how many batches they may be ahead."""
@@ -218,6 +218,4 @@ class BatchMaker:
         order = self._train.draw(len(samples) * settings.crops_per_photo, np.random.default_rng([settings.seed, epoch]))
         chosen = order[step * settings.batch_size : (step + 1) * settings.batch_size]
         jitter = self._train.scale_jitter
-        return chosen, [
-            random_crop(samples[i], settings.crop_size, self._spec, rng, float(jitter[i])) for i in chosen
-        ]
+        return chosen, [random_crop(samples[i], settings.crop_size, self._spec, rng, float(jitter[i])) for i in chosen]

@@ -13,9 +13,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from acne_runtime.errors import AcneEdgeError
-from acne_trainer.loop import StoppedError, Work
-from acne_trainer.multilabel import LabelledPhotographs, shuffled, validation_scores, work_on_labels
-from acne_trainer.settings import Settings
+from acne_trainer.config import Settings
+from acne_trainer.tasks.multilabel import LabelledPhotographs, shuffled, validation_scores, work_on_labels
+from acne_trainer.training.loop import StoppedError, Work
 
 _AT_ONCE = 8
 

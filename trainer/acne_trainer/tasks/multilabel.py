@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.preprocess import preprocess
-from acne_trainer.devices import sum_over_replicas
-from acne_trainer.inference import inference_copy
-from acne_trainer.labels.dataset import Dataset
-from acne_trainer.labels.incomplete import unknown_classes
-from acne_trainer.loop import Work
-from acne_trainer.settings import Settings
-from acne_trainer.thresholds import DEFAULT
+from acne_trainer.config import Settings
+from acne_trainer.data.dataset import Dataset
+from acne_trainer.data.partial_labels import unknown_classes
+from acne_trainer.distributed import sum_over_replicas
+from acne_trainer.metrics.thresholds import DEFAULT
+from acne_trainer.models.inference_graph import inference_copy
+from acne_trainer.training.loop import Work
 
 
 def input_spec(size: int) -> InputSpec:

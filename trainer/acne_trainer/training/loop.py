@@ -16,12 +16,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from acne_runtime import files
+from acne_runtime.atomic_write import write_atomically
 from acne_runtime.errors import AcneEdgeError
-from acne_trainer.devices import is_chief, on_any_machine, per_replica, sum_over_replicas
-from acne_trainer.inference import copy_weights
-from acne_trainer.optimizer import optimizer_of
-from acne_trainer.settings import Settings
+from acne_trainer.config import Settings
+from acne_trainer.distributed import is_chief, on_any_machine, per_replica, sum_over_replicas
+from acne_trainer.models.inference_graph import copy_weights
+from acne_trainer.training.optimizer import optimizer_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def write_history(history: list[dict[str, float]], run: Path) -> None:
     writer = csv.DictWriter(text, columns)
     writer.writeheader()
     writer.writerows(history)
-    files.write_atomically(run / "history.csv", text.getvalue().encode())
+    write_atomically(run / "history.csv", text.getvalue().encode())
 
 
 class StoppedError(AcneEdgeError):
@@ -254,7 +254,7 @@ class Loop:
             name = f"epoch-{len(self.history)}-{self._begun['step']}"
             saved = self._state.write(str(self.run / "checkpoints" / name))
             record = {"checkpoint": Path(saved).name, "history": self.history, "begun": self._begun}
-            files.write_atomically(self.run / "checkpoints" / "history.json", json.dumps(record).encode())
+            write_atomically(self.run / "checkpoints" / "history.json", json.dumps(record).encode())
             for old in (self.run / "checkpoints").glob("epoch-*"):
                 if not old.name.startswith(f"{Path(saved).name}."):
                     old.unlink()

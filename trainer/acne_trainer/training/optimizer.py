@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from acne_trainer.settings import Settings
+from acne_trainer.config import Settings
 
 CLIP_NORM = 10.0
 """Largest global gradient norm, as in the YOLOv8 recipe."""

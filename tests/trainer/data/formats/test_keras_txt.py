@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from acne_runtime.errors import SourceError
-from acne_trainer.labels.keras_txt import read_keras_txt
+from acne_trainer.data.formats.keras_txt import read_keras_txt
 
 CLASSES = "comedones\nnodules\npapules\npustules\n"
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from labelled_sets import photograph
+from support.datasets import photograph
 
 from acne_runtime.errors import SourceError
-from acne_trainer.labels.read import read_split, read_splits
+from acne_trainer.data.load import read_split, read_splits
 
 
 def marked(name, xmin, ymin, xmax, ymax, more=""):

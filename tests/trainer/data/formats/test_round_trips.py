@@ -5,12 +5,12 @@ import shutil
 import numpy as np
 import pytest
 import yaml
-from labelled_sets import CLASSES, labelled, photograph, same_marks, small_set
+from support.datasets import CLASSES, labelled, photograph, same_marks, small_set
 
 from acne_runtime.errors import SourceError
-from acne_trainer.labels.forms import FORMS
-from acne_trainer.labels.read import read_splits
-from acne_trainer.labels.write import write_dataset
+from acne_trainer.data.formats.names import FORMS
+from acne_trainer.data.formats.writing import write_dataset
+from acne_trainer.data.load import read_splits
 
 WITH_BOXES = [form for form in FORMS if form != "table"]
 LOST = {"yolo": 0.001, "coco": 0, "voc": 0, "keras-txt": 0}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from acne_runtime.errors import SourceError
-from acne_trainer.labels.text import read_text
+from acne_trainer.data.formats.text import read_text
 
 CLASSES_FILE = "_classes.txt"
 """One class name a line, in the set's order; Roboflow's Keras TXT has it, our own VOC and table folders too."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from acne_runtime.errors import SourceError
-from acne_trainer.labels.dataset import Sample
+from acne_trainer.data.dataset import Sample
 
 
 def boxed_sample(path: Path, boxes: ArrayLike, classes: ArrayLike, count: int, where: Callable[[int], str]) -> Sample:

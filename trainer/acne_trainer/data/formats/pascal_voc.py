@@ -16,11 +16,11 @@ from defusedxml import DefusedXmlException  # type: ignore[import-untyped]
 from defusedxml.ElementTree import parse  # type: ignore[import-untyped]
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources.photos import list_photos
-from acne_trainer.labels.boxed_sample import boxed_sample
-from acne_trainer.labels.class_names import CLASSES_FILE, checked_class_names, read_class_names
-from acne_trainer.labels.dataset import Dataset, Sample
-from acne_trainer.labels.passed_over import OnError, passed_over
+from acne_runtime.sources.image_files import list_photos
+from acne_trainer.data.dataset import Dataset, Sample
+from acne_trainer.data.formats.class_names import CLASSES_FILE, checked_class_names, read_class_names
+from acne_trainer.data.formats.common import boxed_sample
+from acne_trainer.data.formats.passed_over import OnError, passed_over
 
 
 def voc_classes(folders: Iterable[Path]) -> tuple[str, ...]:

@@ -16,11 +16,11 @@ import numpy as np
 import yaml  # type: ignore[import-untyped]
 
 from acne_runtime.errors import SourceError
-from acne_trainer.labels.class_names import CLASSES_FILE
-from acne_trainer.labels.dataset import Dataset
-from acne_trainer.labels.find import COCO_FILE, DATA_YAML, TABLE_FILE
-from acne_trainer.labels.forms import UNSPLIT
-from acne_trainer.labels.keras_txt import ANNOTATIONS_FILE
+from acne_trainer.data.dataset import Dataset
+from acne_trainer.data.formats.class_names import CLASSES_FILE
+from acne_trainer.data.formats.keras_txt import ANNOTATIONS_FILE
+from acne_trainer.data.formats.names import UNSPLIT
+from acne_trainer.data.formats.registry import COCO_FILE, DATA_YAML, TABLE_FILE
 
 
 def write_dataset(splits: Mapping[str, Dataset], form: str, target: Path, *, link: bool = False) -> None:

@@ -14,13 +14,13 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources.photos import list_photos
-from acne_trainer.labels.boxed_sample import boxed_sample
-from acne_trainer.labels.class_names import checked_class_names
-from acne_trainer.labels.dataset import Dataset, Sample
-from acne_trainer.labels.passed_over import OnError, passed_over
-from acne_trainer.labels.photo_size import photo_size
-from acne_trainer.labels.text import read_text
+from acne_runtime.sources.image_files import list_photos
+from acne_trainer.data.dataset import Dataset, Sample
+from acne_trainer.data.formats.class_names import checked_class_names
+from acne_trainer.data.formats.common import boxed_sample
+from acne_trainer.data.formats.passed_over import OnError, passed_over
+from acne_trainer.data.formats.photo_size import photo_size
+from acne_trainer.data.formats.text import read_text
 
 _NOT_LABELS = frozenset({"classes.txt"})
 """What labelImg leaves among the label files."""
