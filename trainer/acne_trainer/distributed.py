@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from acne_runtime.errors import AcneEdgeError
+from acne_runtime.errors import AcneEdgeError, one_line
 
 _FORM = re.compile(r"(cpu|gpu)(?::(\d+(?:,\d+)*))?")
 
@@ -51,7 +51,7 @@ def choose_devices(devices: str) -> tf.distribute.Strategy:
         if "TF_CONFIG" in os.environ:
             return tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, ValueError, KeyError) as error:
-        raise AcneEdgeError(f"--devices {devices}: TensorFlow refuses ({str(error).splitlines()[0]})") from error
+        raise AcneEdgeError(f"--devices {devices}: TensorFlow refuses ({one_line(error)})") from error
     return tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from acne_runtime.errors import SourceError
 from acne_trainer.data.dataset import Dataset
+from acne_trainer.data.formats.common import OnError, passed_over
 from acne_trainer.data.formats.names import SPLITS, UNSPLIT
-from acne_trainer.data.formats.passed_over import OnError, passed_over
 from acne_trainer.data.formats.registry import find_labels
 from acne_trainer.data.split_file import SPLIT_FILE, apply_split_file, read_split_file
 

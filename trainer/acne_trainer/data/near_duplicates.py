@@ -27,7 +27,7 @@ from scipy.sparse.csgraph import connected_components
 
 from acne_runtime.errors import SourceError
 from acne_runtime.sources.image_files import read_photo
-from acne_trainer.data.formats.passed_over import OnError, passed_over
+from acne_trainer.data.formats.common import OnError, passed_over
 
 MOST_BITS = 10
 """Candidates differ in at most this many of the 64 bits; chance alone gives 32."""

@@ -12,7 +12,7 @@ from typing import Any
 from acne_runtime.atomic_write import write_atomically
 from acne_runtime.errors import SourceError
 from acne_trainer.data.dataset import Dataset
-from acne_trainer.data.formats.text import read_text
+from acne_trainer.data.formats.common import read_text
 
 SPLIT_FILE = "splits.json"
 _SCHEMA = 1

@@ -17,6 +17,7 @@ from acne_runtime.model import Model
 from acne_runtime.result import Lesion, Result
 from acne_trainer.data.dataset import Dataset, names_of
 from acne_trainer.data.mixture import UNTYPED_NAME
+from acne_trainer.data.source_names import source_of
 from acne_trainer.metrics.baselines import ConstantDetector
 from acne_trainer.metrics.detection import SCORE_THRESHOLD, average_precision, detection_report
 from acne_trainer.metrics.multilabel import Constant, choose_thresholds, multilabel_report
@@ -139,8 +140,8 @@ def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Resu
     else:
         seen = _truth(train)
         constant = Constant(seen.mean(axis=0), Counter(map(tuple, seen)).most_common(1)[0][0])
-        names = names_of(data.samples)
-        report = multilabel_report(names, _truth(data), _scores(results), data.classes, manifest.thresholds, constant)
+        groups = [source_of(name) for name in names_of(data.samples)]
+        report = multilabel_report(groups, _truth(data), _scores(results), data.classes, manifest.thresholds, constant)
     return {name: _json(value) for name, value in report.items()}
 
 

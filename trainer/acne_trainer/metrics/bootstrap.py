@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
-
-from acne_trainer.data.source_names import source_of
 
 RESAMPLES = 1000
 """Resamples of every bootstrap here."""
@@ -17,21 +16,28 @@ RESAMPLES = 1000
 _SEED = 0
 
 
-def resample_weights(names: Sequence[str], count: int = RESAMPLES) -> NDArray[np.float64]:
-    """Draws source photographs with replacement (Efron and Tibshirani 1993, chapter 8: clusters are drawn whole).
+def resample_weights(groups: Sequence[Hashable], count: int = RESAMPLES) -> NDArray[np.float64]:
+    """Resamples whole groups with replacement (Efron and Tibshirani 1993, chapter 8).
 
     Args:
-        names: File names; those with one source are drawn together.
-        count: How many resamples.
+        groups: The group of each image, such as its source photograph: what is not independent of each other.
+        count: Number of resamples.
 
     Returns:
-        `[count, len(names)]`, how often each file stands in each resample. The same names give the same draws.
+        `[count, len(groups)]`, how often each image stands in each resample. The same groups give the same resamples.
     """
-    order = {source: index for index, source in enumerate(dict.fromkeys(map(source_of, names)))}
-    member = [order[source_of(name)] for name in names]
-    drawn = np.random.default_rng(_SEED).integers(len(order), size=(count, len(order)))
-    times = np.stack([np.bincount(row, minlength=len(order)) for row in drawn])
+    order = {group: index for index, group in enumerate(dict.fromkeys(groups))}
+    member = [order[group] for group in groups]
+    resampled = np.random.default_rng(_SEED).integers(len(order), size=(count, len(order)))
+    times = np.stack([np.bincount(row, minlength=len(order)) for row in resampled])
     return times[:, member].astype(np.float64)
+
+
+def nanmean(values: NDArray[np.floating[Any]], axis: int | None = None) -> Any:
+    """Returns `np.nanmean`, and `nan` without its warning where every value is `nan`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nanmean(values, axis=axis, dtype=np.float64)
 
 
 def weighted_means(values: NDArray[np.floating[Any]], weights: NDArray[np.float64]) -> NDArray[np.float64]:

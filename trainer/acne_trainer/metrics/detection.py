@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from acne_runtime.manifest import InputSpec
 from acne_runtime.result import Result
 from acne_trainer.data.dataset import Sample, names_of
+from acne_trainer.data.source_names import source_of
 from acne_trainer.metrics.baselines import ConstantDetector
-from acne_trainer.metrics.bootstrap import resample_weights
+from acne_trainer.metrics.bootstrap import nanmean, resample_weights
 from acne_trainer.metrics.coco_eval import AT_75, RECALLS, precision_curves
 from acne_trainer.metrics.detection_figures import Scored, detection_figures
-from acne_trainer.metrics.known_means import known_mean
 from acne_trainer.metrics.scored_image import beside
 from acne_trainer.metrics.thresholds import best_f1_threshold
 
@@ -61,9 +61,9 @@ def average_precision(
     curves, scores = precision_curves(photographs, len(names))
     precision = curves[..., 0]
     return AveragePrecision(
-        ap=known_mean(precision),
-        ap50=known_mean(precision[0]),
-        ap75=known_mean(precision[AT_75]),
+        ap=nanmean(precision),
+        ap50=nanmean(precision[0]),
+        ap75=nanmean(precision[AT_75]),
         ap50_by_class={name: float(precision[0, :, index].mean()) for index, name in enumerate(names)},
         thresholds={
             name: best_f1_threshold(np.nan_to_num(precision[0, :, index]), RECALLS, scores[:, index])[0]
@@ -92,7 +92,7 @@ def detection_report(
         spec: The model's input, in whose pixels lesions are large or small.
         constant: What answers without looking; its figures stand under `constant_predictor`.
     """
-    weights = resample_weights(names_of(samples))
+    weights = resample_weights([source_of(name) for name in names_of(samples)])
     several = [number for number, sample in enumerate(samples) if len(set(sample.classes.tolist())) > 1]
 
     photographs = beside(samples, results, classes, spec)

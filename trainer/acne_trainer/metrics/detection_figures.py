@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_trainer.metrics.bootstrap import weighted_means, with_interval, with_intervals
+from acne_trainer.metrics.bootstrap import nanmean, weighted_means, with_interval, with_intervals
 from acne_trainer.metrics.coco_eval import AT_75, OVERLAPS, SIDES, precision_curves
-from acne_trainer.metrics.known_means import known_mean, known_means
 from acne_trainer.metrics.lesions import lesion_figures, type_agreement
 from acne_trainer.metrics.matching import average_precisions, rank, within
 from acne_trainer.metrics.precision_recall import f1, precision, recall
@@ -76,21 +75,21 @@ def _precisions(
     drawn = resampled("all")  # [overlaps, classes, resamples]
     by_class = by_side["all"].mean(axis=1)  # [overlaps, classes]
     sizes = [name for name in SIDES if name != "all"]
-    by_size = np.array([known_means(by_side[name].mean(axis=1).T) for name in sizes]).T  # [overlaps, sizes]
-    drawn_by_size = np.array([known_means(resampled(name).swapaxes(0, 1)) for name in sizes]).swapaxes(0, 1)
+    by_size = np.array([nanmean(by_side[name].mean(axis=1).T, axis=0) for name in sizes]).T  # [overlaps, sizes]
+    drawn_by_size = np.array([nanmean(resampled(name).swapaxes(0, 1), axis=0) for name in sizes]).swapaxes(0, 1)
     return {
-        **with_interval("ap", known_mean(by_side["all"]), known_means(known_means(drawn))),
-        **with_interval("ap50", known_mean(by_class[0]), known_means(drawn[0])),
-        **with_interval("ap75", known_mean(by_side["all"][AT_75]), known_means(drawn[AT_75])),
-        **with_intervals("ap_by_class", classes, known_means(by_class), known_means(drawn)),
+        **with_interval("ap", nanmean(by_side["all"]), nanmean(nanmean(drawn, axis=0), axis=0)),
+        **with_interval("ap50", nanmean(by_class[0]), nanmean(drawn[0], axis=0)),
+        **with_interval("ap75", nanmean(by_side["all"][AT_75]), nanmean(drawn[AT_75], axis=0)),
+        **with_intervals("ap_by_class", classes, nanmean(by_class, axis=0), nanmean(drawn, axis=0)),
         **with_intervals("ap50_by_class", classes, by_class[0], drawn[0]),
         **with_intervals("ap75_by_class", classes, by_class[AT_75], drawn[AT_75]),
         **with_interval(
             "ap50_one_class",
-            known_mean(precision_curves(lesions, 1)[0][0]),
+            nanmean(precision_curves(lesions, 1)[0][0]),
             average_precisions(rank(lesions, 0), weights),
         ),
-        **with_intervals("ap_by_size", sizes, known_means(by_size), known_means(drawn_by_size)),
+        **with_intervals("ap_by_size", sizes, nanmean(by_size, axis=0), nanmean(drawn_by_size, axis=0)),
         **with_intervals("ap50_by_size", sizes, by_size[0], drawn_by_size[0]),
         **with_intervals("ap75_by_size", sizes, by_size[AT_75], drawn_by_size[AT_75]),
         "lesions_by_size": {
@@ -132,6 +131,8 @@ def _count_errors(who: Scored, classes: tuple[str, ...], weights: NDArray[np.flo
     errors = np.abs(who.counts - marked.sum(axis=1))
     by_class = np.abs(who.counts_by_class - marked).T
     return {
-        **with_interval("count_error", known_mean(errors), weighted_means(errors, weights)),
-        **with_intervals("count_error_by_class", classes, known_means(by_class.T), weighted_means(by_class, weights)),
+        **with_interval("count_error", nanmean(errors), weighted_means(errors, weights)),
+        **with_intervals(
+            "count_error_by_class", classes, nanmean(by_class.T, axis=0), weighted_means(by_class, weights)
+        ),
     }

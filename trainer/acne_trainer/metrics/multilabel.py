@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
 from acne_trainer.metrics.bootstrap import (
+    nanmean,
     resample_weights,
     weighted_means,
     wilson_interval,
@@ -18,7 +19,6 @@ from acne_trainer.metrics.bootstrap import (
     with_intervals,
 )
 from acne_trainer.metrics.calibration import BINS, calibration_errors
-from acne_trainer.metrics.known_means import known_means
 from acne_trainer.metrics.precision_recall import f1, precision, recall
 from acne_trainer.metrics.ranking import aurocs, average_precisions
 from acne_trainer.metrics.thresholds import DEFAULT, best_f1_threshold
@@ -64,7 +64,7 @@ def choose_thresholds_together(truth: NDArray[np.float32], scores: NDArray[np.fl
 
     def value() -> float:
         counts = predicted.sum(axis=0), (predicted & present).sum(axis=0), present.sum(axis=0)
-        return float(known_means(f1(*counts)[:, None])[0] + (predicted == present).all(axis=1).mean())
+        return float(nanmean(f1(*counts)[:, None], axis=0)[0] + (predicted == present).all(axis=1).mean())
 
     best, moved = value(), True
     while moved:
@@ -95,7 +95,7 @@ class Constant:
 
 
 def multilabel_report(
-    names: Sequence[str],
+    groups: Sequence[str],
     truth: NDArray[np.float32],
     scores: NDArray[np.float32],
     classes: tuple[str, ...],
@@ -109,14 +109,14 @@ def multilabel_report(
     figures (`nan`) and does not count in the macro averages.
 
     Args:
-        names: The photographs' file names.
+        groups: The source photograph of each image: versions of one are resampled together.
         truth: `[photographs, classes]`, 0 or 1.
         scores: `[photographs, classes]`, 0 to 1.
         classes: Class names.
         thresholds: The decision threshold of each class.
         constant: What answers without looking; its figures stand under `constant_predictor`.
     """
-    weights = resample_weights(names)
+    weights = resample_weights(groups)
     always = (0.0,) * len(classes)  # thresholds that every score reaches
     blind = _figures(truth, np.broadcast_to(constant.prevalence, scores.shape), classes, always, weights)
     exact = int((truth == np.asarray(constant.commonest)).all(axis=1).sum())
@@ -186,7 +186,7 @@ def _all_of(
     shown = counted[2] > 0
     return {
         "loss": weighted_means(losses.mean(axis=1), weights),
-        **{f"macro_{name}": known_means(np.where(shown, values, np.nan)) for name, values in by_class.items()},
+        **{f"macro_{name}": nanmean(np.where(shown, values, np.nan), axis=0) for name, values in by_class.items()},
         **{f"micro_{name}": values for name, values in micro.items()},
         **{f"{name}_by_class": values for name, values in by_class.items()},
         "calibration_error": calibration_errors(*pooled),

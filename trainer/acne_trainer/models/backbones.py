@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from acne_runtime.errors import SourceError
+from acne_runtime.errors import SourceError, one_line
 from acne_trainer.models.inference_graph import copy_weights
 from acne_trainer.models.weights import downloading, load_weights
 
@@ -63,7 +63,7 @@ def build_backbone(
         try:
             backbone = build(include_top=False, weights=weights, input_shape=shape)
         except (ValueError, OSError, KeyError) as error:
-            reason = str(error).splitlines()[0]
+            reason = one_line(error)
             raise SourceError(f"--weights {weights}: these do not fit {name} ({reason})") from error
     else:
         raise SourceError(f"--weights {weights}: neither a file nor one of none, imagenet")

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_runtime.errors import SourceError
+from acne_runtime.errors import SourceError, one_line
 
 _STORAGE_DTYPES = {
     "FloatStorage": "<f4",
@@ -114,7 +114,7 @@ def read_torch_weights(file: Path) -> dict[str, NDArray[np.float32]]:
     except SourceError:
         raise
     except Exception as error:  # a corrupt pickle fails in any way
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = one_line(error)
         raise SourceError(f"{file}: no weights file of PyTorch ({reason})") from None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from acne_runtime.errors import AcneEdgeError, SourceError
+from acne_runtime.errors import AcneEdgeError, SourceError, one_line
 
 BY_NAME = ("none", "imagenet", "coco")
 
@@ -34,7 +34,7 @@ def load_weights(network: keras.Model, weights: str, say: Callable[[str], None] 
     try:
         source = keras.models.load_model(file, compile=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SourceError(f"--weights {file}: no .keras file ({str(error).splitlines()[0]})") from error
+        raise SourceError(f"--weights {file}: no .keras file ({one_line(error)})") from error
     there = {layer.name: layer.get_weights() for layer in source.layers}
     wanted = [layer for layer in network.layers if layer.weights]
     fitting = [
@@ -63,7 +63,7 @@ def downloading(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # each of the libraries' own network stacks fails in its own way
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = one_line(error)
         raise AcneEdgeError(
             f"--weights {what}: could not be downloaded ({reason}); offline, give --weights none, or a file"
         ) from error

@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 
 from acne_runtime.atomic_write import write_atomically
-from acne_runtime.errors import AcneEdgeError
+from acne_runtime.errors import AcneEdgeError, one_line
 from acne_trainer.config import Settings
 from acne_trainer.distributed import is_chief, on_any_machine, per_replica, sum_over_replicas
 from acne_trainer.models.inference_graph import copy_weights
@@ -260,7 +260,7 @@ class Loop:
                     old.unlink()
             write_history(self.history, self.run)
         except (OSError, tf.errors.OpError) as error:
-            reason = str(error).splitlines()[0]
+            reason = one_line(error)
             raise AcneEdgeError(
                 f"{self.run}: cannot be saved ({reason}); make room, then --resume goes on from what was saved last"
             ) from error
@@ -284,7 +284,7 @@ class Loop:
             self._state.read(str(record_file.with_name(record["checkpoint"]))).assert_consumed()
             self.history, self._begun = record["history"], record["begun"]
         except (AssertionError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = one_line(error)
             raise AcneEdgeError(
                 f"{record_file}: damaged, or of another training ({reason}); begin anew in another --run"
             ) from error

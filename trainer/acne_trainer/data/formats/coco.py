@@ -8,10 +8,14 @@ from typing import Any
 
 from acne_runtime.errors import SourceError
 from acne_trainer.data.dataset import Dataset, Sample
-from acne_trainer.data.formats.class_names import checked_class_names
-from acne_trainer.data.formats.common import boxed_sample
-from acne_trainer.data.formats.passed_over import OnError, passed_over
-from acne_trainer.data.formats.text import read_text, shortened
+from acne_trainer.data.formats.common import (
+    OnError,
+    boxed_sample,
+    checked_class_names,
+    passed_over,
+    read_text,
+    shortened,
+)
 
 _FIELDS: tuple[dict[str, type], ...] = (
     {"id": int, "file_name": str},

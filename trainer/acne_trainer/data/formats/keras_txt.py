@@ -14,9 +14,7 @@ import numpy as np
 
 from acne_runtime.errors import SourceError
 from acne_trainer.data.dataset import Dataset, Sample
-from acne_trainer.data.formats.class_names import CLASSES_FILE, read_class_names
-from acne_trainer.data.formats.passed_over import OnError, passed_over
-from acne_trainer.data.formats.text import read_text, shortened
+from acne_trainer.data.formats.common import CLASSES_FILE, OnError, passed_over, read_class_names, read_text, shortened
 
 ANNOTATIONS_FILE = "_annotations.txt"
 

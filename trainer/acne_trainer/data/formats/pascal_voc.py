@@ -18,9 +18,14 @@ from defusedxml.ElementTree import parse  # type: ignore[import-untyped]
 from acne_runtime.errors import SourceError
 from acne_runtime.sources.image_files import list_photos
 from acne_trainer.data.dataset import Dataset, Sample
-from acne_trainer.data.formats.class_names import CLASSES_FILE, checked_class_names, read_class_names
-from acne_trainer.data.formats.common import boxed_sample
-from acne_trainer.data.formats.passed_over import OnError, passed_over
+from acne_trainer.data.formats.common import (
+    CLASSES_FILE,
+    OnError,
+    boxed_sample,
+    checked_class_names,
+    passed_over,
+    read_class_names,
+)
 
 
 def voc_classes(folders: Iterable[Path]) -> tuple[str, ...]:

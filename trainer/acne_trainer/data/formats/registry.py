@@ -11,11 +11,11 @@ from acne_runtime.errors import SourceError
 from acne_runtime.sources.image_files import SUFFIXES
 from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.formats.coco import read_coco
+from acne_trainer.data.formats.common import OnError
 from acne_trainer.data.formats.keras_txt import ANNOTATIONS_FILE, read_keras_txt
 from acne_trainer.data.formats.multilabel_csv import looks_like_a_table, read_table
 from acne_trainer.data.formats.names import SPLITS, UNSPLIT
 from acne_trainer.data.formats.pascal_voc import read_voc, voc_classes
-from acne_trainer.data.formats.passed_over import OnError
 from acne_trainer.data.formats.yolo import read_data_yaml, read_yolo
 
 DATA_YAML = "data.yaml"

@@ -17,7 +17,7 @@ import yaml  # type: ignore[import-untyped]
 
 from acne_runtime.errors import SourceError
 from acne_trainer.data.dataset import Dataset
-from acne_trainer.data.formats.class_names import CLASSES_FILE
+from acne_trainer.data.formats.common import CLASSES_FILE
 from acne_trainer.data.formats.keras_txt import ANNOTATIONS_FILE
 from acne_trainer.data.formats.names import UNSPLIT
 from acne_trainer.data.formats.registry import COCO_FILE, DATA_YAML, TABLE_FILE

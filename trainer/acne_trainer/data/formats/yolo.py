@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
+from PIL import Image, UnidentifiedImageError
 
 from acne_runtime.errors import SourceError
 from acne_runtime.sources.image_files import list_photos
 from acne_trainer.data.dataset import Dataset, Sample
-from acne_trainer.data.formats.class_names import checked_class_names
-from acne_trainer.data.formats.common import boxed_sample
-from acne_trainer.data.formats.passed_over import OnError, passed_over
-from acne_trainer.data.formats.photo_size import photo_size
-from acne_trainer.data.formats.text import read_text
+from acne_trainer.data.formats.common import OnError, boxed_sample, checked_class_names, passed_over, read_text
 
 _NOT_LABELS = frozenset({"classes.txt"})
 """What labelImg leaves among the label files."""
+_ORIENTATION = 0x0112
+"""The EXIF tag."""
+_QUARTER_TURNS = frozenset({5, 6, 7, 8})
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def _orphans(labels: dict[Path, Path]) -> list[Path]:
 
 
 def _sample(photo: Path, label: Path, class_count: int) -> Sample:
-    size = photo_size(photo)
+    size = _upright_size(photo)
     if not label.is_file():
         return boxed_sample(photo, [], [], class_count, str)
     lines = enumerate(read_text(label, "").splitlines(), start=1)
@@ -165,3 +165,21 @@ def _parse(label: Path, numbered: list[tuple[int, str]], size: tuple[int, int]) 
                 raise SourceError(f"{label}:{number}: {error}") from None
         raise
     return found.xyxy, found.class_id
+
+
+def _upright_size(file: Path) -> tuple[int, int]:
+    """Returns the upright width and height in pixels without decoding the photograph.
+
+    Raises:
+        SourceError: It is missing, empty, or no picture.
+    """
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
+    except UnidentifiedImageError:
+        problem = "not an image, or a corrupt one" if file.stat().st_size else "the file is empty"
+        raise SourceError(f"{file}: {problem}") from None
+    except (OSError, Image.DecompressionBombError) as error:
+        raise SourceError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
+    return (height, width) if turned else (width, height)
