@@ -29,7 +29,7 @@ from acne_trainer.evaluation.evaluate import results_of
 from acne_trainer.evaluation.predictions import load_predictions, predictions_file
 from acne_trainer.metrics.multilabel import Constant, multilabel_report
 from acne_trainer.models.pretrained import build_pretrained
-from acne_trainer.tasks.multilabel import input_spec
+from acne_trainer.tasks.in_memory import input_spec
 
 COSINE = 0.9
 SIZE = 320

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import subprocess
 import sys
 import tempfile
@@ -95,24 +96,23 @@ def _learn(side: str, data: Path, minutes: float, sizes: tuple[int, int, int]) -
 
 def _learn_ours(settings, train, valid, minutes: float, record: Callable[[float, float], None]) -> None:
     from acne_trainer.data.mixture import LabelledSet
-    from acne_trainer.tasks.detection import detection_work
-    from acne_trainer.training.loop import Loop, StoppedError
+    from acne_trainer.tasks.detection import DetectionTask
+    from acne_trainer.training.errors import StoppedError
+    from acne_trainer.training.loop import Trainer
 
     begun = time.monotonic()
-    work = detection_work(settings, (LabelledSet.alone(train, valid),))
 
-    def validate(network):
-        scores = work.validate(network)
-        record((time.monotonic() - begun) / 60, scores["val_ap50"])
-        return scores
+    class Recorded(DetectionTask):
+        def validate(self, network):
+            scores = super().validate(network)
+            record((time.monotonic() - begun) / 60, scores["val_ap50"])
+            return scores
 
-    def say(line: str) -> None:
-        click.echo(line, err=True)
-
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     with tempfile.TemporaryDirectory() as run:
-        loop = Loop(dataclasses.replace(work, validate=validate), settings, Path(run))
+        trainer = Trainer(Recorded(settings, (LabelledSet.alone(train, valid),)), settings, Path(run))
         with contextlib.suppress(StoppedError):
-            loop.fit(say, stopped=lambda: time.monotonic() - begun > 60 * minutes)
+            trainer.fit(stopped=lambda: time.monotonic() - begun > 60 * minutes)
 
 
 def _learn_kerascv(settings, train, valid, minutes: float, record: Callable[[float, float], None]) -> None:
@@ -125,7 +125,7 @@ def _learn_kerascv(settings, train, valid, minutes: float, record: Callable[[flo
     from acne_trainer.keras_backend import KerasBackend
     from acne_trainer.metrics.detection import SCORE_THRESHOLD, average_precision
     from acne_trainer.models.yolov8 import build_detector
-    from acne_trainer.tasks.detection import inference_form, input_spec, manifest
+    from acne_trainer.tasks.detection import DetectionTask, input_spec, manifest
 
     batch_size, spec = 4, input_spec(settings.input_size)
     most = max(len(sample.boxes) for sample in train.samples)
@@ -156,7 +156,7 @@ def _learn_kerascv(settings, train, valid, minutes: float, record: Callable[[flo
     optimizer = keras.optimizers.Adam(1e-3, global_clipnorm=10.0)
     detector.compile(optimizer=optimizer, classification_loss="binary_crossentropy", box_loss="ciou")
 
-    scored = inference_form(build_detector(settings.model, len(train.classes), side), settings)
+    scored = DetectionTask.inference_model(build_detector(settings.model, len(train.classes), side), settings)
     runner = Model(manifest(settings, train.classes), KerasBackend(scored), SCORE_THRESHOLD)
     trained = {layer.name: layer for layer in detector._flatten_layers() if layer.weights}
 

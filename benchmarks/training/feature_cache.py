@@ -19,9 +19,9 @@ from acne_trainer.config import DEFAULTS
 from acne_trainer.data.load import read_split
 from acne_trainer.model_names import BACKBONES
 from acne_trainer.models.backbones import build_backbone, build_head
-from acne_trainer.tasks.frozen_backbone import Features, head_work
-from acne_trainer.tasks.multilabel import LabelledPhotographs
-from acne_trainer.training.loop import Loop
+from acne_trainer.tasks.frozen_backbone import FeatureCache, FrozenBackboneTask
+from acne_trainer.tasks.in_memory import InMemorySplit
+from acne_trainer.training.loop import Trainer
 
 BATCH = 8
 
@@ -37,7 +37,7 @@ def main(data: Path, model: str, photographs: int) -> None:
     for name, most in (("train", photographs), ("valid", photographs // 4)):
         split = read_split(data, name)
         split = dataclasses.replace(split, samples=split.samples[:most])
-        splits.append(LabelledPhotographs(split, settings, to_train=name == "train"))
+        splits.append(InMemorySplit(split, settings, to_train=name == "train"))
     train, valid = splits
     backbone = build_backbone(model, settings.input_size, "none", "own")
     answer = tf.function(lambda images: backbone(tf.cast(images, tf.float32), training=False))
@@ -52,11 +52,10 @@ def main(data: Path, model: str, photographs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         features = tuple(
-            Features(backbone, part.images, Path(folder) / f"{place}.npy", lambda _: None)
-            for place, part in enumerate(splits)
+            FeatureCache(backbone, part.images, Path(folder) / f"{place}.npy") for place, part in enumerate(splits)
         )
         head = build_head(backbone.output.shape[1:], train.targets.shape[1])
-        Loop(head_work(settings, train, valid, features, head), settings, Path(folder)).fit(lambda _: None)
+        Trainer(FrozenBackboneTask(settings, train, valid, features, head), settings, Path(folder)).fit()
         whole = time.perf_counter() - begun
 
     click.echo(f"{model}, {len(train.images)} + {len(valid.images)} photographs of {settings.input_size} px")

@@ -51,8 +51,9 @@ def _learn(model: str, weights: str, root: Path, minutes: float) -> Curve:
     from acne_trainer.config import DEFAULTS
     from acne_trainer.data.mixture import read_sets
     from acne_trainer.data.source import DataSource
-    from acne_trainer.tasks.detection import detection_work
-    from acne_trainer.training.loop import Loop, StoppedError
+    from acne_trainer.tasks.detection import DetectionTask
+    from acne_trainer.training.errors import StoppedError
+    from acne_trainer.training.loop import Trainer
 
     sources = tuple(DataSource(str(root / name)) for name in ("acne4", "acne04"))
     settings = dataclasses.replace(
@@ -66,10 +67,10 @@ def _learn(model: str, weights: str, root: Path, minutes: float) -> Curve:
     # Only acne04/valid is scored: it has every inflamed lesion marked.
     typed, untyped = read_sets(settings.data)
     few = dataclasses.replace(typed.valid, samples=typed.valid.samples[:1])
-    work = detection_work(settings, (dataclasses.replace(typed, valid=few), untyped))
+    work = DetectionTask(settings, (dataclasses.replace(typed, valid=few), untyped))
     curve: Curve = []
     with tempfile.TemporaryDirectory() as run:
-        loop = Loop(work, settings, Path(run))
+        loop = Trainer(work, settings, Path(run))
         spent, mark = 0.0, time.process_time()
 
         def stopped() -> bool:
@@ -82,7 +83,7 @@ def _learn(model: str, weights: str, root: Path, minutes: float) -> Curve:
             return len(curve) == POINTS
 
         with contextlib.suppress(StoppedError):
-            loop.fit(lambda _: None, stopped=stopped)
+            loop.fit(stopped=stopped)
     return curve
 
 

@@ -22,8 +22,9 @@ from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.losses.box_ops import anchor_points
 from acne_trainer.losses.task_aligned_assigner import assign
 from acne_trainer.models.yolov8 import STRIDES
-from acne_trainer.tasks.detection import BatchMaker, detection_work
-from acne_trainer.training.loop import Loop
+from acne_trainer.tasks.detection import DetectionTask
+from acne_trainer.tasks.detection_batches import DetectionBatches
+from acne_trainer.training.loop import Trainer
 
 WARM_UP = 3
 
@@ -49,9 +50,9 @@ def main(data: Path, rounds: int, jit: bool) -> None:
     settings = dataclasses.replace(DEFAULTS["yolov8-xs"], data=str(data), jit=jit)
     train = read_split(data, "train")
     sets = (LabelledSet.alone(train, read_split(data, "valid")),)
-    work = detection_work(settings, sets)
+    work = DetectionTask(settings, sets)
     batch, side, network = settings.batch_size, settings.crop_size, work.network
-    images, (boxes, classes, *weights) = BatchMaker(settings, sets)(0, 0)
+    images, (boxes, classes, *weights) = DetectionBatches(settings, sets)(0, 0)
     images, boxes, classes = tf.constant(images), tf.constant(boxes), tf.constant(classes)
 
     @tf.function(jit_compile=jit or None)
@@ -78,10 +79,10 @@ def main(data: Path, rounds: int, jit: bool) -> None:
         return assign(scores, guesses, centres, boxes, classes, float(STRIDES[0])).scores
 
     with tempfile.TemporaryDirectory() as run:
-        loop = Loop(work, settings, Path(run))
+        loop = Trainer(work, settings, Path(run))
         took = seconds(
             {
-                "step": lambda: float(loop._step(images, (boxes, classes, *weights))["loss"]),
+                "step": lambda: float(loop.train_step(images, (boxes, classes, *weights))["loss"]),
                 "bare": lambda: float(bare()),
                 "objective": lambda: float(objective()),
                 "assigner": lambda: assigner().numpy(),

@@ -15,8 +15,8 @@ from acne_trainer.config import YOLOV8_XS
 from acne_trainer.data.formats.keras_txt import read_keras_txt
 from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.distributed import choose_devices
-from acne_trainer.tasks.detection import detection_work
-from acne_trainer.training.loop import Loop
+from acne_trainer.tasks.detection import DetectionTask
+from acne_trainer.training.loop import Trainer
 
 
 def main(devices: str, data: Path, run: Path) -> None:
@@ -27,9 +27,9 @@ def main(devices: str, data: Path, run: Path) -> None:
     keras.utils.set_random_seed(settings.seed)
     photographs = read_keras_txt(data)
     with strategy.scope():
-        work = detection_work(settings, (LabelledSet.alone(photographs, photographs),))
-        loop = Loop(work, settings, run)
-        network = loop.fit(lambda line: None)
+        work = DetectionTask(settings, (LabelledSet.alone(photographs, photographs),))
+        loop = Trainer(work, settings, run)
+        network = loop.fit()
 
     def sums(variables):
         return [float(np.abs(one.numpy()).sum()) for one in variables]

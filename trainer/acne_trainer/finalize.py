@@ -32,14 +32,15 @@ from acne_trainer.evaluation.score_calibration import OPERATING_POINT, calibrate
 from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.metrics.scored_image import beside
 from acne_trainer.run_folder import FURTHER
-from acne_trainer.tasks import detection, multilabel
+from acne_trainer.tasks.detection import DetectionTask
+from acne_trainer.tasks.multilabel import MultilabelTask
 
 _CALIBRATION_PHOTOGRAPHS = 200
 
 LICENCE = "Weights for research and demonstration only: trained on photographs whose sets carry their own terms"
 
 
-def finish(
+def finalize_run(
     network: keras.Model,
     settings: Settings,
     sets: Sequence[LabelledSet],
@@ -56,12 +57,12 @@ def finish(
         thresholds: Those of each class where the training chose them already.
     """
     train = sets[0].train
-    experiment = detection if settings.is_detector else multilabel
+    task = DetectionTask if settings.is_detector else MultilabelTask
     (run / "manifest.json").unlink(missing_ok=True)  # that of an earlier, shorter training
     _save(network, run / "model.keras")
-    plain = experiment.inference_form(network, settings)
+    plain = task.inference_model(network, settings)
     _save(plain, run / "inference.keras")
-    manifest = experiment.manifest(settings, train.classes)
+    manifest = task.manifest(settings, train.classes)
     validation: dict[str, Any] = {}
     if settings.is_detector:
         manifest, validation = _with_calibrated_scores(plain, manifest, sets, run)

@@ -10,7 +10,7 @@ import acne_trainer.fit
 from acne_trainer.cli.main import main
 from acne_trainer.config import DEFAULTS
 from acne_trainer.model_names import MODELS
-from acne_trainer.training.loop import StoppedError
+from acne_trainer.training.errors import StoppedError
 
 
 @pytest.fixture

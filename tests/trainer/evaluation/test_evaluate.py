@@ -71,9 +71,9 @@ def test_a_report_is_that_of_the_runtimes_own_results(exported, data, task):
     assert got["photographs"] == 4
     assert evaluate(model, train, test) == got
     if task == "multilabel":
-        said = [[label.score for label in model(sample.image()).labels] for sample in test.samples]
+        predicted = [[label.score for label in model(sample.image()).labels] for sample in test.samples]
         truth = [sample.presence(4) for sample in test.samples]
-        assert got["model"]["argmax_agreement"] == np.mean(np.argmax(said, 1) == np.argmax(truth, 1))
+        assert got["model"]["argmax_agreement"] == np.mean(np.argmax(predicted, 1) == np.argmax(truth, 1))
         # On the training photographs comedones and nodules stand equally often, and come first.
         assert got["constant_predictor"]["argmax_agreement"] == 0.25
     else:

@@ -3,18 +3,18 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from acne_trainer.tasks.multilabel import multilabel_loss
+from acne_trainer.losses.multilabel import multilabel_loss
 
 TRUTH = np.float32([[1, 0, 0, 1], [0, 0, 1, 0]])
-SAID = np.float32([[0.9, 0.2, 0.6, 0.3], [0.1, 0.5, 0.8, 0.4]])
+PREDICTED = np.float32([[0.9, 0.2, 0.6, 0.3], [0.1, 0.5, 0.8, 0.4]])
 
 
-def crossentropy(wanted, said=SAID):
-    return -wanted * np.log(said) - (1 - wanted) * np.log(1 - said)
+def crossentropy(wanted, predicted=PREDICTED):
+    return -wanted * np.log(predicted) - (1 - wanted) * np.log(1 - predicted)
 
 
 def loss(*arguments, **options):
-    return float(multilabel_loss(TRUTH, SAID, *arguments, **options)["loss"])
+    return float(multilabel_loss(TRUTH, PREDICTED, *arguments, **options)["loss"])
 
 
 def test_plain_loss_is_the_mean_binary_crossentropy():
@@ -26,7 +26,7 @@ def test_smoothing_moves_labels_towards_one_half():
 
 
 def test_focal_weighs_each_answer_by_its_error():
-    expected = (crossentropy(TRUTH) * np.abs(TRUTH - SAID) ** 2).mean()
+    expected = (crossentropy(TRUTH) * np.abs(TRUTH - PREDICTED) ** 2).mean()
     assert loss(focal=2.0) == pytest.approx(expected, rel=1e-5)
 
 
@@ -37,4 +37,4 @@ def test_what_was_not_looked_for_costs_nothing_unless_it_is_there():
 
 
 def test_certain_answers_stay_finite():
-    assert np.isfinite(multilabel_loss(TRUTH, np.round(SAID))["loss"])
+    assert np.isfinite(multilabel_loss(TRUTH, np.round(PREDICTED))["loss"])

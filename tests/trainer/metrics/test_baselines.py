@@ -54,8 +54,8 @@ def test_the_same_photographs_give_the_same_boxes(train):
 def test_it_counts_the_median_and_says_as_many_boxes(train):
     blind = ConstantDetector.of(train, 2)
     assert (blind.usual_count, blind.usual_counts.tolist()) == (2.5, [1.5, 1.0])
-    (said,) = blind.answers([answer(10, 10)], CLASSES)
-    assert sum(one.score >= blind.threshold for one in said.lesions) == 2
+    (predicted,) = blind.answers([answer(10, 10)], CLASSES)
+    assert sum(one.score >= blind.threshold for one in predicted.lesions) == 2
     few = ConstantDetector.of(train[:1], 2)
     assert (len(few.boxes), few.usual_count) == (1, 1)
 

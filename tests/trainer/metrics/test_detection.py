@@ -32,7 +32,7 @@ def constant(usual_count=0.0, usual_counts=(0.0, 0.0, 0.0), boxes=()):
 
 
 def answer(*lesions):
-    """What a model said: class index, score and box."""
+    """What a model predicted: class index, score and box."""
     found = sorted((Lesion(CLASSES[one], score, tuple(map(float, box))) for one, score, box in lesions), key=_falling)
     return Result("a.jpg", 0, 0.0, 640, 640, "tiny", CLASSES, tuple(found), None, Timing(1, 1, 1))
 
@@ -175,7 +175,7 @@ def test_a_report_holds_the_figures_worked_out_by_hand():
     # Counted from 0.5 on: 2, 2, 0; marked: 3, 2, 1. The constant answer is 3.
     assert got["count_error"] == pytest.approx((1 + 0 + 1) / 3)
     assert got["count_error_constant"] == got["constant_predictor"]["count_error"] == pytest.approx((0 + 1 + 2) / 3)
-    # Marked by class: 2 0 1, 0 1 1, 0 1 0; said: 1 0 1, 0 1 1, 0 0 0; the constant answer: 1 2 0.
+    # Marked by class: 2 0 1, 0 1 1, 0 1 0; predicted: 1 0 1, 0 1 1, 0 0 0; the constant answer: 1 2 0.
     assert got["count_error_by_class"] == pytest.approx({"comedones": 1 / 3, "nodules": 1 / 3, "papules": 0})
     assert got["count_error_constant_by_class"] == pytest.approx({"comedones": 1, "nodules": 4 / 3, "papules": 2 / 3})
     # At 0.5: one comedone, one nodule and two papules, all right, of two each.
@@ -200,8 +200,8 @@ def test_each_class_is_counted_from_its_own_threshold():
     assert both["count_error_by_class"] == {"comedones": 1, "nodules": 1, "papules": 2}
 
 
-def said(*lesions):
-    """What a model said that gives a probability of each type: lesion score, probabilities and box."""
+def predicted(*lesions):
+    """What a model predicted that gives a probability of each type: lesion score, probabilities and box."""
     found = [Lesion.of_types(CLASSES, score, tuple(map(float, where)), types) for score, types, where in lesions]
     return Result("a.jpg", 0, 0.0, 640, 640, "tiny", CLASSES, tuple(sorted(found, key=_falling)), None, Timing(1, 1, 1))
 
@@ -209,7 +209,7 @@ def said(*lesions):
 def test_a_lesion_is_ranked_under_each_type_and_counted_and_decided_once():
     marked = [sample((PAPULES, box(0)), (COMEDONES, box(1)))]
     # The second one is taken for a papule, but a comedone is nearly as probable.
-    results = [said((0.9, (0.1, 0.0, 0.85), box(0)), (0.6, (0.4, 0.0, 0.45), box(1)))]
+    results = [predicted((0.9, (0.1, 0.0, 0.85), box(0)), (0.6, (0.4, 0.0, 0.45), box(1)))]
     got = average_precision(marked, results, CLASSES)
     assert got.ap50_by_class["papules"] == pytest.approx(1)
     assert got.ap50_by_class["comedones"] == pytest.approx(1)  # 0.4 on it comes before 0.1 beside it
@@ -226,13 +226,15 @@ def test_a_lesion_is_ranked_under_each_type_and_counted_and_decided_once():
 def test_a_lesion_that_is_hardly_of_a_type_is_not_ranked_under_it():
     marked = [sample((PAPULES, box(0)))]
     for probability, ap50 in ((0.0009, 0), (0.0011, 1)):
-        results = [said((0.9, (0.9, 0.0, probability), box(0)))]
+        results = [predicted((0.9, (0.9, 0.0, probability), box(0)))]
         assert average_precision(marked, results, CLASSES).ap50 == pytest.approx(ap50)
 
 
 def test_probabilities_of_one_type_only_are_scored_as_a_box_of_that_type():
     sure = [
-        said(*((one.score, tuple(one.score * (one.name == name) for name in CLASSES), one.box) for one in each.lesions))
+        predicted(
+            *((one.score, tuple(one.score * (one.name == name) for name in CLASSES), one.box) for one in each.lesions)
+        )
         for each in shifted(0.2)
     ]
     reports = [
@@ -243,7 +245,7 @@ def test_probabilities_of_one_type_only_are_scored_as_a_box_of_that_type():
 
 
 def test_lesions_that_say_their_types_beside_some_that_do_not_are_refused():
-    both = (*said((0.9, (0.1, 0.0, 0.85), box(0))).lesions, *answer((PAPULES, 0.5, box(1))).lesions)
+    both = (*predicted((0.9, (0.1, 0.0, 0.85), box(0))).lesions, *answer((PAPULES, 0.5, box(1))).lesions)
     with pytest.raises(ValueError, match=r"a\.jpg: some lesions say the probability of each type and some do not"):
         average_precision([sample()], [replace(answer(), lesions=both)], CLASSES)
 

@@ -50,8 +50,8 @@ def test_figures_are_those_worked_out_by_hand():
     assert (model["macro_precision"], model["macro_recall"]) == pytest.approx((8 / 9, 1))
     assert (model["micro_precision"], model["micro_recall"], model["micro_f1"]) == pytest.approx((5 / 6, 1, 10 / 11))
     assert model["thresholds"] == pytest.approx({"comedones": 0.5, "nodules": 0.3, "papules": 0.35})
-    said = np.where(TRUTH == 1, SCORES, 1 - SCORES).astype(float)
-    assert model["loss"] == pytest.approx(-np.log(said).mean(), rel=1e-5)
+    predicted = np.where(TRUTH == 1, SCORES, 1 - SCORES).astype(float)
+    assert model["loss"] == pytest.approx(-np.log(predicted).mean(), rel=1e-5)
 
 
 def test_average_precision_and_auroc_count_what_stands_in_wrong_order():
@@ -85,7 +85,7 @@ def test_the_constant_predictor_says_how_often_a_class_stands_on_training_photog
     assert constant["macro_auroc"] == 0.5
     assert constant["exact_match"] == 0.25  # comedones alone, the commonest set: on the first photograph
     assert (constant["macro_precision"], constant["macro_recall"]) == pytest.approx((5 / 12, 1))
-    # Papules in a bin: 0.75 said, 0.25 true; nodules: 0.25 and 0.5; comedones: 0.5 and 0.5.
+    # Papules in a bin: 0.75 predicted, 0.25 true; nodules: 0.25 and 0.5; comedones: 0.5 and 0.5.
     errors = {"comedones": 0, "nodules": 0.25, "papules": 0.5}
     assert constant["calibration_error_by_class"] == pytest.approx(errors)
     assert constant["calibration_error"] == pytest.approx(0.25)
@@ -124,8 +124,8 @@ def test_thresholds_of_random_scores_are_the_best_of_all():
     truth, scores = (rng.random((60, 3)) < 0.4).astype(np.float32), rng.random((60, 3)).astype(np.float32)
 
     def f1(one, threshold):
-        said = scores[:, one] >= np.float32(threshold)
-        return 2 * (said * truth[:, one]).sum() / (said.sum() + truth[:, one].sum())
+        predicted = scores[:, one] >= np.float32(threshold)
+        return 2 * (predicted * truth[:, one]).sum() / (predicted.sum() + truth[:, one].sum())
 
     for one, threshold in enumerate(choose_thresholds(truth, scores)):
         assert f1(one, threshold) == pytest.approx(max(f1(one, other) for other in scores[:, one]))
@@ -135,11 +135,11 @@ def test_figures_of_random_scores_are_scikit_learns():
     rng = np.random.default_rng(3)
     truth, scores = (rng.random((50, 3)) < 0.3).astype(np.float32), rng.random((50, 3)).astype(np.float32)
     model = report(truth, scores, (0.4, 0.5, 0.6))["model"]
-    said = scores >= np.float32([0.4, 0.5, 0.6])
+    predicted = scores >= np.float32([0.4, 0.5, 0.6])
     for average in ("macro", "micro"):
         assert model[f"{average}_ap"] == pytest.approx(metrics.average_precision_score(truth, scores, average=average))
         assert model[f"{average}_auroc"] == pytest.approx(metrics.roc_auc_score(truth, scores, average=average))
-        expected = metrics.precision_recall_fscore_support(truth, said, average=average)[:3]
+        expected = metrics.precision_recall_fscore_support(truth, predicted, average=average)[:3]
         got = [model[f"{average}_{name}"] for name in ("precision", "recall", "f1")]
         assert got == pytest.approx(expected)
     loss = np.mean([metrics.log_loss(truth[:, one], scores[:, one].astype(float)) for one in range(3)])
@@ -185,7 +185,7 @@ def test_every_figure_has_its_interval():
 
 def test_the_interval_of_a_class_is_wilsons():
     model = report()["model"]
-    # Comedones: two of three said are right, two of two found.
+    # Comedones: two of three predicted are right, two of two found.
     assert model["precision_by_class_interval_95"]["comedones"] == pytest.approx([0.20765, 0.93851], abs=1e-4)
     assert model["recall_by_class_interval_95"]["comedones"] == pytest.approx([0.34238, 1], abs=1e-4)
     assert model["exact_match_interval_95"] == pytest.approx([0.30064, 0.95441], abs=1e-4)

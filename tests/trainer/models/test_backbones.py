@@ -7,8 +7,8 @@ import keras
 
 from acne_runtime.errors import AcneEdgeError, SourceError
 from acne_trainer.models.backbones import build_backbone, build_head, joined, unfreeze_top
-from acne_trainer.tasks.frozen_backbone import Features
-from acne_trainer.training.loop import StoppedError
+from acne_trainer.tasks.frozen_backbone import FeatureCache
+from acne_trainer.training.errors import StoppedError
 
 SIZE = 64
 NAMES = pytest.mark.parametrize("name", ["resnet50", "vgg19", "efficientnetb3"])
@@ -110,16 +110,17 @@ def test_a_failed_download_names_the_way_out(monkeypatch):
         build_backbone("resnet50", SIZE, "imagenet", "own")
 
 
-def test_features_are_computed_once_and_kept(tmp_path, backbones):
-    backbone, said = backbones("resnet50"), []
+def test_features_are_computed_once_and_kept(tmp_path, backbones, caplog):
+    caplog.set_level("INFO")
+    backbone = backbones("resnet50")
     images = IMAGES.astype(np.uint8)
-    features = Features(backbone, images, tmp_path / "run" / "f.npy", said.append)
+    features = FeatureCache(backbone, images, tmp_path / "run" / "f.npy")
     assert not (tmp_path / "run").exists()
     expected = np.asarray(backbone(IMAGES, training=False))
     np.testing.assert_allclose(features[np.array([2, 0])], expected[[2, 0]], rtol=1e-2, atol=1e-2)
-    again = Features(None, images, tmp_path / "run" / "f.npy", said.append)
+    again = FeatureCache(None, images, tmp_path / "run" / "f.npy")
     np.testing.assert_array_equal(again[:], features[:])
-    assert said == ["computing the frozen features of 3 photographs, once"]
+    assert caplog.messages == ["computing the frozen features of 3 photographs, once"]
     assert [file.name for file in (tmp_path / "run").iterdir()] == ["f.npy"]
 
 
@@ -128,7 +129,7 @@ def test_a_full_disk_leaves_no_half_features(tmp_path, backbones, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np.lib.format, "open_memmap", full)
-    features = Features(backbones("vgg19"), IMAGES.astype(np.uint8), tmp_path / "f.npy", lambda _: None)
+    features = FeatureCache(backbones("vgg19"), IMAGES.astype(np.uint8), tmp_path / "f.npy")
     with pytest.raises(
         AcneEdgeError, match=r"f\.\S+\.part\.npy: No space left on device; the features take 12,288 bytes"
     ):
@@ -138,7 +139,7 @@ def test_a_full_disk_leaves_no_half_features(tmp_path, backbones, monkeypatch):
 
 def test_a_stop_while_features_are_computed_leaves_no_half_file(tmp_path, backbones):
     many = np.concatenate([IMAGES.astype(np.uint8)] * 4)
-    features = Features(backbones("vgg19"), many, tmp_path / "f.npy", lambda _: None, lambda: True)
+    features = FeatureCache(backbones("vgg19"), many, tmp_path / "f.npy", lambda: True)
     with pytest.raises(StoppedError, match="stopped after the features of 8 photographs"):
         _ = features[:]
     assert list(tmp_path.iterdir()) == []

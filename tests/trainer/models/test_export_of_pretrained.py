@@ -18,7 +18,8 @@ from acne_runtime.load import load_model
 from acne_trainer.config import DEFAULTS
 from acne_trainer.models.pooled_features import build_pooled_features, with_classifier
 from acne_trainer.models.yolov8 import build_detector
-from acne_trainer.tasks import detection, multilabel
+from acne_trainer.tasks.detection import DetectionTask
+from acne_trainer.tasks.multilabel import MultilabelTask
 
 CLASSES = tiny_models.CLASSES
 SIZE = tiny_models.SIZE
@@ -48,10 +49,10 @@ def runs(tmp_path_factory):
     def run(name):
         if name not in made:
             settings = dataclasses.replace(DEFAULTS[name], input_size=SIZE, crop_size=SIZE)
-            experiment = detection if settings.is_detector else multilabel
-            network = experiment.inference_form(untrained(name), settings)
+            task = DetectionTask if settings.is_detector else MultilabelTask
+            network = task.inference_model(untrained(name), settings)
             folder = tmp_path_factory.mktemp(name)
-            made[name] = tiny_models.write_run(folder, network, experiment.manifest(settings, CLASSES))
+            made[name] = tiny_models.write_run(folder, network, task.manifest(settings, CLASSES))
         return made[name]
 
     return run

@@ -1,6 +1,7 @@
 """Detectors on pretrained backbones: what is frozen, what learns slowly, and that it stays so in a training."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -18,8 +19,9 @@ from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.model_names import PRETRAINED_DETECTORS
 from acne_trainer.models.inference_graph import plain_copy
 from acne_trainer.models.yolov8 import STRIDES, backbone_layers, build_detector
-from acne_trainer.tasks.detection import detection_work
-from acne_trainer.training.loop import Loop, StoppedError, Work
+from acne_trainer.tasks.detection import DetectionTask
+from acne_trainer.training.errors import StoppedError
+from acne_trainer.training.loop import Trainer
 from acne_trainer.training.optimizer import optimizer_of
 from acne_trainer.training.precise_bn import Statistics
 
@@ -97,21 +99,24 @@ def test_a_variable_may_learn_at_its_own_rate(kind, precision):
     np.testing.assert_allclose(moved[1], 0.25 * moved[0], rtol=1e-3)
 
 
-def test_the_loop_gives_the_backbone_its_rate():
+def test_the_loop_gives_the_backbone_its_rate(tmp_path):
     vector = keras.Input((3,), name="vector")
     hidden = layers.Dense(3, name="backbone", kernel_initializer="ones")(vector)
     network = keras.Model(vector, layers.Dense(3, name="neck", kernel_initializer="ones")(hidden))
-    work = Work(network, 1, lambda *_: [], lambda *_: {}, lambda _: {}, "val", True, frozenset({"backbone"}))
-    loop = Loop(work, dataclasses.replace(CNN, backbone_rate=0.5, average_decay=0.9), None)
-    factors = dict(zip([one.path for one in network.trainable_variables], loop.optimizer._factors, strict=True))
+    task = SimpleNamespace(
+        network=network, steps=1, monitor="val", higher_is_better=True, backbone=frozenset({"backbone"})
+    )
+    trainer = Trainer(task, dataclasses.replace(CNN, backbone_rate=0.5, average_decay=0.9), tmp_path)
+    paths = [variable.path for variable in network.trainable_variables]
+    factors = dict(zip(paths, trainer.optimizer._factors, strict=True))
     assert factors == {"backbone/kernel": 0.5, "backbone/bias": 0.5, "neck/kernel": 1.0, "neck/bias": 1.0}
 
 
 def train(settings, data, folder, stopped=lambda: False):
     keras.utils.set_random_seed(settings.seed)
-    loop = Loop(detection_work(settings, (LabelledSet.alone(*data),)), settings, folder)
+    loop = Trainer(DetectionTask(settings, (LabelledSet.alone(*data),)), settings, folder)
     before = {layer.name: layer.get_weights() for layer in loop.network.layers}
-    loop.fit(lambda _: None, stopped=stopped)
+    loop.fit(stopped=stopped)
     return loop, before
 
 

@@ -17,7 +17,7 @@ import acne_trainer
 from acne_runtime.manifest import Manifest
 from acne_trainer.config import YOLOV8_XS
 from acne_trainer.models.yolov8 import BINS, STRIDES, build_detector
-from acne_trainer.tasks.detection import inference_form, manifest
+from acne_trainer.tasks.detection import DetectionTask
 
 SIZE = 96
 CLASSES = ("comedones", "nodules", "papules", "pustules")
@@ -32,7 +32,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def inference(network):
-    return inference_form(network, SETTINGS)
+    return DetectionTask.inference_model(network, SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_mixed_precision_keeps_weights_heads_and_the_inference_form_in_float32(p
     assert made.get_layer("stack2_downsample_conv").compute_dtype == half
     assert {weight.dtype for weight in made.weights} == {"float32"}
     assert {head.dtype for head in made.outputs} == {"float32"}
-    plain = inference_form(made, SETTINGS)
+    plain = DetectionTask.inference_model(made, SETTINGS)
     assert {layer.compute_dtype for layer in plain.layers if layer.weights} == {"float32"}
     images = picture(SIZE, SIZE)[None, ..., ::-1].astype(np.float32)
     expected = made(images, training=False)["box_8"].numpy()
@@ -128,7 +128,7 @@ def test_the_graph_is_flat_and_of_stock_parts_only(network, inference):
 
 def test_the_inference_form_has_static_shapes_and_probabilities(network, inference):
     assert [tuple(one.shape) for one in inference.inputs] == [(1, SIZE, SIZE, 3)]
-    described = manifest(SETTINGS, CLASSES)
+    described = DetectionTask.manifest(SETTINGS, CLASSES)
     assert {name: tuple(output.shape) for name, output in inference.output.items()} == {
         spec.name: described.output_shape(spec) for spec in described.outputs
     }
@@ -151,7 +151,7 @@ def test_the_inference_form_has_the_networks_weights_in_layers_of_its_own(networ
 
 
 def test_the_manifest_of_a_detector_holds_together():
-    described = manifest(SETTINGS, CLASSES)
+    described = DetectionTask.manifest(SETTINGS, CLASSES)
     assert Manifest.from_json(described.to_json(), "here") == described
     assert (described.input.resize, described.bins, described.classes) == ("letterbox", BINS, CLASSES)
 
@@ -212,4 +212,4 @@ def test_one_module_alone_imports_keras_cv():
     importing = [
         file.name for file in sources if "import keras_cv" in (text := file.read_text()) or "from keras_cv" in text
     ]
-    assert importing == ["detector.py"]
+    assert importing == ["yolov8.py"]

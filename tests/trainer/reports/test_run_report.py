@@ -294,8 +294,8 @@ EMPTY = MarkedAndFound(np.zeros((0, 4)), np.zeros(0, int), np.zeros((0, 4)), np.
 def test_what_was_taken_for_what_is_counted():
     assert box_confusion([TAKEN, EMPTY, TAKEN], 2).tolist() == [[2, 0, 0], [2, 0, 2], [0, 2, 0]]
     truth = np.float32([[1, 0], [0, 1], [1, 1], [0, 0]])
-    said = np.array([[True, False], [True, True], [False, True], [False, True]])
-    assert class_outcomes(truth, said).tolist() == [[1, 1, 1, 1], [2, 0, 1, 1]]
+    predicted = np.array([[True, False], [True, True], [False, True], [False, True]])
+    assert class_outcomes(truth, predicted).tolist() == [[1, 1, 1, 1], [2, 0, 1, 1]]
     scores = np.float32([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.4]])
     assert argmax_confusion(truth, scores).tolist() == [[1, 2], [0, 1]]
 

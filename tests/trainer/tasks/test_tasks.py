@@ -17,8 +17,10 @@ from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.metrics.detection import SCORE_THRESHOLD, average_precision
 from acne_trainer.models.cnn import build_cnn
-from acne_trainer.tasks.detection import BatchMaker, detection_work, inference_form, manifest
-from acne_trainer.tasks.multilabel import LabelledPhotographs, load_arrays, multilabel_work
+from acne_trainer.tasks.detection import DetectionTask
+from acne_trainer.tasks.detection_batches import DetectionBatches
+from acne_trainer.tasks.in_memory import InMemorySplit, load_arrays
+from acne_trainer.tasks.multilabel import MultilabelTask
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 MULTILABEL = dataclasses.replace(CNN, input_size=96, batch_size=4, seed=3)
@@ -42,12 +44,12 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def detection(data):
-    return detection_work(DETECTION, (LabelledSet.alone(data, data),))
+    return DetectionTask(DETECTION, (LabelledSet.alone(data, data),))
 
 
 def labels_work(settings, data):
-    photographs = LabelledPhotographs(data, settings, to_train=True)
-    return multilabel_work(settings, photographs, photographs, build_cnn(4, settings.input_size))
+    photographs = InMemorySplit(data, settings, to_train=True)
+    return MultilabelTask(settings, photographs, photographs, build_cnn(4, settings.input_size))
 
 
 def arrays(batches):
@@ -107,10 +109,10 @@ def test_labels_are_validated_by_loss_and_agreement(data):
     assert set(figures) == {"val_loss", "val_argmax_agreement"}
     assert work.monitor == "val_loss"
     images, labels = load_arrays(data, 96)
-    said = np.asarray(work.network(images.astype(np.float32), training=False), np.float64)
-    expected = -(labels * np.log(said) + (1 - labels) * np.log(1 - said)).mean()
+    predicted = np.asarray(work.network(images.astype(np.float32), training=False), np.float64)
+    expected = -(labels * np.log(predicted) + (1 - labels) * np.log(1 - predicted)).mean()
     assert figures["val_loss"] == pytest.approx(expected, rel=1e-3)
-    assert figures["val_argmax_agreement"] == pytest.approx((said.argmax(1) == labels.argmax(1)).mean())
+    assert figures["val_argmax_agreement"] == pytest.approx((predicted.argmax(1) == labels.argmax(1)).mean())
 
 
 def test_an_epoch_of_crops_has_whole_photographs_in_between(detection):
@@ -126,10 +128,10 @@ def test_an_epoch_of_crops_has_whole_photographs_in_between(detection):
 
 
 def test_an_epoch_of_crops_follows_from_the_seed_and_its_number_alone(data, detection):
-    alone = arrays(detection_work(DETECTION, (LabelledSet.alone(data, data),)).batches(2))
+    alone = arrays(DetectionTask(DETECTION, (LabelledSet.alone(data, data),)).batches(2))
     assert_same(arrays(detection.batches(2)), alone)
     assert not np.array_equal(arrays(detection.batches(0))[0][0], alone[0][0])
-    other = detection_work(dataclasses.replace(DETECTION, seed=4), (LabelledSet.alone(data, data),))
+    other = DetectionTask(dataclasses.replace(DETECTION, seed=4), (LabelledSet.alone(data, data),))
     assert not np.array_equal(arrays(other.batches(2))[0][0], alone[0][0])
 
 
@@ -139,7 +141,11 @@ def test_boxes_are_validated_by_the_network_that_is_given(data, detection, stran
     if stranger:
         rng = np.random.default_rng(0)
         network.set_weights([abs(rng.normal(0, 0.05, weight.shape)) + 0.01 for weight in network.get_weights()])
-    runner = Model(manifest(DETECTION, CLASSES), KerasBackend(inference_form(network, DETECTION)), SCORE_THRESHOLD)
+    runner = Model(
+        DetectionTask.manifest(DETECTION, CLASSES),
+        KerasBackend(DetectionTask.inference_model(network, DETECTION)),
+        SCORE_THRESHOLD,
+    )
     results = [runner(sample.image()) for sample in data.samples]
     assert any(result.lesions for result in results)
     expected = average_precision(data.samples, results, CLASSES)
@@ -150,7 +156,7 @@ def test_boxes_are_validated_by_the_network_that_is_given(data, detection, stran
 
 
 def test_crops_alone_when_no_whole_photographs_are_asked_for(data):
-    work = detection_work(dataclasses.replace(DETECTION, whole_every=0), (LabelledSet.alone(data, data),))
+    work = DetectionTask(dataclasses.replace(DETECTION, whole_every=0), (LabelledSet.alone(data, data),))
     assert {images.shape for images, *_ in arrays(work.batches(0))} == {(4, 32, 32, 3)}
 
 
@@ -162,7 +168,7 @@ def bare(data):
 
 
 def test_a_batch_without_lesions_still_has_a_row_of_padding(bare):
-    make_batch = BatchMaker(DETECTION, (LabelledSet.alone(bare, bare),))
+    make_batch = DetectionBatches(DETECTION, (LabelledSet.alone(bare, bare),))
     for _, boxes, classes, *_ in arrays(make_batch(0, step) for step in range(make_batch.steps)):
         assert (boxes.shape[1:], classes.shape[1:]) == ((16, 4), (16,))
         assert not boxes.any()
@@ -172,7 +178,7 @@ def test_a_batch_without_lesions_still_has_a_row_of_padding(bare):
 def test_photographs_without_a_single_lesion_are_refused_before_the_training(data, bare, which):
     train, valid = (bare, data) if which == "train" else (data, bare)
     with pytest.raises(SourceError, match="no lesion is marked on any of its photographs"):
-        detection_work(DETECTION, (LabelledSet.alone(train, valid),))
+        DetectionTask(DETECTION, (LabelledSet.alone(train, valid),))
 
 
 def test_unknown_absences_do_not_count_in_validation(data):
@@ -180,8 +186,8 @@ def test_unknown_absences_do_not_count_in_validation(data):
     plain, spared = labels_work(MULTILABEL, data), labels_work(unknown, data)
     spared.network.set_weights(plain.network.get_weights())
     images, labels = load_arrays(data, 96)
-    said = np.asarray(plain.network(images.astype(np.float32), training=False), np.float64)
-    losses = -(labels * np.log(said) + (1 - labels) * np.log(1 - said))
+    predicted = np.asarray(plain.network(images.astype(np.float32), training=False), np.float64)
+    losses = -(labels * np.log(predicted) + (1 - labels) * np.log(1 - predicted))
     losses[:5, 2:] *= labels[:5, 2:]
     assert spared.validate(spared.network)["val_loss"] == pytest.approx(losses.mean(), rel=1e-3)
     assert plain.validate(plain.network)["val_loss"] > losses.mean()

@@ -1,6 +1,9 @@
 import csv
 import dataclasses
 import json
+import logging
+from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +17,9 @@ from keras import layers
 
 from acne_runtime.errors import AcneEdgeError
 from acne_trainer.config import CNN
-from acne_trainer.training import loop as module
-from acne_trainer.training.loop import Loop, Work
+from acne_trainer.training import checkpoint
+from acne_trainer.training.errors import StoppedError
+from acne_trainer.training.loop import Trainer
 
 SETTINGS = dataclasses.replace(
     CNN,
@@ -31,8 +35,22 @@ STEPS = 3
 WEIGHTS = np.array([[1.0, -2.0], [0.5, 0.25], [-1.0, 3.0]], np.float32)
 
 
-class StoppedError(Exception):
-    """Somebody pulled the plug."""
+class PlugPulledError(Exception):
+    """Power is gone."""
+
+
+@dataclasses.dataclass
+class LinearTask:
+    """A task of callables, each to be replaced by a test."""
+
+    network: keras.Model
+    batches: Callable = None
+    loss: Callable = None
+    validate: Callable = None
+    steps: int = 3
+    monitor: str = "val_loss"
+    higher_is_better: bool = False
+    backbone: frozenset = frozenset()
 
 
 def linear():
@@ -75,9 +93,8 @@ def validation_loss(network):
     return {"val_loss": float(np.mean((np.asarray(network(vectors, training=False)) - targets) ** 2))}
 
 
-def work(network=linear, **changes):
-    made = Work(network(), STEPS, batches, mean_squared, validation_loss, "val_loss", higher_is_better=False)
-    return dataclasses.replace(made, **changes)
+def task(network=linear, **changes):
+    return dataclasses.replace(LinearTask(network(), batches, mean_squared, validation_loss), **changes)
 
 
 def scores(*values):
@@ -91,9 +108,23 @@ def prepared(folder):
     return folder
 
 
-def train(folder, *, settings=SETTINGS, say=lambda _: None, **changes):
-    made = Loop(work(**changes), settings, prepared(folder))
-    return made, made.fit(say)
+@contextmanager
+def logged(tell):
+    """Calls `tell` with each line that the trainer logs."""
+    package, handler = logging.getLogger("acne_trainer"), logging.Handler()
+    handler.emit = lambda record: tell(record.getMessage())
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
+
+
+def train(folder, *, settings=SETTINGS, log=lambda _: None, **changes):
+    trainer = Trainer(task(**changes), settings, prepared(folder))
+    with logged(log):
+        return trainer, trainer.fit()
 
 
 def figures(history):
@@ -152,10 +183,10 @@ def test_the_history_is_the_same_in_both_its_files(tmp_path):
 
 
 def test_a_line_of_progress_is_said_for_each_epoch(tmp_path):
-    said = []
-    train(tmp_path, say=said.append)
-    assert [line.split("  ")[0] for line in said] == [f"epoch {n}/4" for n in range(1, 5)]
-    assert all("loss " in line and "val_loss " in line and "min left" in line for line in said)
+    lines = []
+    train(tmp_path, log=lines.append)
+    assert [line.split("  ")[0] for line in lines] == [f"epoch {n}/4" for n in range(1, 5)]
+    assert all("loss " in line and "val_loss " in line and "min left" in line for line in lines)
 
 
 @pytest.mark.parametrize(("every", "validated"), [(1, [1, 2, 3, 4]), (2, [2, 4]), (3, [3, 4]), (9, [4])])
@@ -166,12 +197,12 @@ def test_validation_comes_as_often_as_asked_and_at_the_end(tmp_path, every, vali
 
 def plug(at):
     """Progress that ends in somebody pulling the plug after so many epochs."""
-    said = []
+    lines = []
 
     def say(line):
-        said.append(line)
-        if len(said) == at:
-            raise StoppedError
+        lines.append(line)
+        if len(lines) == at:
+            raise PlugPulledError
 
     return say
 
@@ -179,17 +210,17 @@ def plug(at):
 @NETWORKS
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_stopped_between_epochs_and_resumed_is_as_never_stopped(tmp_path, uninterrupted, network, epochs):
-    with pytest.raises(StoppedError):
-        train(tmp_path, network=network, say=plug(epochs))
-    said = []
-    resumed, _ = train(tmp_path, network=network, say=said.append)
-    assert said[0] == f"resumed after epoch {epochs}"
+    with pytest.raises(PlugPulledError):
+        train(tmp_path, network=network, log=plug(epochs))
+    lines = []
+    resumed, _ = train(tmp_path, network=network, log=lines.append)
+    assert lines[0] == f"resumed after epoch {epochs}"
     assert_same_training(resumed, uninterrupted(network))
 
 
 def test_dropout_goes_on_with_the_numbers_it_would_have_drawn(tmp_path, uninterrupted):
-    with pytest.raises(StoppedError):
-        train(tmp_path, network=with_dropout, say=plug(2))
+    with pytest.raises(PlugPulledError):
+        train(tmp_path, network=with_dropout, log=plug(2))
     resumed, _ = train(tmp_path, network=with_dropout)
     assert_same_training(resumed, uninterrupted(with_dropout))
 
@@ -200,10 +231,10 @@ def test_stopped_within_an_epoch_and_resumed_is_as_never_stopped(tmp_path, unint
     def until(now, first=0):
         yield batch(now, 0)
         if now == epoch:
-            raise StoppedError
+            raise PlugPulledError
         yield from batches(now)[1:]
 
-    with pytest.raises(StoppedError):
+    with pytest.raises(PlugPulledError):
         train(tmp_path, network=network, batches=until)
     assert_same_training(train(tmp_path, network=network)[0], uninterrupted(network))
 
@@ -212,18 +243,18 @@ def test_stopped_within_an_epoch_and_resumed_is_as_never_stopped(tmp_path, unint
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 8])
 def test_asked_to_stop_and_resumed_is_as_never_asked(tmp_path, uninterrupted, network, steps):
     asked = iter(range(1, 99))
-    loop = Loop(work(network), SETTINGS, prepared(tmp_path))
-    with pytest.raises(module.StoppedError, match=r"stopped in epoch \d after step \d of 3"):
-        loop.fit(lambda _: None, stopped=lambda: next(asked) >= steps)
-    said = []
-    resumed, _ = train(tmp_path, network=network, say=said.append)
-    assert said[0].startswith("resumed after epoch ")
+    loop = Trainer(task(network), SETTINGS, prepared(tmp_path))
+    with pytest.raises(StoppedError, match=r"stopped in epoch \d after step \d of 3"):
+        loop.fit(stopped=lambda: next(asked) >= steps)
+    lines = []
+    resumed, _ = train(tmp_path, network=network, log=lines.append)
+    assert lines[0].startswith("resumed after epoch ")
     assert_same_training(resumed, uninterrupted(network))
 
 
 def test_progress_tells_the_step_and_the_time_left(tmp_path):
     shown = []
-    Loop(work(), SETTINGS, prepared(tmp_path)).fit(lambda _: None, progress=shown.append)
+    Trainer(task(), SETTINGS, prepared(tmp_path)).fit(progress=shown.append)
     assert len(shown) == 4 * STEPS
     assert shown[4].startswith("epoch 2/4  step 2/3  loss ")
     assert all("min left" in line for line in shown)
@@ -241,8 +272,8 @@ def test_a_full_disk_is_told_and_resumed_after(tmp_path, monkeypatch, uninterrup
     def full(self, path, *rest):
         raise kind
 
-    with pytest.raises(StoppedError):
-        train(tmp_path, say=plug(2))
+    with pytest.raises(PlugPulledError):
+        train(tmp_path, log=plug(2))
     with monkeypatch.context() as patched:
         patched.setattr(tf.train.Checkpoint, "write", full)
         with pytest.raises(AcneEdgeError, match=rf"^{tmp_path}: cannot be saved \(.*\); make room"):
@@ -252,21 +283,21 @@ def test_a_full_disk_is_told_and_resumed_after(tmp_path, monkeypatch, uninterrup
 
 def stop_writing(name):
     def arrange(monkeypatch):
-        really = module.files.write_atomically
+        really = checkpoint.write_atomically
 
         def write(file, data):
             if file.name == name and (b'"epoch": 2.0' in data or b"\r\n2.0," in data):
-                raise StoppedError
+                raise PlugPulledError
             really(file, data)
 
-        monkeypatch.setattr(module.files, "write_atomically", write)
+        monkeypatch.setattr(checkpoint, "write_atomically", write)
 
     return arrange
 
 
 def stop_removing(monkeypatch):
     def unlink(self, missing_ok=False):
-        raise StoppedError
+        raise PlugPulledError
 
     monkeypatch.setattr(Path, "unlink", unlink)
 
@@ -276,7 +307,7 @@ def stop_renaming_the_best(monkeypatch):
 
     def replace(self, target):
         if self.name == "best.part.weights.h5" and (self.parent / "best.weights.h5").exists():
-            raise StoppedError
+            raise PlugPulledError
         return really(self, target)
 
     monkeypatch.setattr(Path, "replace", replace)
@@ -289,7 +320,7 @@ def stop_in_the_checkpoint(monkeypatch):
         saved = really(self, path, *rest)
         if path.endswith("epoch-2-0"):
             Path(f"{path}.index").write_bytes(b"half")
-            raise StoppedError
+            raise PlugPulledError
         return saved
 
     monkeypatch.setattr(tf.train.Checkpoint, "write", write)
@@ -312,7 +343,7 @@ def test_killed_while_writing_its_files_and_resumed_is_as_never_killed(
 ):
     with monkeypatch.context() as killing:
         arrange(killing)
-        with pytest.raises(StoppedError):
+        with pytest.raises(PlugPulledError):
             train(tmp_path, network=network)
     resumed, _ = train(tmp_path, network=network)
     assert_same_training(resumed, uninterrupted(network))
@@ -322,9 +353,9 @@ def test_killed_while_writing_its_files_and_resumed_is_as_never_killed(
 
 def test_a_finished_training_resumes_to_the_same_model_without_another_epoch(tmp_path):
     _, model = train(tmp_path)
-    said = []
-    again, same = train(tmp_path, say=said.append, batches=lambda *_: pytest.fail("trained again"))
-    assert said == ["resumed after epoch 4"]
+    lines = []
+    again, same = train(tmp_path, log=lines.append, batches=lambda *_: pytest.fail("trained again"))
+    assert lines == ["resumed after epoch 4"]
     assert len(again.history) == 4
     for weight, expected in zip(same.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, expected)
@@ -353,7 +384,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_best_model(tmp_path, value
     with pytest.raises(AcneEdgeError, match=rf"the loss became {word} in epoch 3, batch 2; .*--learning-rate") as stop:
         train(tmp_path, batches=losing(value, 2, 1))
     assert f"--run {tmp_path} --resume --epochs 2 finishes with the best model so far" in str(stop.value)
-    whole, _ = train(tmp_path / "whole", say=lambda _: None, settings=SETTINGS)
+    whole, _ = train(tmp_path / "whole", log=lambda _: None, settings=SETTINGS)
     kept = linear()
     kept.load_weights(tmp_path / "best.weights.h5")
     assert validation_loss(kept)["val_loss"] == pytest.approx(whole.history[1]["val_loss"], abs=1e-6)
@@ -377,16 +408,16 @@ def test_after_a_loss_that_was_no_number_the_training_can_go_on(tmp_path, uninte
     ],
 )
 def test_patience_stops_and_the_best_model_comes_back(tmp_path, values, patience, epochs, best):
-    said, seen = [], []
+    lines, seen = [], []
 
     def validate(network):
         seen.append(network.get_weights())
         return {"val_loss": float(values[len(seen) - 1])}
 
     settings = dataclasses.replace(SETTINGS, epochs=6, patience=patience)
-    done, model = train(tmp_path, settings=settings, validate=validate, say=said.append)
+    done, model = train(tmp_path, settings=settings, validate=validate, log=lines.append)
     assert len(done.history) == epochs
-    assert (said[-1] == f"stopped: val_loss has not improved for {patience} validations") == (epochs < 6)
+    assert (lines[-1] == f"stopped: val_loss has not improved for {patience} validations") == (epochs < 6)
     for weight, expected in zip(model.get_weights(), seen[best - 1], strict=True):
         np.testing.assert_array_equal(weight, expected)
 
@@ -405,10 +436,10 @@ def test_a_higher_score_is_better_where_it_says_so(tmp_path):
 def test_patience_that_ran_out_stays_out_after_resuming(tmp_path):
     settings = dataclasses.replace(SETTINGS, epochs=6, patience=2)
     train(tmp_path, settings=settings, validate=scores(1.0, 2.0, 3.0))
-    said = []
-    again, _ = train(tmp_path, settings=settings, validate=scores(), say=said.append)
+    lines = []
+    again, _ = train(tmp_path, settings=settings, validate=scores(), log=lines.append)
     assert len(again.history) == 3
-    assert said[-1].startswith("stopped: ")
+    assert lines[-1].startswith("stopped: ")
 
 
 def test_a_validation_without_a_number_does_not_hide_a_better_one_after_it(tmp_path):
@@ -424,14 +455,16 @@ def test_a_validation_without_a_number_does_not_hide_a_better_one_after_it(tmp_p
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.9])
 def test_the_average_follows_every_step_batch_statistics_too(tmp_path, decay):
-    made = Loop(work(network=with_statistics), dataclasses.replace(SETTINGS, average_decay=decay), prepared(tmp_path))
+    made = Trainer(
+        task(network=with_statistics), dataclasses.replace(SETTINGS, average_decay=decay), prepared(tmp_path)
+    )
 
     def floats(network):
         return [variable.numpy().copy() for variable in network.variables if variable.dtype.startswith("float")]
 
     expected = floats(made.network)
     for step in range(1, 6):
-        made._step(*map(tf.constant, batch(0, step)))
+        made.train_step(*map(tf.constant, batch(0, step)))
         now = min(decay, (1 + step) / (10 + step))
         expected = [now * slow + (1 - now) * live for slow, live in zip(expected, floats(made.network), strict=True)]
     for got, value in zip(floats(made.average), expected, strict=True):
@@ -453,13 +486,13 @@ def test_the_average_follows_every_step_batch_statistics_too(tmp_path, decay):
     ],
 )
 def test_the_rate_warms_up_and_falls_by_half_a_cosine(tmp_path, step, share):
-    made = Loop(work(), SETTINGS, prepared(tmp_path))
+    made = Trainer(task(), SETTINGS, prepared(tmp_path))
     made.optimizer.iterations.assign(step)
     assert float(made.optimizer.learning_rate) == pytest.approx(0.05 * share, rel=1e-5)
 
 
 def test_without_warm_up_and_decay_the_rate_is_constant(tmp_path):
-    made = Loop(work(), dataclasses.replace(SETTINGS, warmup_steps=0, final_rate=1.0), prepared(tmp_path))
+    made = Trainer(task(), dataclasses.replace(SETTINGS, warmup_steps=0, final_rate=1.0), prepared(tmp_path))
     for step in (0, 5, 500):
         made.optimizer.iterations.assign(step)
         assert float(made.optimizer.learning_rate) == pytest.approx(0.05)
@@ -468,18 +501,16 @@ def test_without_warm_up_and_decay_the_rate_is_constant(tmp_path):
 def test_a_batch_of_huge_gradients_moves_the_weights_no_further_than_others(tmp_path):
     steps = []
     for scale in (1.0, 1e6):
-        made = Loop(work(), dataclasses.replace(SETTINGS, warmup_steps=0), prepared(tmp_path / str(scale)))
+        made = Trainer(task(), dataclasses.replace(SETTINGS, warmup_steps=0), prepared(tmp_path / str(scale)))
         before = made.network.get_weights()[0].copy()
         vectors, targets = batch(0, 0)
-        made._step(tf.constant(vectors), tf.constant(targets * np.float32(scale)))
+        made.train_step(tf.constant(vectors), tf.constant(targets * np.float32(scale)))
         steps.append(np.abs(made.network.get_weights()[0] - before).max())
     assert steps[1] <= 1.01 * steps[0]
 
 
 def test_a_loss_that_is_no_number_before_any_validation_leaves_nothing_to_finish_with(tmp_path):
-    with pytest.raises(
-        AcneEdgeError, match=r"epoch 1, batch 1; lower --learning-rate and start again in another --run"
-    ):
+    with pytest.raises(AcneEdgeError, match=r"epoch 1, batch 1; lower --learning-rate and start over in another --run"):
         train(tmp_path, batches=losing(np.nan, 0, 0))
 
 
@@ -495,12 +526,12 @@ def test_a_loss_that_is_no_number_before_any_validation_leaves_nothing_to_finish
 def test_a_damaged_checkpoint_is_told_in_a_line(tmp_path, damage):
     train(tmp_path)
     damage(tmp_path / "checkpoints")
-    with pytest.raises(AcneEdgeError, match=r"history\.json: damaged, or of another training .*another --run") as told:
+    with pytest.raises(AcneEdgeError, match=r"history\.json: corrupt, or of another training .*another --run") as told:
         train(tmp_path)
     assert "\n" not in str(told.value)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     train(tmp_path)
-    with pytest.raises(AcneEdgeError, match=r"history\.json: damaged, or of another training"):
+    with pytest.raises(AcneEdgeError, match=r"history\.json: corrupt, or of another training"):
         train(tmp_path, network=with_statistics)

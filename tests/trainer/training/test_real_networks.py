@@ -14,9 +14,11 @@ from acne_trainer.data.formats.keras_txt import read_keras_txt
 from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.models.cnn import build_cnn
 from acne_trainer.models.precision import built_in
-from acne_trainer.tasks.detection import detection_work
-from acne_trainer.tasks.multilabel import LabelledPhotographs, multilabel_work
-from acne_trainer.training.loop import Loop, StoppedError
+from acne_trainer.tasks.detection import DetectionTask
+from acne_trainer.tasks.in_memory import InMemorySplit
+from acne_trainer.tasks.multilabel import MultilabelTask
+from acne_trainer.training.errors import StoppedError
+from acne_trainer.training.loop import Trainer
 
 pytestmark = pytest.mark.slow
 EPOCHS = 2
@@ -38,20 +40,20 @@ def prepared(kind, data, **changes):
     keras.utils.set_random_seed(settings.seed)
     train, valid = data
     if kind == "detector":
-        return settings, detection_work(settings, (LabelledSet.alone(train, valid),))
+        return settings, DetectionTask(settings, (LabelledSet.alone(train, valid),))
     photographs = (
-        LabelledPhotographs(train, settings, to_train=True),
-        LabelledPhotographs(valid, settings, to_train=False),
+        InMemorySplit(train, settings, to_train=True),
+        InMemorySplit(valid, settings, to_train=False),
     )
     with built_in(settings.precision):
         network = build_cnn(4, settings.input_size)
-    return settings, multilabel_work(settings, *photographs, network)
+    return settings, MultilabelTask(settings, *photographs, network)
 
 
 def train(kind, data, folder, stopped=lambda: False, **changes):
     settings, work = prepared(kind, data, **changes)
-    loop = Loop(work, settings, folder)
-    loop.fit(lambda _: None, stopped=stopped)
+    loop = Trainer(work, settings, folder)
+    loop.fit(stopped=stopped)
     return loop
 
 

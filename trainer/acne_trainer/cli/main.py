@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +128,7 @@ def reproduce(recipe: Path, data_root: Path, run: Path, weights: Path | None, de
     for merge in read.merges:
         target = merged_folder(run, merge.into)
         if not target.exists():
-            _say(f"merging {merge.source} with {', '.join(merge.marks)}")
+            click.echo(f"merging {merge.source} with {', '.join(merge.marks)}")
             write_merged(data_root / merge.source, [data_root / one for one in merge.marks], target, link=False)
     _train(settings, run, devices, f"the same command again (run folder {run})")
 
@@ -133,15 +136,15 @@ def reproduce(recipe: Path, data_root: Path, run: Path, weights: Path | None, de
 def _train(settings: Any, run: Path, devices: str, way_on: str) -> None:
     """Trains, or goes on, until it is done or somebody stops it."""
     from acne_trainer.distributed import choose_devices
-    from acne_trainer.fit import Watch
+    from acne_trainer.fit import ProgressHooks
     from acne_trainer.fit import fit as train
-    from acne_trainer.training.loop import StoppedError
+    from acne_trainer.training.errors import StoppedError
     from acne_trainer.training.signals import stop_requests
 
     strategy = choose_devices(devices)
-    with stop_requests() as request:
+    with stop_requests() as request, _log_shown():
         try:
-            train(settings, run, strategy, Watch(_say, _progress, request))
+            train(settings, run, strategy, ProgressHooks(_progress, request))
         except StoppedError as stopped:
             click.echo(f"{stopped}; to go on: {way_on}", err=True)
             raise SystemExit(128 + (request.signal or 0)) from None
@@ -205,10 +208,26 @@ def _check_fitted_at_once(settings: Any) -> None:
             )
 
 
-def _say(line: str) -> None:
-    """Prints a line, in place of a progress line that stands there."""
-    _progress("")
-    click.echo(line)
+class _LogLines(logging.Handler):
+    """Prints log records, in place of a progress line that stands there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _progress("")
+        click.echo(record.getMessage())
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """Prints what the trainer logs."""
+    package, lines = logging.getLogger("acne_trainer"), _LogLines()
+    level = package.level
+    package.addHandler(lines)
+    package.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        package.removeHandler(lines)
+        package.setLevel(level)
 
 
 def _progress(line: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,7 @@ _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 """Of ImageNet's red, green and blue, at 0 to 1."""
 
 
-def build_backbone(
-    name: str, input_size: int, weights: str, input_scaling: str, say: Callable[[str], None] = lambda _: None
-) -> keras.Model:
+def build_backbone(name: str, input_size: int, weights: str, input_scaling: str) -> keras.Model:
     """Builds a frozen backbone with its input scaling inside.
 
     Args:
@@ -42,7 +39,6 @@ def build_backbone(
             downloads it ("notop").
         input_scaling: `own` is what the backbone was pretrained with. `paper` feeds 0 to 1, as the paper did to all
             three; it does not suit the pretrained weights.
-        say: Is told which layers a `.keras` file leaves new.
 
     Returns:
         A flat model from `image` `[batch, input_size, input_size, 3]` float32 RGB, 0 to 255, to features
@@ -83,7 +79,7 @@ def build_backbone(
     copy_weights(backbone, copy)
     model = keras.Model(image, copy.output, name=name)
     if weights.endswith(".keras"):
-        load_weights(model, weights, say)
+        load_weights(model, weights)
     model.trainable = False
     return model
 

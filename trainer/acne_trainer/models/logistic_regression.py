@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
+
+logger = logging.getLogger(__name__)
 
 _STRENGTHS = (3e-4, 1e-3, 3e-3)
 """Inverse strengths C of the L2 penalty to choose from, for standardised features."""
@@ -43,7 +46,6 @@ def fit_dense_layer(
     targets: NDArray[np.float32],
     unknown: NDArray[np.float32] | None,
     groups: Sequence[str],
-    say: Callable[[str], None],
 ) -> tuple[DenseLayer, NDArray[np.float32]]:
     """Fits one L2 logistic regression per class, its strength chosen by cross-validation.
 
@@ -52,7 +54,6 @@ def fit_dense_layer(
         targets: `[photographs, classes]`, 0 or 1.
         unknown: `[photographs, classes]`, 1 where a class was not looked for: there its absence teaches nothing.
         groups: The photographs' groups, such as their source photographs; none stands on both sides of a fold.
-        say: Gets a line about each strength.
 
     Returns:
         The layer fitted on all photographs, and the out-of-fold probabilities `[photographs, classes]`: of each
@@ -70,7 +71,7 @@ def fit_dense_layer(
             layer = _fit(features[train], targets[train], known[train], candidate)
             predicted[held_out] = layer.probabilities(features[held_out])
         score = _macro_ap(targets, predicted, known)
-        say(f"C = {candidate:g}: macro AP {score:.4f} by {folds}-fold cross-validation on train")
+        logger.info("C = %g: macro AP %.4f by %d-fold cross-validation on train", candidate, score, folds)
         if score > best:
             best, out_of_fold, strength = score, predicted, candidate
     return _fit(features, targets, known, strength), out_of_fold

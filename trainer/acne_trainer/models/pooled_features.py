@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import keras
 import numpy as np
 from keras import layers
@@ -19,16 +17,13 @@ _JOINED = "features"
 """Name of the layer that joins the pooled outputs."""
 
 
-def build_pooled_features(
-    name: str, input_size: int, weights: str, say: Callable[[str], None] = lambda _: None
-) -> keras.Model:
+def build_pooled_features(name: str, input_size: int, weights: str) -> keras.Model:
     """Builds a frozen network whose outputs are pooled, each by its average and by its maximum.
 
     Args:
         name: `efficientnet-lite0`, `-lite1`, `-lite2` or `mobilenet-v2`.
         input_size: Side of the square input in pixels.
         weights: `imagenet`, `none`, a `.pth` file, or a `.keras` file of another run.
-        say: Is told which layers a `.keras` file leaves new.
 
     Returns:
         A flat model from `image` `[batch, input_size, input_size, 3]` float32 RGB, 0 to 255, to `[batch, features]`
@@ -47,7 +42,7 @@ def build_pooled_features(
     features = layers.Concatenate(name=_JOINED)(pools)
     model = keras.Model(pretrained.classifier.input, features, name=name.replace("-", "_"))
     if not weights.endswith(TORCH_ENDINGS):
-        load_weights(model, weights, say)
+        load_weights(model, weights)
     model.trainable = False
     return model
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import keras
 
 from acne_runtime.errors import AcneEdgeError, SourceError, one_line
 
+logger = logging.getLogger(__name__)
+
 BY_NAME = ("none", "imagenet", "coco")
 
 
-def load_weights(network: keras.Model, weights: str, say: Callable[[str], None] = lambda _: None) -> None:
+def load_weights(network: keras.Model, weights: str) -> None:
     """Loads a `.keras` file, such as another run's `model.keras`: every layer whose name and shapes fit.
 
     So a detector of one class can start one of four: only their class heads differ.
@@ -21,7 +24,6 @@ def load_weights(network: keras.Model, weights: str, say: Callable[[str], None] 
     Args:
         network: A flat functional model.
         weights: The file, or one of `BY_NAME`, which are the builders' business.
-        say: Is told which layers start anew.
 
     Raises:
         SourceError: The file is missing, no Keras file, or of another model.
@@ -50,7 +52,7 @@ def load_weights(network: keras.Model, weights: str, say: Callable[[str], None] 
         layer.set_weights(there[layer.name])
     anew = [layer.name for layer in wanted if layer not in fitting]
     if anew:
-        say(f"{len(fitting)} layers start from {file}; anew: {', '.join(anew)}")
+        logger.info("%d layers start from %s; at random: %s", len(fitting), file, ", ".join(anew))
 
 
 @contextmanager
