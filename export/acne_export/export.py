@@ -25,13 +25,13 @@ from acne_export.golden.image import golden_input, sha256
 from acne_export.graph.reshape import manifest_of
 from acne_export.onnx_export.convert import onnx_with_manifest
 from acne_export.quantization.calibration_images import inputs_from
-from acne_export.ranges import ranges_of
 from acne_export.recipe import Format, Recipe
 from acne_export.reference import PHOTOGRAPHS_ASKED, Source, source_of
 from acne_export.run_folder import RunFolder
 from acne_export.tflite_export.metadata import tflite_with_manifest
 from acne_export.validation import ProofError, damaged_layers
 from acne_runtime.atomic_write import write_together
+from acne_runtime.backends.keras import activation_ranges
 from acne_runtime.digest import digest_of
 from acne_runtime.errors import ModelError, SourceError
 from acne_runtime.manifest import InputSpec, Manifest, manifest_beside
@@ -129,7 +129,7 @@ def _made(run: RunFolder, recipe: Recipe, terms: Terms, say: Callable[[str], Non
     ranges = source.ranges
     if exporter.needs_ranges and given:
         say(f"calibrating on {len(given)} photographs of {terms.calibration}")
-        ranges = ranges_of(source.model, given)
+        ranges = activation_ranges(source.model, given)
     say(f"converting to {recipe.precision} {recipe.form}")
     made = convert(source, recipe, ranges)
     manifest = dataclasses.replace(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from acne_export.exporters import Limits
 from acne_export.golden.image import BOX_TOLERANCE, SCORE_TOLERANCE
 from acne_export.matching import unmatched
-from acne_export.weights import copy_weights
+from acne_runtime.backends.keras import copy_weights
 from acne_runtime.errors import ModelError
 from acne_runtime.result import Lesion, Result
 

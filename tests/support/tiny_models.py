@@ -7,8 +7,8 @@ import numpy as np
 from keras import layers, ops
 from support.images import picture
 
+from acne_runtime.backends.keras import activation_ranges
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
-from acne_trainer.calibration import activation_ranges
 
 SIZE = 64
 STRIDES = (8, 16, 32)

@@ -17,11 +17,11 @@ import tensorflow as tf
 
 from acne_runtime import __version__
 from acne_runtime.atomic_write import write_atomically
+from acne_runtime.backends.keras import KerasBackend, activation_ranges
 from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
 from acne_runtime.preprocess import preprocess
 from acne_runtime.severity import COUNTING
-from acne_trainer.calibration import activation_ranges
 from acne_trainer.config import Settings
 from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.mixture import LabelledSet, as_lesions, mix, typed_lesions
@@ -29,7 +29,6 @@ from acne_trainer.evaluation.count_calibration import counting
 from acne_trainer.evaluation.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds, with_thresholds
 from acne_trainer.evaluation.predictions import predictions_file, save_predictions
 from acne_trainer.evaluation.score_calibration import OPERATING_POINT, calibrate, fold_into_heads
-from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.metrics.scored_image import beside
 from acne_trainer.run_folder import FURTHER
 from acne_trainer.tasks.detection import DetectionTask

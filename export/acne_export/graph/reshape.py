@@ -7,7 +7,7 @@ import dataclasses
 import keras
 
 from acne_export.recipe import ANY_BATCH, Recipe
-from acne_export.weights import copy_weights
+from acne_runtime.backends.keras import copy_weights
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import Manifest
 

@@ -14,8 +14,8 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from acne_export.golden.image import skin
 from acne_export.quantization.fake_quant import needs_range
-from acne_export.ranges import ranges_of
 from acne_export.run_folder import Ranges
+from acne_runtime.backends.keras import activation_ranges
 from acne_runtime.errors import ModelError
 
 _ALIKE = 1e-4
@@ -38,7 +38,7 @@ def with_tensor_ranges(file: bytes, model: keras.Model, ranges: Ranges) -> bytes
     """
     height, width = model.inputs[0].shape[1:3]
     picture = skin(height, width)
-    here = ranges_of(model, [picture])
+    here = activation_ranges(model, [picture])
     sizes = {op.name: int(np.prod(op.output.shape)) for op in model.operations if op.name in here}
     lacking = [op.name for op in model.operations if op.name in here and op.name not in ranges and needs_range(op)]
     if lacking:

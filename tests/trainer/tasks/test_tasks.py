@@ -9,12 +9,12 @@ pytest.importorskip("keras_cv")
 import keras
 from support.images import picture
 
+from acne_runtime.backends.keras import KerasBackend
 from acne_runtime.errors import SourceError
 from acne_runtime.model import Model
 from acne_trainer.config import CNN, YOLOV8_XS
 from acne_trainer.data.dataset import Dataset, Sample
 from acne_trainer.data.mixture import LabelledSet
-from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.metrics.detection import SCORE_THRESHOLD, average_precision
 from acne_trainer.models.cnn import build_cnn
 from acne_trainer.tasks.detection import DetectionTask

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_runtime.atomic_write import write_atomically
+from acne_runtime.backends.keras import KerasBackend
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
@@ -21,7 +22,6 @@ from acne_runtime.severity import COUNTED, COUNTING, counted_types, counts_for_s
 from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.load import read_split
 from acne_trainer.evaluation.evaluate import results_of
-from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.run_folder import read_run
 
 NOT_INFLAMMATORY = "comedones"

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from acne_runtime.backends.keras import copy_weights
 from acne_runtime.errors import SourceError, one_line
-from acne_trainer.models.inference_graph import copy_weights
 from acne_trainer.models.weights import downloading, load_weights
 
 DROPOUT = 0.5

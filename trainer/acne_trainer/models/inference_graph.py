@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from acne_runtime.backends.keras import copy_weights
+
 _WITH_ACTIVATION = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 _NO_RANGE_OF_ITS_OWN = (keras.activations.linear, keras.activations.relu)
 
@@ -40,12 +42,6 @@ def plain_copy(network: keras.Model, image: Any = None) -> keras.Model:
     copy = keras.models.clone_model(network, input_tensors=image, clone_function=_plain, call_function=call)
     copy_weights(network, copy)
     return copy
-
-
-def copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Copies the weights of every layer by its name: two graphs need not order their layers alike."""
-    for layer in (one for one in source.layers if one.weights):
-        target.get_layer(layer.name).set_weights(layer.get_weights())
 
 
 def _activation_leaves(operation: Any) -> bool:

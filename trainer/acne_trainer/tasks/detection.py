@@ -13,16 +13,16 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from acne_runtime.backends.keras import KerasBackend, copy_weights
 from acne_runtime.errors import SourceError
 from acne_runtime.manifest import Manifest, OutputSpec
 from acne_runtime.model import Model
 from acne_trainer.config import Settings
 from acne_trainer.data.mixture import LabelledSet
-from acne_trainer.keras_backend import KerasBackend
 from acne_trainer.losses.detection import detection_loss
 from acne_trainer.metrics.detection import SCORE_THRESHOLD, average_precision
 from acne_trainer.metrics.thresholds import DEFAULT
-from acne_trainer.models.inference_graph import copy_weights, inference_copy, plain_copy
+from acne_trainer.models.inference_graph import inference_copy, plain_copy
 from acne_trainer.models.pretrained import TORCH_ENDINGS
 from acne_trainer.models.weights import load_weights
 from acne_trainer.models.yolov8 import BINS, STRIDES, backbone_layers, build_detector

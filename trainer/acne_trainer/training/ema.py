@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from acne_trainer.models.inference_graph import copy_weights
+from acne_runtime.backends.keras import copy_weights
 
 
 class ExponentialMovingAverage:
