@@ -25,7 +25,7 @@ from acne_runtime.preprocess import preprocess
 from acne_runtime.result import Result
 from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.load import read_split
-from acne_trainer.evaluation.evaluate import results_of
+from acne_trainer.evaluation.evaluate import predict_split
 from acne_trainer.evaluation.predictions import load_predictions, predictions_file
 from acne_trainer.metrics.multilabel import Constant, multilabel_report
 from acne_trainer.models.pretrained import build_pretrained
@@ -59,7 +59,7 @@ def answers(model: str, data: Dataset, split: str) -> tuple[list[Result], tuple[
         manifest = Manifest.from_json((Path(model) / "manifest.json").read_bytes(), model)
         return load_predictions(saved), manifest.thresholds
     runner = load_model(model)
-    return results_of(runner, data), runner.manifest.thresholds
+    return predict_split(runner, data), runner.manifest.thresholds
 
 
 @click.command(help=__doc__)
@@ -87,7 +87,7 @@ def measure(
         for which, rows in (("all", cosine > -1), ("without near twins", cosine <= COSINE)):
             names = [one.path.name for one, kept in zip(part.samples, rows, strict=True) if kept]
             report = multilabel_report(names, presence[1][rows], scores[rows], part.classes, thresholds, constant)
-            for who in ("model", "constant_predictor"):
+            for who in ("model", "baseline"):
                 shown = "  ".join(
                     f"{name} {report[who][name]:.3f} ({report[who][f'{name}_interval_95'][0]:.3f} to "
                     f"{report[who][f'{name}_interval_95'][1]:.3f})"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,7 +19,8 @@ from acne_runtime.load import DEFAULT_MODEL, load_model
 from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.load import read_split
 from acne_trainer.evaluation.evaluate import evaluate
-from acne_trainer.reports.tables import OVERALL, Figure, overall_text
+from acne_trainer.metrics.catalog import METRICS, Metric
+from acne_trainer.reports.tables import overall_text
 
 BY_CENTRE = ("ap_centre_one_class", "count_error", "count_rho")
 
@@ -33,17 +35,17 @@ def main(root: Path, model: str, split: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         second = with_photographs(root / "acne04v2", root / "acne04", Path(folder), split)
         sets = {
-            "acne04": (read_split(root / "acne04", "train"), read_split(root / "acne04", split), OVERALL["detection"]),
-            "acne04v2": (*second, tuple(one for one in OVERALL["detection"] if one.name in BY_CENTRE)),
+            "acne04": (read_split(root / "acne04", "train"), read_split(root / "acne04", split), METRICS["detection"]),
+            "acne04v2": (*second, tuple(metric for metric in METRICS["detection"] if metric.key in BY_CENTRE)),
         }
-        for name, (train, data, figures) in sets.items():
-            tell(f"{name}/{split}", evaluate(runner, train, data), figures)
+        for name, (train, data, metrics) in sets.items():
+            show(f"{name}/{split}", evaluate(runner, train, data), metrics)
 
 
-def tell(title: str, figures: dict[str, object], told: tuple[Figure, ...]) -> None:
-    """Prints a table of figures beside the constant predictor's."""
-    click.echo(f"\n{title}: {figures['photographs']} photographs, {figures['boxes']} lesions\n")
-    click.echo(overall_text(told, figures, figures["constant_predictor"]))  # type: ignore[arg-type]
+def show(title: str, report: dict[str, Any], metrics: tuple[Metric, ...]) -> None:
+    """Prints a table of metrics with the trivial baseline beside them."""
+    click.echo(f"\n{title}: {report['images']} photographs, {report['boxes']} lesions\n")
+    click.echo(overall_text(metrics, report["model"], report["baseline"]))
 
 
 def with_photographs(marks: Path, photographs: Path, folder: Path, split: str) -> tuple[Dataset, Dataset]:

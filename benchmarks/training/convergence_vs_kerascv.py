@@ -123,7 +123,7 @@ def _learn_kerascv(settings, train, valid, minutes: float, record: Callable[[flo
     from acne_runtime.backends.keras import KerasBackend
     from acne_runtime.model import Model
     from acne_trainer.data.augment import whole
-    from acne_trainer.metrics.detection import SCORE_THRESHOLD, average_precision
+    from acne_trainer.metrics.detection_report import SCORE_THRESHOLD, average_precision
     from acne_trainer.models.yolov8 import build_detector
     from acne_trainer.tasks.detection import DetectionTask, input_spec, manifest
 

@@ -51,8 +51,7 @@ class Photographs:
             AcneEdgeError: The data cannot be read, or the trainer is not installed.
         """
         report = _asked("evaluate", model, self.data, "--split", self.split)
-        figures = report.get("model", report)
-        return {"photographs": report["photographs"]} | {name: figures[name] for name in _TOLD[task]}
+        return {"photographs": report["images"]} | {name: report["model"][name] for name in _TOLD[task]}
 
 
 def _asked(command: str, model: Path, data: Path, *flags: str) -> dict[str, Any]:

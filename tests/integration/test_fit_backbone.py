@@ -25,7 +25,7 @@ def test_a_backbone_is_trained_and_fine_tuned_to_a_run_folder(tmp_path):
     with (run / "history.csv").open() as stream:
         assert [float(row["epoch"]) for row in csv.DictReader(stream)] == [1, 2, 3]
     assert {"val_loss"} <= set((run / "history.csv").read_text().splitlines()[0].split(","))
-    assert json.loads((run / "metrics.json").read_text())["test"]["photographs"] == 5
+    assert json.loads((run / "metrics.json").read_text())["test"]["images"] == 5
     inference = keras.models.load_model(run / "inference.keras")
     assert inference.input_shape == (1, 64, 64, 3)
     left = {one.name for one in run.iterdir()}

@@ -115,7 +115,8 @@ def test_the_card_states_the_measured_figures(folder):
     card = (folder / "README.md").read_text()
     of_file = [json.loads((folder / f"metrics-{form}.json").read_text()) for form in ("onnx", "int8")]
     for test in [json.loads((folder / "metrics.json").read_text())["test"], *of_file]:
-        figures = [test["ap50"]] if "ap50" in test else [test["model"]["argmax_agreement"], test["model"]["macro_ap"]]
+        model = test["model"]
+        figures = [model["ap50"]] if "ap50" in model else [model["argmax_agreement"], model["macro_ap"]]
         for figure in figures:
             assert re.search(rf"\b{figure:.3f}\b", card), figure
 

@@ -17,7 +17,7 @@ from acne_runtime.cli.run import main as acne_run
 from acne_runtime.load import load_model
 from acne_runtime.manifest import InputSpec, Manifest
 from acne_trainer.cli.main import main as acne_train
-from acne_trainer.config import Settings
+from acne_trainer.config import TrainConfig
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 FILES = {
@@ -86,7 +86,7 @@ def answers(file, photograph, *options):
 def assert_whole(run, model, data):
     """The run folder holds all that the exporter reads and a person wants to know."""
     assert {path.name for path in run.iterdir()} >= FILES
-    settings = Settings.read(run / "config.toml")
+    settings = TrainConfig.read(run / "config.toml")
     assert (settings.model, settings.epochs, settings.batch_size) == (model, 1, 4)
     manifest = Manifest.from_json((run / "manifest.json").read_bytes(), "manifest.json")
     assert manifest.classes == CLASSES
@@ -94,7 +94,7 @@ def assert_whole(run, model, data):
     assert manifest.provenance["train_photographs"] == 12
     assert manifest.provenance["data"] == data.name
     assert "/" not in json.dumps(manifest.provenance)  # no path of the trainer's machine
-    assert manifest.validation["keras"]["photographs"] == 12
+    assert manifest.validation["keras"]["images"] == 12
     metrics = strict(run / "metrics.json")
     assert set(metrics) == {"valid", "test"}
     with (run / "history.csv").open() as stream:
@@ -131,7 +131,7 @@ def test_the_cnn_leaves_a_whole_run_folder(cnn, data):
     run, done, _ = cnn
     manifest = assert_whole(run, "cnn", data)
     assert (manifest.task, manifest.input.resize, manifest.input.width) == ("multilabel", "stretch", 96)
-    assert manifest.validation["keras"]["constant_predictor"]["argmax_agreement"] >= 0
+    assert manifest.validation["keras"]["baseline"]["argmax_agreement"] >= 0
     assert "epoch 1/1" in done.stdout
 
 
@@ -152,7 +152,7 @@ def test_the_cnn_in_a_file_scores_as_in_training(cnn, data):
     assert done.exit_code == 0, done.output
     expected = strict(run / "metrics.json")["test"]
     assert json.loads(done.stdout)["model"]["loss"] == pytest.approx(expected["model"]["loss"], abs=1e-4)
-    assert json.loads(done.stdout)["constant_predictor"] == expected["constant_predictor"]
+    assert json.loads(done.stdout)["baseline"] == expected["baseline"]
 
 
 def test_a_finished_training_is_not_begun_anew_over_itself(cnn, data):
@@ -171,7 +171,7 @@ def test_a_training_goes_on_with_resume_and_its_own_settings(cnn, data):
     assert done.exit_code == 0, done.output
     assert "resumed after epoch 1" in done.stdout
     assert "epoch 2/2" in done.stdout
-    assert Settings.read(run / "config.toml").input_size == 96
+    assert TrainConfig.read(run / "config.toml").input_size == 96
     with (run / "history.csv").open() as stream:
         assert [float(row["epoch"]) for row in csv.DictReader(stream)] == [1, 2]
 

@@ -14,13 +14,13 @@ import numpy as np
 from acne_trainer.config import YOLOV8_XS
 from acne_trainer.data.formats.keras_txt import read_keras_txt
 from acne_trainer.data.mixture import LabelledSet
-from acne_trainer.distributed import choose_devices
+from acne_trainer.distributed import make_strategy
 from acne_trainer.tasks.detection import DetectionTask
 from acne_trainer.training.loop import Trainer
 
 
 def main(devices: str, data: Path, run: Path) -> None:
-    strategy = choose_devices(devices)
+    strategy = make_strategy(devices)
     settings = dataclasses.replace(
         YOLOV8_XS, epochs=2, batch_size=4, input_size=64, crop_size=64, crops_per_photo=1, whole_every=3
     )

@@ -1,10 +1,7 @@
 """Run folders as a training leaves them, made without one."""
 
-import io
 import json
-import zipfile
 
-import h5py
 import numpy as np
 from support.images import write_picture
 
@@ -12,9 +9,9 @@ from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.result import Label, Lesion, Result, Timing
 from acne_trainer.data.formats.keras_txt import read_keras_txt
 from acne_trainer.evaluation.predictions import predictions_file, save_predictions
-from acne_trainer.metrics.baselines import ConstantDetector
-from acne_trainer.metrics.detection import detection_report
-from acne_trainer.metrics.multilabel import Constant, multilabel_report
+from acne_trainer.metrics.baselines import ConstantClassifier, ConstantDetector
+from acne_trainer.metrics.detection_report import detection_report
+from acne_trainer.metrics.multilabel import multilabel_report
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 SIZE = 96
@@ -59,7 +56,7 @@ def manifest(task):
         classes=CLASSES,
         input=InputSpec("image", SIZE, SIZE, "letterbox"),
         thresholds=(THRESHOLD,) * (1 if task == "detection" else len(CLASSES)),
-        provenance={"data": "tiny", "train_fingerprint": "0a1b", "train_photographs": 5},
+        provenance={"data": "tiny", "train_fingerprint": "0a1b", "train_photographs": 5, "parameters": 224},
         **(detector if task == "detection" else {"outputs": (OutputSpec("label", "label"),)}),
     )
 
@@ -94,15 +91,16 @@ def _lesion(name, score, box):
 
 
 def metrics(task, train, data, results):
-    said = manifest(task)
+    model = manifest(task)
     if task == "detection":
         constant = ConstantDetector.of(train.samples, len(CLASSES))
-        return detection_report(data.samples, results, CLASSES, said.thresholds, said.input, constant)
+        return detection_report(data.samples, results, CLASSES, model.thresholds, model.input, constant)
     truth = np.stack([sample.presence(len(CLASSES)) for sample in data.samples])
     scores = np.array([[label.score for label in result.labels] for result in results], np.float32)
     prevalence = np.stack([sample.presence(len(CLASSES)) for sample in train.samples]).mean(axis=0)
     names = [sample.path.name for sample in data.samples]
-    return multilabel_report(names, truth, scores, CLASSES, said.thresholds, Constant(prevalence, (0, 1, 0, 0)))
+    baseline = ConstantClassifier(prevalence, (0, 1, 0, 0))
+    return multilabel_report(names, truth, scores, CLASSES, model.thresholds, baseline)
 
 
 def write_finished_run(folder, task, data):
@@ -120,15 +118,4 @@ def write_finished_run(folder, task, data):
     (folder / "history.csv").write_text(HISTORY[task])
     model = "yolov8-xs" if task == "detection" else "cnn"
     (folder / "config.toml").write_text(f'model = "{model}"\ndata = {json.dumps(str(data))}\n')
-    write_keras_file(folder / "inference.keras", [(3, 3, 3, 8), (8,)])
     return folder
-
-
-def write_keras_file(file, shapes):
-    """Writes a `.keras` file as far as its weights go."""
-    weights = io.BytesIO()
-    with h5py.File(weights, "w") as stored:
-        for number, shape in enumerate(shapes):
-            stored[f"layers/conv_{number}/vars/0"] = np.zeros(shape, np.float32)
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("model.weights.h5", weights.getvalue())

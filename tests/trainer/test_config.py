@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("tomli_w")
 
 from acne_runtime.errors import SourceError
-from acne_trainer.config import CNN, DEFAULTS, YOLOV8_XS, Settings
+from acne_trainer.config import CNN, DEFAULTS, YOLOV8_XS, TrainConfig
 from acne_trainer.model_names import MODELS
 
 
@@ -21,13 +21,13 @@ from acne_trainer.model_names import MODELS
 )
 def test_settings_come_back_from_their_file(tmp_path, settings):
     settings.save(tmp_path / "run" / "config.toml")
-    assert Settings.read(tmp_path / "run" / "config.toml") == settings
+    assert TrainConfig.read(tmp_path / "run" / "config.toml") == settings
 
 
 def test_the_file_names_every_setting(tmp_path):
     CNN.save(tmp_path / "config.toml")
     lines = (tmp_path / "config.toml").read_text().splitlines()
-    assert [line.split(" = ")[0] for line in lines] == [field.name for field in dataclasses.fields(Settings)]
+    assert [line.split(" = ")[0] for line in lines] == [field.name for field in dataclasses.fields(TrainConfig)]
 
 
 def test_the_defaults_are_known_by_their_models_names():
@@ -41,7 +41,7 @@ def test_a_detectors_sizes_fit_its_grids():
 
 def refusal(file):
     with pytest.raises(SourceError, match=f"^{re.escape(str(file))}: ") as refused:
-        Settings.read(file)
+        TrainConfig.read(file)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -101,7 +101,7 @@ def test_a_setting_of_another_type_or_out_of_range_is_refused_by_name(tmp_path, 
 
 
 def test_a_whole_number_is_a_rate_too(tmp_path):
-    assert Settings.read(with_line(tmp_path / "config.toml", "final_rate", "1")).final_rate == 1
+    assert TrainConfig.read(with_line(tmp_path / "config.toml", "final_rate", "1")).final_rate == 1
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import cv2
 import tensorflow as tf
 
 from acne_runtime.errors import AcneEdgeError
-from acne_trainer.distributed import choose_devices, is_chief, on_any_machine
+from acne_trainer.distributed import any_worker, is_chief, make_strategy
 
 SCRIPT = Path(__file__).parents[1] / "support" / "distributed_step.py"
 
@@ -24,12 +24,12 @@ SCRIPT = Path(__file__).parents[1] / "support" / "distributed_step.py"
 @pytest.mark.parametrize("devices", ["tpu", "gpu:", "gpu:one", "cpu:0,", "", "gpu:0 1"])
 def test_devices_that_do_not_parse_are_refused(devices):
     with pytest.raises(AcneEdgeError, match=r"--devices .*: expected auto, cpu, gpu or gpu:0,1"):
-        choose_devices(devices)
+        make_strategy(devices)
 
 
 def test_a_gpu_that_is_not_there_is_refused_with_the_way_out():
     with pytest.raises(AcneEdgeError, match=r"--devices gpu:7: TensorFlow sees .*--devices cpu"):
-        choose_devices("gpu:7")
+        make_strategy("gpu:7")
 
 
 @pytest.fixture(scope="module")
@@ -114,4 +114,4 @@ def test_one_machine_alone_is_the_first(task, names, first):
 
 @pytest.mark.parametrize("flag", [True, False])
 def test_alone_a_flag_is_ones_own(flag):
-    assert on_any_machine(tf.distribute.get_strategy(), flag) is flag
+    assert any_worker(tf.distribute.get_strategy(), flag) is flag

@@ -39,7 +39,7 @@ _LEAST = {"epochs": 1, "patience": 1, "validate_every": 1, "batch_size": 1, "inp
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class TrainConfig:
     """The settings of one training run.
 
     Attributes:
@@ -170,7 +170,7 @@ class Settings:
         write_atomically(file, tomli_w.dumps(dataclasses.asdict(self)).encode())
 
     @classmethod
-    def read(cls, file: Path) -> Settings:
+    def read(cls, file: Path) -> TrainConfig:
         """Reads what `save` wrote.
 
         Raises:
@@ -183,7 +183,7 @@ class Settings:
         except (ValueError, TypeError) as error:
             raise SourceError(f"{file}: these are no settings of acne-train ({error})") from None
 
-    def changed_by_values(self, values: dict[str, Any]) -> Settings:
+    def changed_by_values(self, values: dict[str, Any]) -> TrainConfig:
         """Returns these settings with some replaced, given as TOML holds them.
 
         Raises:
@@ -191,7 +191,7 @@ class Settings:
         """
         return dataclasses.replace(self, **_typed(values))
 
-    def changed_by(self, file: Path) -> Settings:
+    def changed_by(self, file: Path) -> TrainConfig:
         """Returns these settings with those that a TOML file names replaced.
 
         Raises:
@@ -216,7 +216,7 @@ def _typed(values: dict[str, Any]) -> dict[str, Any]:
     Raises:
         TypeError: A value has another type than its setting.
     """
-    types = {field.name: str(field.type) for field in dataclasses.fields(Settings)}
+    types = {field.name: str(field.type) for field in dataclasses.fields(TrainConfig)}
     made = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     if "data" in made:
         tables = [{"path": made["data"]}] if isinstance(made["data"], str) else made["data"]
@@ -227,7 +227,7 @@ def _typed(values: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-CNN = Settings(
+CNN = TrainConfig(
     model="cnn",
     data=(),
     epochs=25,
@@ -258,7 +258,7 @@ _ON_A_BACKBONE = {
 }
 """The paper's three: a frozen backbone under a new head, RMSprop at 1e-4."""
 
-YOLOV8_XS = Settings(
+YOLOV8_XS = TrainConfig(
     model="yolov8-xs",
     data=(),
     epochs=32,

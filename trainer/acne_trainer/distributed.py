@@ -13,7 +13,7 @@ from acne_runtime.errors import AcneEdgeError, one_line
 _FORM = re.compile(r"(cpu|gpu)(?::(\d+(?:,\d+)*))?")
 
 
-def choose_devices(devices: str) -> tf.distribute.Strategy:
+def make_strategy(devices: str) -> tf.distribute.Strategy:
     """Makes the wanted devices visible and returns the strategy that trains on them.
 
     Several devices of one machine share each batch (`MirroredStrategy`); where the environment variable `TF_CONFIG`
@@ -75,7 +75,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return bool(resolver.task_id == 0)
 
 
-def on_any_machine(strategy: tf.distribute.Strategy, flag: bool) -> bool:
+def any_worker(strategy: tf.distribute.Strategy, flag: bool) -> bool:
     """Returns whether the flag is set on any of the machines that train together; all get the same answer."""
     resolver = strategy.cluster_resolver
     if resolver is None or resolver.task_id is None:

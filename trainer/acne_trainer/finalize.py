@@ -22,14 +22,21 @@ from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
 from acne_runtime.preprocess import preprocess
 from acne_runtime.severity import COUNTING
-from acne_trainer.config import Settings
+from acne_trainer.config import TrainConfig
 from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.mixture import LabelledSet, as_lesions, mix, typed_lesions
 from acne_trainer.evaluation.count_calibration import counting
-from acne_trainer.evaluation.evaluate import decided_by, evaluate, results_of, with_chosen_thresholds, with_thresholds
+from acne_trainer.evaluation.evaluate import (
+    apply_thresholds,
+    evaluate,
+    predict_split,
+    with_best_thresholds,
+    with_thresholds,
+)
 from acne_trainer.evaluation.predictions import predictions_file, save_predictions
 from acne_trainer.evaluation.score_calibration import OPERATING_POINT, calibrate, fold_into_heads
-from acne_trainer.metrics.scored_image import beside
+from acne_trainer.metrics.catalog import headline
+from acne_trainer.metrics.scored_image import pair_with_ground_truth
 from acne_trainer.run_folder import FURTHER
 from acne_trainer.tasks.detection import DetectionTask
 from acne_trainer.tasks.multilabel import MultilabelTask
@@ -41,7 +48,7 @@ LICENCE = "Weights for research and demonstration only: trained on photographs w
 
 def finalize_run(
     network: keras.Model,
-    settings: Settings,
+    settings: TrainConfig,
     sets: Sequence[LabelledSet],
     run: Path,
     thresholds: Sequence[float] | None = None,
@@ -68,18 +75,18 @@ def finalize_run(
     # Read back: what is scored from here on is the file, and its layers belong to one graph only.
     inference = keras.models.load_model(run / "inference.keras", compile=False)
     backend = KerasBackend(inference)
-    on_valid = [results_of(Model(manifest, backend), one.valid) for one in sets]
+    on_valid = [predict_split(Model(manifest, backend), one.valid) for one in sets]
     if thresholds is not None:
         manifest = with_thresholds(manifest, thresholds)
     elif not validation:
-        manifest = with_chosen_thresholds(manifest, sets[0].valid, on_valid[0])
+        manifest = with_best_thresholds(manifest, sets[0].valid, on_valid[0])
     model = Model(manifest, backend)
     metrics: dict[str, Any] = {}
     for one, valid_results in zip(sets, on_valid, strict=True):
         of_set: dict[str, Any] = {}
         # On test this once.
         for split, data, results in (("valid", one.valid, valid_results), ("test", one.test, None)):
-            decided = decided_by(manifest, results_of(model, data) if results is None else results)
+            decided = apply_thresholds(manifest, predict_split(model, data) if results is None else results)
             scored = (as_lesions(one.train), as_lesions(data)) if one.is_untyped else (typed_lesions(one.train), data)
             of_set[split] = evaluate(model, *scored, decided)
             if one is sets[0]:
@@ -95,8 +102,8 @@ def finalize_run(
         validation[COUNTING] = counted | {"data": f"{sets[place].name}/valid"}
     manifest = dataclasses.replace(
         manifest,
-        validation={"keras": _headline(metrics["test"])} | validation,
-        provenance=_provenance(settings, mix(sets).data) | {"files": _hashes(run)},
+        validation={"keras": _headline(manifest.task, metrics["test"])} | validation,
+        provenance=_provenance(settings, mix(sets).data, inference.count_params()) | {"files": _hashes(run)},
     )
     write_atomically(run / "manifest.json", manifest.to_json().encode())
 
@@ -114,7 +121,9 @@ def _with_calibrated_scores(
     photographs = [
         photograph
         for one in sets
-        for photograph in beside(one.valid.samples, results_of(runner, one.valid), manifest.classes, manifest.input)
+        for photograph in pair_with_ground_truth(
+            one.valid.samples, predict_split(runner, one.valid), manifest.classes, manifest.input
+        )
     ]
     types = [np.zeros((0, len(manifest.classes))) if one.types is None else one.types for one in photographs]
     calibration = calibrate([one.as_one_class() for one in photographs], types)
@@ -147,22 +156,21 @@ def _hashes(run: Path) -> dict[str, str]:
     }
 
 
-def _headline(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Returns the few figures that travel inside the model file."""
-    if "ap50" in metrics:
-        told = ("photographs", "ap50", "ap50_interval_95", "ap50_one_class", "ap30_one_class", "f1_one_class")
-        return {name: metrics[name] for name in told}
-    names = ("argmax_agreement", "argmax_agreement_interval_95", "macro_f1", "macro_ap")
-    return {"photographs": metrics["photographs"]} | {
-        who: {name: metrics[who][name] for name in names} for who in ("model", "constant_predictor")
-    }
+def _headline(task: str, metrics: dict[str, Any]) -> dict[str, Any]:
+    """Returns the few metrics that travel inside the model file."""
+    keys = [metric.key for metric in headline(task)]
+    told: dict[str, Any] = {"images": metrics["images"]}
+    for who in ("model", "baseline"):
+        told[who] = {name: metrics[who][name] for key in keys for name in (key, f"{key}_interval_95")}
+    return told
 
 
-def _provenance(settings: Settings, train: Dataset) -> dict[str, Any]:
+def _provenance(settings: TrainConfig, train: Dataset, parameters: int) -> dict[str, Any]:
     return {
         "data": settings.data_names,
         "train_fingerprint": train.fingerprint(),
         "train_photographs": len(train.samples),
+        "parameters": parameters,
         "settings": settings.to_dict(),
         "versions": {
             "acne-edge": __version__,

@@ -16,19 +16,19 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from acne_runtime.errors import AcneEdgeError, SourceError
-from acne_trainer.config import Settings
+from acne_trainer.config import TrainConfig
 from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.mixture import LabelledSet, read_sets
 from acne_trainer.data.source_names import source_of
-from acne_trainer.distributed import choose_devices, is_chief
+from acne_trainer.distributed import is_chief, make_strategy
 from acne_trainer.finalize import finalize_run
 from acne_trainer.metrics.multilabel import choose_thresholds_together
 from acne_trainer.models.backbones import build_backbone, build_head, joined, unfreeze_top
 from acne_trainer.models.cnn import build_cnn
 from acne_trainer.models.logistic_regression import fit_dense_layer
 from acne_trainer.models.pooled_features import build_pooled_features, with_classifier
-from acne_trainer.models.precision import built_in
-from acne_trainer.models.weights import load_weights
+from acne_trainer.models.precision import dtype_policy_scope
+from acne_trainer.models.weights import load_matching_weights
 from acne_trainer.tasks.detection import DetectionTask
 from acne_trainer.tasks.frozen_backbone import FeatureCache, FrozenBackboneTask
 from acne_trainer.tasks.in_memory import InMemorySplit
@@ -54,7 +54,7 @@ class ProgressHooks:
 
 
 def fit(
-    settings: Settings,
+    settings: TrainConfig,
     run: Path,
     strategy: tf.distribute.Strategy | None = None,
     hooks: ProgressHooks | None = None,
@@ -64,14 +64,14 @@ def fit(
     Args:
         settings: What to train, and how.
         run: The run folder; docs/training.md lists its files.
-        strategy: What `distributed.choose_devices` returned; by default the best devices of this machine.
+        strategy: What `distributed.make_strategy` returned; by default the best devices of this machine.
         hooks: Shows the progress and may stop the training.
 
     Raises:
         AcneEdgeError: The data or the training is faulty; what was saved before stays.
         StoppedError: A hook stopped it; what was done is saved.
     """
-    strategy, hooks = strategy or choose_devices("auto"), hooks or ProgressHooks()
+    strategy, hooks = strategy or make_strategy("auto"), hooks or ProgressHooks()
     if settings.batch_size < strategy.num_replicas_in_sync:
         raise AcneEdgeError(
             f"--batch-size {settings.batch_size}: {strategy.num_replicas_in_sync} devices are to share it"
@@ -106,7 +106,7 @@ def fit(
 
 
 def _fit_on_features(
-    settings: Settings, run: Path, train: Dataset, hooks: ProgressHooks
+    settings: TrainConfig, run: Path, train: Dataset, hooks: ProgressHooks
 ) -> tuple[keras.Model, tuple[float, ...]]:
     """Fits a classifier on frozen features, and chooses its thresholds by its out-of-fold predictions.
 
@@ -121,7 +121,7 @@ def _fit_on_features(
     return with_classifier(backbone, layer.kernel, layer.bias), thresholds
 
 
-def _train_detector(settings: Settings, run: Path, sets: Sequence[LabelledSet], hooks: ProgressHooks) -> keras.Model:
+def _train_detector(settings: TrainConfig, run: Path, sets: Sequence[LabelledSet], hooks: ProgressHooks) -> keras.Model:
     task = DetectionTask(settings, sets)
     start = task.network.get_weights()
     network, _ = _train(run, task, settings, hooks)
@@ -132,15 +132,15 @@ def _train_detector(settings: Settings, run: Path, sets: Sequence[LabelledSet], 
     return network
 
 
-def _train_multilabel(settings: Settings, run: Path, labelled: LabelledSet, hooks: ProgressHooks) -> keras.Model:
+def _train_multilabel(settings: TrainConfig, run: Path, labelled: LabelledSet, hooks: ProgressHooks) -> keras.Model:
     train = InMemorySplit(labelled.train, settings, to_train=True)
     valid = InMemorySplit(labelled.valid, settings, to_train=False)
     class_count = len(labelled.train.classes)
     if settings.is_backbone:
         return _train_on_backbone(settings, run, train, valid, class_count, hooks)
-    with built_in(settings.precision):
+    with dtype_policy_scope(settings.precision):
         network = build_cnn(class_count, settings.input_size)
-    load_weights(network, settings.weights)
+    load_matching_weights(network, settings.weights)
     network, _ = _train(run, MultilabelTask(settings, train, valid, network), settings, hooks)
     return network
 
@@ -155,17 +155,17 @@ def _text_of(scores: Mapping[str, float]) -> str:
 
 
 def _train(
-    folder: Path, task: Task, settings: Settings, hooks: ProgressHooks
+    folder: Path, task: Task, settings: TrainConfig, hooks: ProgressHooks
 ) -> tuple[keras.Model, list[dict[str, float]]]:
     trainer = Trainer(task, settings, folder)
     return trainer.fit(hooks.progress, hooks.stopped), trainer.history
 
 
 def _train_on_backbone(
-    settings: Settings, run: Path, train: InMemorySplit, valid: InMemorySplit, class_count: int, hooks: ProgressHooks
+    settings: TrainConfig, run: Path, train: InMemorySplit, valid: InMemorySplit, class_count: int, hooks: ProgressHooks
 ) -> keras.Model:
     """Trains a new head on frozen features, then fine-tunes the backbone's top where that is wanted and helps."""
-    with built_in(settings.precision):
+    with dtype_policy_scope(settings.precision):
         backbone = build_backbone(settings.model, settings.input_size, settings.weights, settings.input_scaling)
         head = build_head(backbone.output.shape[1:], class_count)
     features = (

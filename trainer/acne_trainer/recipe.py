@@ -10,7 +10,7 @@ from typing import Any
 import tomllib
 
 from acne_runtime.errors import SourceError
-from acne_trainer.config import DEFAULTS, Settings
+from acne_trainer.config import DEFAULTS, TrainConfig
 
 _MERGED = "data"
 """Folder in a run for the labelled sets that its recipe makes."""
@@ -40,10 +40,10 @@ class Recipe:
         merges: Labelled sets to make first.
     """
 
-    settings: Settings
+    settings: TrainConfig
     merges: tuple[Merge, ...]
 
-    def located(self, root: Path, run: Path) -> Settings:
+    def located(self, root: Path, run: Path) -> TrainConfig:
         """Returns the settings with the labelled sets in `root`, or in the run folder where the recipe makes them."""
         made = {merge.into for merge in self.merges}
         sources = (

@@ -22,12 +22,9 @@ else:
 FURTHER = "further_sets"
 """Where `metrics.json` holds the figures on all labelled sets but the first, by name and split."""
 
-_HEADLINE = {"detection": "ap50", "multilabel": "model"}
-"""What the figures of each kind of model hold at least."""
-
 
 @dataclass(frozen=True, slots=True)
-class FinishedRun:
+class TrainedRun:
     """A run folder that holds a trained and scored model.
 
     Attributes:
@@ -59,7 +56,7 @@ class FinishedRun:
         return max(rows, key=lambda row: sign * row[name], default={})
 
 
-def read_run(folder: Path) -> FinishedRun:
+def read_run(folder: Path) -> TrainedRun:
     """Reads a run folder, or a folder under `models/`, which is one without history.
 
     Raises:
@@ -74,7 +71,7 @@ def read_run(folder: Path) -> FinishedRun:
     manifest = Manifest.from_json(file.read_bytes(), str(file))
     config = folder / "config.toml"
     settings = _settings(config) if config.is_file() else manifest.provenance.get("settings", {})
-    return FinishedRun(
+    return TrainedRun(
         folder=folder,
         manifest=manifest,
         metrics=_metrics(folder / "metrics.json", manifest.task),
@@ -132,8 +129,8 @@ def _metrics(file: Path, task: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise SourceError(f"{file}: not JSON ({error})") from None
     test = metrics.get("test") if isinstance(metrics, dict) else None
-    if not isinstance(test, dict) or not {"photographs", _HEADLINE[task]} <= test.keys():
-        raise SourceError(f"{file}: it holds no figures of a {task} model on test")
+    if not isinstance(test, dict) or not {"images", "model", "baseline"} <= test.keys():
+        raise SourceError(f"{file}: no metrics of a {task} model on test")
     return dict(metrics)
 
 

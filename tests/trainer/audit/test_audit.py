@@ -17,7 +17,7 @@ from acne_trainer.audit.text import audit_text
 from acne_trainer.data.dataset import Sample
 from acne_trainer.data.formats.writing import write_dataset
 from acne_trainer.data.load import read_splits
-from acne_trainer.data.source_names import by_source, family_of
+from acne_trainer.data.source_names import by_source, series_name
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 MIXED = [(1, 1, 9, 9, 0), (20, 20, 36, 36, 1), (40, 8, 44, 12, 2), (50, 30, 58, 38, 3)]
@@ -111,7 +111,7 @@ def test_planted_faults_are_found(tmp_path):
     report = audit(root, 640)
     cases = {finding.kind: list(finding.cases) for finding in report.findings}
     (near,) = cases.pop("near-duplicate-in-two-splits")
-    assert near.startswith("train/b.jpg = valid/flipped.jpg (mirrored left to right, likeness 0.")
+    assert near.startswith("train/b.jpg = valid/flipped.jpg (mirrored left to right, similarity 0.")
     assert cases == {
         "unreadable": [
             f"{root}/train/_annotations.txt:7: 'z.jpg' is no photograph in {root}/train "
@@ -230,7 +230,8 @@ def test_grades_behind_types_are_found():
     samples = series(20, {f"levle{grade}": lambda _, grade=grade: [grade] * 3 for grade in range(4)})
     types = types_by_photograph(samples, CLASSES)
     assert types.image_level
-    assert (types.several, types.one_type, types.told_by_name, types.told_by_guess, types.types) == (80, 1, 1, 0.25, 4)
+    assert (types.several, types.one_type, types.types) == (80, 1, 4)
+    assert (types.accuracy_by_filename, types.accuracy_of_majority) == (1, 0.25)
     assert [(family.name, family.photographs, family.type) for family in types.families] == [
         ("levle0", 20, "comedones"),
         ("levle1", 20, "nodules"),
@@ -255,7 +256,7 @@ def test_other_sets_are_not_called_graded(rows):
 def test_a_dominant_type_alone_is_no_sign_of_grades():
     rows = {"a": lambda _: [0, 0], "b": lambda _: [0, 0], "c": lambda index: [0 if index else 1] * 2}
     types = types_by_photograph(series(20, rows), CLASSES)
-    assert (types.one_type, types.told_by_name) == (1, 59 / 60)
+    assert (types.one_type, types.accuracy_by_filename) == (1, 59 / 60)
     assert not types.image_level
 
 
@@ -265,8 +266,8 @@ def test_image_level_types_are_reported(tmp_path):
     (problem,) = [finding for finding in audit(root, 640).findings if finding.kind == "image-level-types"]
     assert problem.sentence == (
         "the types are labels of whole photographs, not of lesions: 100.0% of the 12 photographs with two or more "
-        "boxes show one type only, and the file name tells which (100.0% right by name, 50.0% by always saying the "
-        "commonest). A model would learn the series; train with one class, or label anew"
+        "boxes show one type only, and the file name tells which (accuracy 100.0% by name, 50.0% by the "
+        "commonest). A model would learn the series; train with one class, or label the lesions again"
     )
     assert problem.cases == (
         "levle0: 6 photographs, 100% comedones alone",
@@ -298,7 +299,7 @@ def test_photographs_and_series_of_one_type_are_reported(tmp_path):
     ],
 )
 def test_a_series_is_what_names_have_in_common(name, family):
-    assert family_of(name) == family
+    assert series_name(name) == family
 
 
 def test_only_roboflows_names_tell_a_source(tmp_path):
@@ -319,7 +320,7 @@ def test_what_is_known_of_acne04_is_reported(shared_data):
     ]
     published = types_by_photograph(graded, CLASSES)
     assert published.image_level
-    assert (published.one_type, published.told_by_name) == (1, 1)
+    assert (published.one_type, published.accuracy_by_filename) == (1, 1)
 
 
 def test_what_is_known_of_acne4_is_reported(shared_data, tmp_path):

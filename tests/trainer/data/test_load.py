@@ -8,7 +8,7 @@ from support.datasets import CLASSES, same_marks, small_set
 from acne_runtime.errors import SourceError
 from acne_trainer.data.formats.keras_txt import read_keras_txt
 from acne_trainer.data.formats.writing import write_dataset
-from acne_trainer.data.load import read_form_and_splits, read_split, read_splits, read_three_splits
+from acne_trainer.data.load import load_train_valid_test, read_form_and_splits, read_split, read_splits
 from acne_trainer.data.split_file import SplitFile
 
 
@@ -189,13 +189,13 @@ def test_every_form_gives_the_same_marks_by_either_way(tmp_path):
 
 
 def test_three_splits_are_read_and_a_missing_one_is_named(keras_txt):
-    for part, split in zip(read_three_splits(keras_txt), ("train", "valid", "test"), strict=True):
+    for part, split in zip(load_train_valid_test(keras_txt), ("train", "valid", "test"), strict=True):
         assert part.path == keras_txt / split
     shutil.rmtree(keras_txt / "test")
-    assert "no 'test' among its splits: train, valid" in refusal(keras_txt, read_three_splits)
+    assert "no 'test' among its splits: train, valid" in refusal(keras_txt, load_train_valid_test)
 
 
 def test_three_splits_have_to_agree_on_their_classes(keras_txt):
     names = (keras_txt / "valid/_classes.txt").read_text().split()
     (keras_txt / "valid/_classes.txt").write_text("\n".join(names[::-1]))
-    assert "SET/valid: its classes" in refusal(keras_txt, read_three_splits)
+    assert "SET/valid: its classes" in refusal(keras_txt, load_train_valid_test)

@@ -5,7 +5,7 @@ from support.images import picture
 
 from acne_runtime.errors import SourceError
 from acne_trainer.data import near_duplicates as near_duplicates_module
-from acne_trainer.data.near_duplicates import groups_of, look_at, near_duplicates
+from acne_trainer.data.near_duplicates import fingerprint_images, groups_of, near_duplicates
 
 SIDE = 160
 
@@ -44,9 +44,9 @@ def test_a_changed_copy_is_found_among_others(tmp_path, monkeypatch, change):
     others = [save(tmp_path / f"{seed}.jpg", picture(SIDE, SIDE, seed)) for seed in range(1, 12)]
     original = save(tmp_path / "original.jpg", picture(SIDE, SIDE))
     copy = save(tmp_path / "copy.jpg", alter(picture(SIDE, SIDE)), quality=80)
-    (pair,) = near_duplicates(look_at([*others[:5], original, *others[5:], copy]))
+    (pair,) = near_duplicates(fingerprint_images([*others[:5], original, *others[5:], copy]))
     assert (pair.first, pair.second, pair.orientation) == (original, copy, orientation)
-    assert pair.likeness > 0.65
+    assert pair.similarity > 0.65
 
 
 def test_faces_in_one_clamp_are_no_copies(tmp_path):
@@ -59,7 +59,7 @@ def test_faces_in_one_clamp_are_no_copies(tmp_path):
         image[50:62, 30:70] = image[50:62, 90:130] = image[110:122, 60:100] = 0
         image[:, :12] = image[:, -12:] = 0
         files.append(save(tmp_path / f"{seed}.png", image))
-    looks = look_at(files)
+    looks = fingerprint_images(files)
     first, second = (look.hashes[0] for look in looks.values())
     assert (first != second).sum() <= 10  # the hashes alone would have them one
     assert near_duplicates(looks) == []
@@ -67,7 +67,7 @@ def test_faces_in_one_clamp_are_no_copies(tmp_path):
 
 def test_plain_surfaces_are_no_copies_of_each_other(tmp_path):
     files = [save(tmp_path / f"{grey}.png", np.full((SIDE, SIDE, 3), grey, np.uint8)) for grey in (40, 90, 90 + 50)]
-    assert near_duplicates(look_at(files)) == []
+    assert near_duplicates(fingerprint_images(files)) == []
 
 
 def test_nothing_has_no_copies():
@@ -76,7 +76,7 @@ def test_nothing_has_no_copies():
 
 def test_a_look_knows_size_and_bytes(tmp_path):
     file = save(tmp_path / "a.png", picture(48, 64))
-    (look,) = look_at([file]).values()
+    (look,) = fingerprint_images([file]).values()
     assert (look.width, look.height, look.grey.shape, look.hashes.shape) == (64, 48, (128, 128), (8, 64))
     assert len(look.sha256) == 64
 
@@ -88,11 +88,11 @@ def test_unreadable_photographs_are_told_in_order_and_the_others_are_read(tmp_pa
     files[1].write_bytes(b"")
     files[3].write_bytes(b"skin")
     errors, seen = [], []
-    assert list(look_at(files, errors.append, lambda: seen.append(1))) == [files[0], files[2]]
+    assert list(fingerprint_images(files, errors.append, lambda: seen.append(1))) == [files[0], files[2]]
     assert [str(error).split(":")[0] for error in errors] == [str(files[1]), str(files[3])]
     assert len(seen) == 4
     with pytest.raises(SourceError, match=r"b\.jpg: the file is empty"):
-        look_at(files)
+        fingerprint_images(files)
 
 
 def test_groups_join_whatever_is_linked():

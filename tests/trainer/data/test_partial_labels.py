@@ -5,7 +5,7 @@ import pytest
 
 from acne_runtime.errors import SourceError
 from acne_trainer.data.dataset import Dataset, Sample
-from acne_trainer.data.partial_labels import unknown_classes
+from acne_trainer.data.partial_labels import unlabeled_mask
 
 NOTHING = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
 DATA = Dataset(
@@ -16,12 +16,12 @@ DATA = Dataset(
 
 
 def test_rules_mark_the_classes_of_the_photographs_they_name():
-    got = unknown_classes(DATA, ["levle*=nodules,papules", "face*=comedones"])
+    got = unlabeled_mask(DATA, ["levle*=nodules,papules", "face*=comedones"])
     np.testing.assert_array_equal(got, np.float32([[0, 1, 1], [0, 1, 1], [1, 0, 0]]))
 
 
 def test_without_rules_everything_was_looked_for():
-    assert not unknown_classes(DATA, []).any()
+    assert not unlabeled_mask(DATA, []).any()
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def test_without_rules_everything_was_looked_for():
 )
 def test_a_rule_that_means_nothing_is_refused(rule, problem):
     with pytest.raises(SourceError, match=f"^--absent-unknown .*{problem}"):
-        unknown_classes(DATA, [rule])
+        unlabeled_mask(DATA, [rule])
 
 
 def test_a_rule_for_other_photographs_may_match_none_of_these():
-    assert not unknown_classes(DATA, ["nobody*=nodules"], must_match=False).any()
+    assert not unlabeled_mask(DATA, ["nobody*=nodules"], must_match=False).any()

@@ -6,9 +6,9 @@ from support.images import write_picture
 
 from acne_trainer.data.dataset import Sample
 from acne_trainer.data.load import read_splits
-from acne_trainer.data.near_duplicates import groups_of, look_at
+from acne_trainer.data.near_duplicates import fingerprint_images, groups_of
 from acne_trainer.data.source_names import by_source
-from acne_trainer.data.splitting import deal, leak_free_groups
+from acne_trainer.data.splitting import deal, leakage_groups
 
 RATIOS = (0.8, 0.1, 0.1)
 
@@ -33,7 +33,7 @@ def test_versions_copies_and_flips_stay_together(tmp_path):
     write_picture(files["c.jpg"], 120, 160, 50)
     cv2.imwrite(str(files["d.png"]), cv2.imread(str(files["c.jpg"]))[::-1])
     files["e.jpg"].write_bytes(files["a_jpg.rf.2.jpg"].read_bytes())
-    groups = leak_free_groups(look_at([sample.path for sample in data.samples]))
+    groups = leakage_groups(fingerprint_images([sample.path for sample in data.samples]))
     assert groups.tolist() == [0, 1, 0, 2, 2, 0, 3]
 
 
@@ -71,7 +71,7 @@ def test_large_groups_go_first_while_there_is_room(tmp_path):
 def test_plain_copies_stay_together_too(tmp_path):
     for name in ("a.png", "b.png"):
         cv2.imwrite(str(tmp_path / name), np.full((48, 64, 3), 90, np.uint8))  # no detail to be alike in
-    assert leak_free_groups(look_at([tmp_path / "a.png", tmp_path / "b.png"])).tolist() == [0, 0]
+    assert leakage_groups(fingerprint_images([tmp_path / "a.png", tmp_path / "b.png"])).tolist() == [0, 0]
 
 
 def test_the_seed_decides(tmp_path):

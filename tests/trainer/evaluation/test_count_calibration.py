@@ -101,7 +101,7 @@ def test_what_cannot_be_counted_says_nothing(task, names, counts):
 @pytest.fixture
 def run(runs, tmp_path):
     folder = shutil.copytree(runs["detection"], tmp_path / "run")
-    (folder / "metrics.json").write_text(json.dumps({"test": {"photographs": 5, "ap50": 0.5}}))
+    (folder / "metrics.json").write_text(json.dumps({"test": {"images": 5, "model": {}, "baseline": {}}}))
     return folder
 
 

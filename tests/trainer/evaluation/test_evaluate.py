@@ -19,13 +19,13 @@ from acne_trainer.cli.main import main
 from acne_trainer.data.dataset import Dataset, Sample
 from acne_trainer.data.formats.keras_txt import read_keras_txt
 from acne_trainer.evaluation.evaluate import (
-    decided_by,
+    apply_thresholds,
     evaluate,
-    results_of,
-    with_chosen_thresholds,
-    with_thresholds_like,
+    predict_split,
+    with_best_thresholds,
+    with_matching_thresholds,
 )
-from acne_trainer.metrics.detection import SCORE_THRESHOLD, average_precision
+from acne_trainer.metrics.detection_report import SCORE_THRESHOLD, average_precision
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 TIMING = Timing(0, 0, 0)
@@ -68,27 +68,27 @@ def test_a_report_is_that_of_the_runtimes_own_results(exported, data, task):
     model = load_model(exported(task))
     train, _, test = splits(data)
     got = evaluate(model, train, test)
-    assert got["photographs"] == 4
+    assert got["images"] == 4
     assert evaluate(model, train, test) == got
     if task == "multilabel":
         predicted = [[label.score for label in model(sample.image()).labels] for sample in test.samples]
         truth = [sample.presence(4) for sample in test.samples]
         assert got["model"]["argmax_agreement"] == np.mean(np.argmax(predicted, 1) == np.argmax(truth, 1))
         # On the training photographs comedones and nodules stand equally often, and come first.
-        assert got["constant_predictor"]["argmax_agreement"] == 0.25
+        assert got["baseline"]["argmax_agreement"] == 0.25
     else:
         counted = [len(model(sample.image()).lesions) for sample in test.samples]
         marked = np.array([2, 2, 1, 1])
-        assert got["count_error"] == pytest.approx(np.abs(counted - marked).mean())
-        assert got["count_error_constant"] == pytest.approx(np.abs(1.5 - marked).mean())
+        assert got["model"]["count_error"] == pytest.approx(np.abs(counted - marked).mean())
+        assert got["baseline"]["count_error"] == pytest.approx(np.abs(1.5 - marked).mean())
 
 
 @pytest.mark.parametrize("task", ["detection", "multilabel"])
 def test_chosen_thresholds_are_probabilities_and_all_that_changes(exported, data, task):
     model = load_model(exported(task))
     _, valid, _ = splits(data)
-    results = results_of(model, valid)
-    chosen = with_chosen_thresholds(model.manifest, valid, results)
+    results = predict_split(model, valid)
+    chosen = with_best_thresholds(model.manifest, valid, results)
     assert len(chosen.thresholds) == {"detection": 1, "multilabel": 4}[task]
     assert all(0 <= threshold <= 1 for threshold in chosen.thresholds)
     if task == "multilabel":  # each threshold is a photograph's score: rounded up, it would lose that photograph
@@ -99,10 +99,10 @@ def test_chosen_thresholds_are_probabilities_and_all_that_changes(exported, data
     if task == "detection":  # as one class, whatever the type
         best = average_precision(valid.samples, results, valid.classes, one_class=True).thresholds["lesion"]
         assert 0 <= best - chosen.thresholds[0] < 1e-4
-    others = results_of(load_model(exported(task), score_threshold=0.9), valid)
-    assert with_chosen_thresholds(model.manifest, valid, others) == chosen
-    again = [dataclasses.replace(one, timing=TIMING) for one in results_of(Model(chosen, model.backend), valid)]
-    assert [dataclasses.replace(one, timing=TIMING) for one in decided_by(chosen, results)] == again
+    others = predict_split(load_model(exported(task), score_threshold=0.9), valid)
+    assert with_best_thresholds(model.manifest, valid, others) == chosen
+    again = [dataclasses.replace(one, timing=TIMING) for one in predict_split(Model(chosen, model.backend), valid)]
+    assert [dataclasses.replace(one, timing=TIMING) for one in apply_thresholds(chosen, results)] == again
 
 
 DETECTOR = Manifest(
@@ -139,17 +139,17 @@ def marked_lesions(samples, says_types, factor=1.0):
 def test_a_detector_gets_as_many_thresholds_as_its_manifest_has(data, manifest, chosen, carried):
     _, valid, _ = splits(data)
     exact, reduced = (marked_lesions(valid.samples, manifest is DETECTOR, factor) for factor in (1.0, 0.4))
-    assert with_chosen_thresholds(manifest, valid, exact).thresholds == pytest.approx(chosen, abs=1e-4)
+    assert with_best_thresholds(manifest, valid, exact).thresholds == pytest.approx(chosen, abs=1e-4)
     # Of six lesions five reach 0.65; of a single class all or none do, and then the threshold stays.
     source = dataclasses.replace(manifest, thresholds=tuple(0.65 for _ in manifest.thresholds))
-    got = with_thresholds_like(manifest, reduced, source, exact).thresholds
+    got = with_matching_thresholds(manifest, reduced, source, exact).thresholds
     assert got == pytest.approx(carried, abs=1e-4)
 
 
 def test_a_detectors_results_hold_all_boxes_that_average_precision_asks_for(exported, data):
     test = splits(data)[2]
     model = load_model(exported("detection"))
-    results = results_of(model, test)
+    results = predict_split(model, test)
     assert [result.source for result in results] == [sample.path.name for sample in test.samples]
     patient = load_model(exported("detection"), score_threshold=SCORE_THRESHOLD)
     assert [result.lesions for result in results] == [patient(sample.image()).lesions for sample in test.samples]
@@ -157,7 +157,7 @@ def test_a_detectors_results_hold_all_boxes_that_average_precision_asks_for(expo
 
 def test_a_multilabel_models_results_are_decided_by_its_own_thresholds(exported, data):
     test = splits(data)[2]
-    results = results_of(load_model(exported("multilabel"), score_threshold=1.0), test)
+    results = predict_split(load_model(exported("multilabel"), score_threshold=1.0), test)
     own = load_model(exported("multilabel"))
     assert [result.labels for result in results] == [own(sample.image()).labels for sample in test.samples]
 
@@ -166,7 +166,7 @@ def test_a_multilabel_models_results_are_decided_by_its_own_thresholds(exported,
 def test_results_at_hand_are_not_made_again(exported, data, task):
     model = load_model(exported(task))
     train, _, test = splits(data)
-    results = results_of(model, test)
+    results = predict_split(model, test)
     blind = Dataset(
         test.path,
         test.classes,
@@ -174,7 +174,7 @@ def test_results_at_hand_are_not_made_again(exported, data, task):
     )
     with pytest.raises(SourceError, match="gone"):
         evaluate(model, train, blind)
-    assert evaluate(model, train, blind, results)["photographs"] == 4
+    assert evaluate(model, train, blind, results)["images"] == 4
 
 
 def test_a_detector_is_not_scored_on_a_table_without_boxes(exported, data):
@@ -195,7 +195,7 @@ def test_a_file_is_scored_by_the_command_and_written_where_asked(exported, data,
     done = CliRunner().invoke(main, [*arguments, "--json", str(tmp_path / "out" / "figures.json")])
     assert (done.exit_code, done.stderr) == (0, "")
     figures = strict((tmp_path / "out" / "figures.json").read_text())
-    assert figures["photographs"] == 4
+    assert figures["images"] == 4
     assert f"{figures['model']['macro_ap']:.3f}" in next(x for x in done.stdout.splitlines() if "macro AP" in x)
     assert done.stdout.splitlines()[0].startswith("tiny-cnn on 4 photographs of")
     assert strict(CliRunner().invoke(main, [*arguments, "--json", "-"]).stdout) == figures
@@ -211,7 +211,7 @@ def test_a_class_on_none_or_all_of_the_photographs_leaves_figures_that_are_json(
         main, ["evaluate", "--model", str(exported(task)), "--data", str(tmp_path), "--json", "-"]
     )
     assert done.exit_code == 0
-    assert strict(done.stdout)["photographs"] == 3
+    assert strict(done.stdout)["images"] == 3
 
 
 def test_a_split_of_other_classes_is_refused(exported, data, tmp_path):

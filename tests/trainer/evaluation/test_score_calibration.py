@@ -7,7 +7,7 @@ pytest.importorskip("faster_coco_eval")
 import keras
 
 from acne_trainer.evaluation.score_calibration import calibrate, fold_into_heads, lesion_scores
-from acne_trainer.metrics.scored_image import MarkedAndFound
+from acne_trainer.metrics.scored_image import ScoredImage
 
 CLASSES = 3
 
@@ -28,7 +28,7 @@ def simulated(seed, slope=2.0, shift=-6.0, photographs=40):
         boxes = np.array([[20 * i, 0, 20 * i + 10, 10] for i in range(30)], float)
         order = np.argsort(-lesion_scores(logits))
         scores = lesion_scores(logits)[order]
-        together.append(MarkedAndFound(boxes[true], np.zeros(true.sum(), int), boxes[order], np.zeros(30, int), scores))
+        together.append(ScoredImage(boxes[true], np.zeros(true.sum(), int), boxes[order], np.zeros(30, int), scores))
         types.append(sigmoid(logits[order]))
     return together, types
 
@@ -37,10 +37,10 @@ def f1_at(photographs, scores, threshold):
     """F1 of the simulated lesions: a box is right exactly where one is marked at its place."""
     tp = predicted = marked = 0
     for one, own in zip(photographs, scores, strict=True):
-        true = (one.found[:, None] == one.marked[None]).all(-1).any(1)
+        true = (one.pred_boxes[:, None] == one.gt_boxes[None]).all(-1).any(1)
         tp += (true & (own >= threshold)).sum()
         predicted += (own >= threshold).sum()
-        marked += len(one.marked)
+        marked += len(one.gt_boxes)
     return 2 * tp / (predicted + marked)
 
 
@@ -68,7 +68,7 @@ def test_scores_that_are_too_sure_are_flattened_and_flat_ones_sharpened():
 def test_without_a_single_hit_there_is_nothing_to_go_by():
     photographs, types = simulated(2)
     missed = [
-        MarkedAndFound(one.marked + 1000, one.marked_classes, one.found, one.found_classes, one.scores)
+        ScoredImage(one.gt_boxes + 1000, one.gt_classes, one.pred_boxes, one.pred_classes, one.scores)
         for one in photographs
     ]
     assert calibrate(missed, types) is None

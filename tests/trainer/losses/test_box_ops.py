@@ -7,7 +7,7 @@ pytest.importorskip("tensorflow")
 
 import tensorflow as tf
 
-from acne_trainer.losses.box_ops import anchor_points, complete_iou, iou
+from acne_trainer.losses.box_ops import anchor_points, ciou, iou
 
 
 def random_boxes(count, seed):
@@ -72,17 +72,17 @@ def test_overlap_is_that_of_a_plain_reference():
 
 def test_complete_overlap_is_that_of_a_plain_reference():
     expected = [plain_complete_iou(a, b) for a, b in zip(A.astype(float), B.astype(float), strict=True)]
-    np.testing.assert_allclose(complete_iou(A, B), expected, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(ciou(A, B), expected, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("measure", [iou, complete_iou])
+@pytest.mark.parametrize("measure", [iou, ciou])
 def test_both_measures_are_symmetric_and_one_for_the_same_box(measure):
     np.testing.assert_allclose(measure(A, B), measure(B, A), atol=1e-5)
     np.testing.assert_allclose(measure(A, A), 1, atol=1e-5)
 
 
 def test_complete_overlap_never_exceeds_overlap_and_stays_in_its_range():
-    plain, complete = iou(A, B).numpy(), complete_iou(A, B).numpy()
+    plain, complete = iou(A, B).numpy(), ciou(A, B).numpy()
     assert (complete <= plain + 1e-6).all()
     assert complete.min() >= -1.5
 
@@ -96,7 +96,7 @@ def test_complete_overlap_and_its_gradient_stay_finite_without_area():
     a, b = tf.constant(DEGENERATE[:, 0]), tf.constant(DEGENERATE[:, 1])
     with tf.GradientTape() as tape:
         tape.watch([a, b])
-        value = complete_iou(a, b)
+        value = ciou(a, b)
     assert np.isfinite(value).all()
     assert (value.numpy() <= 0).all()
     for gradient in tape.gradient(value, [a, b]):
@@ -107,7 +107,7 @@ def test_complete_overlap_pulls_a_box_that_misses_towards_the_lesion():
     box = tf.constant([[50.0, 0.0, 60.0, 10.0]])
     with tf.GradientTape() as tape:
         tape.watch(box)
-        value = complete_iou(box, tf.constant([[0.0, 0.0, 10.0, 10.0]]))
+        value = ciou(box, tf.constant([[0.0, 0.0, 10.0, 10.0]]))
     towards = tape.gradient(value, box).numpy()[0]
     assert towards[0] < 0
     assert towards[0] + towards[2] < 0
@@ -117,7 +117,7 @@ def test_leading_dimensions_broadcast():
     table = iou(A[:20, None], B[None, :30]).numpy()
     assert table.shape == (20, 30)
     np.testing.assert_allclose(table[7, 11], iou(A[7], B[11]), atol=1e-6)
-    assert complete_iou(A[:20, None], B[None, :30]).shape == (20, 30)
+    assert ciou(A[:20, None], B[None, :30]).shape == (20, 30)
 
 
 def test_cells_come_stride_by_stride_and_row_by_row():

@@ -5,7 +5,7 @@ pytest.importorskip("tensorflow")
 
 import tensorflow as tf
 
-from acne_trainer.losses.box_ops import complete_iou
+from acne_trainer.losses.box_ops import ciou
 from acne_trainer.losses.detection import detection_loss, distribution_focal_loss
 from acne_trainer.losses.task_aligned_assigner import assign
 
@@ -128,7 +128,7 @@ def plain_parts(heads, true_boxes, true_classes):
     box_loss = dfl_loss = 0.0
     for cell in np.flatnonzero(wanted.sum(axis=1)):
         true_box, strength = target.boxes.numpy()[0, cell], wanted[cell].sum()
-        box_loss += strength * (1 - float(complete_iou(predicted[0, cell], true_box)))
+        box_loss += strength * (1 - float(ciou(predicted[0, cell], true_box)))
         reach = np.concatenate([centres[cell] - true_box[:2], true_box[2:] - centres[cell]]) / strides[cell]
         reach = np.clip(reach, 0, BINS - 1.01)
         dfl_loss += strength * np.mean([plain_dfl(shares[cell][side], reach[side]) for side in range(4)])

@@ -36,7 +36,7 @@ def test_its_boxes_are_drawn_from_the_training_photographs_and_fit_every_size(tr
     assert blind.boxes.shape == (300, 4)
     np.testing.assert_allclose(blind.boxes, np.tile([0.1, 0.2, 0.3, 0.6], (300, 1)), atol=1e-6)
     assert 100 < blind.classes.sum() < 200
-    small, large = blind.answers([answer(10, 10), answer(1000, 500)], CLASSES)
+    small, large = blind.predict([answer(10, 10), answer(1000, 500)], CLASSES)
     assert small.lesions[0].box == pytest.approx((1, 2, 3, 6))
     assert large.lesions[0].box == pytest.approx((100, 100, 300, 300))
     assert [one.name for one in small.lesions] == [CLASSES[index] for index in blind.classes]
@@ -53,17 +53,17 @@ def test_the_same_photographs_give_the_same_boxes(train):
 
 def test_it_counts_the_median_and_says_as_many_boxes(train):
     blind = ConstantDetector.of(train, 2)
-    assert (blind.usual_count, blind.usual_counts.tolist()) == (2.5, [1.5, 1.0])
-    (predicted,) = blind.answers([answer(10, 10)], CLASSES)
+    assert (blind.median_count, blind.median_counts.tolist()) == (2.5, [1.5, 1.0])
+    (predicted,) = blind.predict([answer(10, 10)], CLASSES)
     assert sum(one.score >= blind.threshold for one in predicted.lesions) == 2
     few = ConstantDetector.of(train[:1], 2)
-    assert (len(few.boxes), few.usual_count) == (1, 1)
+    assert (len(few.boxes), few.median_count) == (1, 1)
 
 
 def test_photographs_without_a_lesion_give_no_box(train):
     blind = ConstantDetector.of(train[1:2], 2)
-    assert (len(blind.boxes), blind.usual_count) == (0, 0)
-    assert blind.answers([answer(10, 10)], CLASSES)[0].lesions == ()
+    assert (len(blind.boxes), blind.median_count) == (0, 0)
+    assert blind.predict([answer(10, 10)], CLASSES)[0].lesions == ()
 
 
 def test_a_photograph_that_cannot_be_decoded_is_named(train, tmp_path):

@@ -6,19 +6,19 @@ import pytest
 pytest.importorskip("faster_coco_eval")
 
 from acne_trainer.metrics.bootstrap import resample_weights
-from acne_trainer.metrics.lesions import lesion_figures, type_agreement, type_confusion
+from acne_trainer.metrics.lesions import lesion_metrics, type_agreement, type_confusion
 from acne_trainer.metrics.matching import match
-from acne_trainer.metrics.scored_image import MarkedAndFound
+from acne_trainer.metrics.scored_image import ScoredImage
 
 
-def photograph(marked, found, scores, marked_classes=None, found_classes=None):
+def photograph(marked, found, scores, gt_classes=None, pred_classes=None):
     marked, found = np.float64(marked).reshape(-1, 4), np.float64(found).reshape(-1, 4)
     classes = (
         np.zeros(len(one), np.int64) if given is None else np.int64(given)
-        for one, given in ((marked, marked_classes), (found, found_classes))
+        for one, given in ((marked, gt_classes), (found, pred_classes))
     )
     gt_types, predicted_types = classes
-    return MarkedAndFound(marked, gt_types, found, predicted_types, np.float64(scores))
+    return ScoredImage(marked, gt_types, found, predicted_types, np.float64(scores))
 
 
 def test_by_centre_a_box_matches_whose_iou_is_far_too_small():
@@ -53,8 +53,8 @@ def photographs():
 def figures(photographs, threshold):
     weights = resample_weights(["a.jpg", "b.jpg"], 50)
     shown = [one.reaching(np.array([threshold])) for one in photographs]
-    counts = np.array([len(one.found) for one in shown], float)
-    return lesion_figures(photographs, shown, counts, weights)
+    counts = np.array([len(one.pred_boxes) for one in shown], float)
+    return lesion_metrics(photographs, shown, counts, weights)
 
 
 def test_figures_at_the_threshold(photographs):
@@ -93,8 +93,8 @@ def test_types_are_compared_among_matched_lesions_only_and_unknown_types_not_at_
         [[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]],
         [[0, 0, 10, 10], [20, 0, 30, 10], [60, 0, 70, 10], [90, 90, 99, 99]],
         [0.9, 0.8, 0.7, 0.6],
-        marked_classes=[0, 1, 1, 2],  # of two types; the last is of unknown type
-        found_classes=[0, 0, 1, 1],
+        gt_classes=[0, 1, 1, 2],  # of two types; the last is of unknown type
+        pred_classes=[0, 0, 1, 1],
     )
     assert type_confusion([one], 2).tolist() == [[1, 0], [1, 0]]
     got = type_agreement([one, one], 2, resample_weights(["a.jpg", "b.jpg"], 10))

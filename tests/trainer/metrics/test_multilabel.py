@@ -7,9 +7,9 @@ pytest.importorskip("sklearn")
 
 from sklearn import metrics
 
+from acne_trainer.metrics.baselines import ConstantClassifier
 from acne_trainer.metrics.calibration import reliability
 from acne_trainer.metrics.multilabel import (
-    Constant,
     choose_thresholds,
     choose_thresholds_together,
     multilabel_report,
@@ -26,14 +26,15 @@ PREVALENCE = np.float32([0.5, 0.25, 0.75])
 COMMONEST = (1, 0, 0)
 
 
-def report(truth=TRUTH, scores=SCORES, thresholds=THRESHOLDS, prevalence=PREVALENCE, classes=CLASSES, names=None):
-    names = names or [f"{number}.jpg" for number in range(len(truth))]
-    return multilabel_report(names, truth, scores, classes, thresholds, Constant(prevalence, COMMONEST[: len(classes)]))
+def report(truth=TRUTH, scores=SCORES, thresholds=THRESHOLDS, prevalence=PREVALENCE, classes=CLASSES, groups=None):
+    groups = groups or [str(index) for index in range(len(truth))]
+    baseline = ConstantClassifier(prevalence, COMMONEST[: len(classes)])
+    return multilabel_report(groups, truth, scores, classes, thresholds, baseline)
 
 
 def test_figures_are_those_worked_out_by_hand():
     got = report()
-    assert got["photographs"] == 4
+    assert got["images"] == 4
     model = got["model"]
     # The truth's first marked classes are 0, 1, 2, 0; the highest scores stand at 0, 1, 0, 0.
     assert model["argmax_agreement"] == 0.75
@@ -77,7 +78,7 @@ def test_the_agreement_has_its_wilson_interval(agreeing, photographs, low, high)
 
 
 def test_the_constant_predictor_says_how_often_a_class_stands_on_training_photographs():
-    constant = report()["constant_predictor"]
+    constant = report()["baseline"]
     assert constant["argmax_agreement"] == 0.25  # it always says papules, which one photograph shows first
     # Every class on every photograph: its precision is the class's share of the four photographs.
     assert constant["f1_by_class"] == pytest.approx({"comedones": 2 / 3, "nodules": 2 / 3, "papules": 0.4})
@@ -96,7 +97,7 @@ def test_the_constant_predictor_says_how_often_a_class_stands_on_training_photog
 
 def test_the_constant_predictor_does_not_depend_on_the_model():
     other = np.random.default_rng(0).random(SCORES.shape).astype(np.float32)
-    assert report(scores=other)["constant_predictor"] == report()["constant_predictor"]
+    assert report(scores=other)["baseline"] == report()["baseline"]
 
 
 def test_a_model_without_a_right_answer_has_zeros_and_no_warning(recwarn):
@@ -171,7 +172,7 @@ def test_bins_tell_mean_score_share_and_number():
 def test_every_figure_has_its_interval():
     rng = np.random.default_rng(6)
     truth, scores = (rng.random((60, 3)) < 0.4).astype(np.float32), rng.random((60, 3)).astype(np.float32)
-    for figures in (report(truth, scores)[who] for who in ("model", "constant_predictor")):
+    for figures in (report(truth, scores)[who] for who in ("model", "baseline")):
         for name in set(figures) - {"thresholds"}:
             if name.endswith("_interval_95"):
                 continue
@@ -191,9 +192,8 @@ def test_the_interval_of_a_class_is_wilsons():
     assert model["exact_match_interval_95"] == pytest.approx([0.30064, 0.95441], abs=1e-4)
 
 
-def test_versions_of_one_photograph_are_drawn_together():
-    names = [f"face_jpg.rf.{version}.jpg" for version in range(4)]
-    model = report(names=names)["model"]
+def test_images_of_one_group_are_resampled_together():
+    model = report(groups=["face"] * 4)["model"]
     assert model["loss_interval_95"] == pytest.approx([model["loss"]] * 2)
     assert model["macro_ap_interval_95"] == pytest.approx([model["macro_ap"]] * 2)
     apart = report()["model"]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from acne_trainer.metrics.thresholds import DEFAULT, best_f1_threshold, carried_over
+from acne_trainer.metrics.thresholds import DEFAULT, best_f1_threshold, match_positive_count
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_as_many_scores_of_the_reduced_model_reach_the_carried_threshold():
     exact = rng.uniform(0, 1, 200)
     reduced = 0.6 * exact + 0.1
     for threshold in (0.02, 0.3, 0.71, 0.99):
-        got = carried_over(threshold, exact, reduced)
+        got = match_positive_count(threshold, exact, reduced)
         assert ((reduced >= got) == (exact >= threshold)).all()
         assert type(got) is float
 
@@ -50,9 +50,9 @@ def test_as_many_scores_of_the_reduced_model_reach_the_carried_threshold():
 def test_equal_scores_fall_to_the_side_that_is_nearer_in_number():
     reduced = np.array([0.9, 0.5, 0.5, 0.5, 0.1])
     exact = np.array([0.9, 0.8, 0.7, 0.2, 0.1])
-    assert carried_over(0.85, exact, reduced) == pytest.approx(0.7)  # one
-    assert carried_over(0.75, exact, reduced) == pytest.approx(0.7)  # two: one is nearer than four
-    assert carried_over(0.6, exact, reduced) == pytest.approx(0.3)  # three
+    assert match_positive_count(0.85, exact, reduced) == pytest.approx(0.7)  # one
+    assert match_positive_count(0.75, exact, reduced) == pytest.approx(0.7)  # two: one is nearer than four
+    assert match_positive_count(0.6, exact, reduced) == pytest.approx(0.3)  # three
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_equal_scores_fall_to_the_side_that_is_nearer_in_number():
     ids=["none reaches it", "all reach it", "no scores", "one score only"],
 )
 def test_where_the_scores_tell_nothing_the_threshold_stays(exact, reduced):
-    assert carried_over(0.5, np.array(exact), np.array(reduced)) == 0.5
+    assert match_positive_count(0.5, np.array(exact), np.array(reduced)) == 0.5

@@ -29,7 +29,7 @@ def test_a_classifier_is_fitted_to_a_run_folder(tmp_path):
     assert inference.input_shape == (1, 64, 64, 3)
     assert np.asarray(inference(np.zeros((1, 64, 64, 3), np.float32))["label"]).shape == (1, 4)
     metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["test"]["photographs"] == 5
+    assert metrics["test"]["images"] == 5
     manifest = json.loads((run / "manifest.json").read_text())
     chosen = metrics["valid"]["model"]["thresholds"].values()
     assert list(chosen) == pytest.approx(manifest["thresholds"])

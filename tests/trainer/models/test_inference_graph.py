@@ -7,7 +7,7 @@ import keras
 from keras import layers
 from support.images import picture
 
-from acne_trainer.models.inference_graph import plain_copy
+from acne_trainer.models.inference_graph import inference_clone
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def network():
 
 
 def test_activations_leave_their_layers_but_relu(network):
-    plain = plain_copy(network)
+    plain = inference_clone(network)
     inside = {one.name: one.activation.__name__ for one in plain.layers if hasattr(one, "kernel")}
     assert inside == {"stem": "relu", "depth": "linear", "excite": "linear", "label_dense": "linear"}
     assert {one.name for one in plain.layers if isinstance(one, layers.Activation)} == {
@@ -35,5 +35,5 @@ def test_activations_leave_their_layers_but_relu(network):
 def test_the_answers_and_the_network_stay(network):
     image = picture(16, 16, 4)[None, ..., ::-1].astype(np.float32) / 255
     before = np.asarray(network(image)["label"])
-    assert np.allclose(plain_copy(network)(image)["label"], before, atol=1e-6)
+    assert np.allclose(inference_clone(network)(image)["label"], before, atol=1e-6)
     assert network.get_layer("depth").activation is keras.activations.swish

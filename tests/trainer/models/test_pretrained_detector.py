@@ -17,12 +17,12 @@ from acne_trainer.config import CNN, DEFAULTS
 from acne_trainer.data.formats.keras_txt import read_keras_txt
 from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.model_names import PRETRAINED_DETECTORS
-from acne_trainer.models.inference_graph import plain_copy
+from acne_trainer.models.inference_graph import inference_clone
 from acne_trainer.models.yolov8 import STRIDES, backbone_layers, build_detector
 from acne_trainer.tasks.detection import DetectionTask
 from acne_trainer.training.errors import StoppedError
 from acne_trainer.training.loop import Trainer
-from acne_trainer.training.optimizer import optimizer_of
+from acne_trainer.training.optimizer import make_optimizer
 from acne_trainer.training.precise_bn import Statistics
 
 SIZE = 64
@@ -64,7 +64,7 @@ def test_norms_and_first_stages_of_the_backbone_are_frozen_in_every_copy(weights
     network = build_detector("yolov8-mobilenetv2", 4, SIZE, "float32", weights, 3)
     backbone = backbone_layers(network)
     assert {"stem_conv", "stage7_block16_project"} <= backbone
-    for model in (network, keras.models.clone_model(network), plain_copy(network)):
+    for model in (network, keras.models.clone_model(network), inference_clone(network)):
         for layer in (one for one in model.layers if one.weights):
             early = layer.name.startswith(("stem_", "stage1_", "stage2_"))
             norm = isinstance(layer, layers.BatchNormalization) and layer.name in backbone
@@ -72,7 +72,7 @@ def test_norms_and_first_stages_of_the_backbone_are_frozen_in_every_copy(weights
 
 
 def test_statistics_of_frozen_norms_are_left_alone(weights):
-    network = plain_copy(build_detector("yolov8-mobilenetv2", 4, SIZE, "float32", weights, 3))
+    network = inference_clone(build_detector("yolov8-mobilenetv2", 4, SIZE, "float32", weights, 3))
     before = {layer.name: layer.get_weights() for layer in network.layers}
     Statistics(network).recompute([np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3)).astype(np.float32)])
     backbone, changed = backbone_layers(network), set()
@@ -88,7 +88,7 @@ def test_statistics_of_frozen_norms_are_left_alone(weights):
 def test_a_variable_may_learn_at_its_own_rate(kind, precision):
     settings = dataclasses.replace(CNN, optimizer=kind, learning_rate=0.1, precision=precision)
     slow, fast = keras.Variable(np.ones(3, np.float32)), keras.Variable(np.ones(3, np.float32))
-    optimizer = optimizer_of(settings, 10, lambda variable: 0.25 if variable is slow else 1.0)
+    optimizer = make_optimizer(settings, 10, lambda variable: 0.25 if variable is slow else 1.0)
     optimizer.build([fast, slow])
     gradient = tf.constant([1.0, 0.1, -1.0])
     for _ in range(3):

@@ -14,7 +14,7 @@ STATE = {
     "bn.running_var": RNG.normal(size=4),
     "bn.num_batches_tracked": np.array(7, np.int64),
 }
-FORMS = pytest.mark.parametrize("form", ["legacy", "zip"])
+FORMATS = pytest.mark.parametrize("form", ["legacy", "zip"])
 
 
 class Calls:
@@ -27,7 +27,7 @@ class Calls:
         return self.call
 
 
-@FORMS
+@FORMATS
 def test_tensors_come_by_name_as_float32(tmp_path, form):
     read = read_torch_weights(write_torch_file(tmp_path / "w.pth", STATE, form))
     assert list(read) == list(STATE)
@@ -36,7 +36,7 @@ def test_tensors_come_by_name_as_float32(tmp_path, form):
         np.testing.assert_allclose(read[name], values, rtol=1e-6)
 
 
-@FORMS
+@FORMATS
 def test_strides_are_followed(tmp_path, form):
     values = np.arange(24, dtype=np.float32)
     state = {
@@ -48,7 +48,7 @@ def test_strides_are_followed(tmp_path, form):
     np.testing.assert_array_equal(read["part"], values.reshape(4, 6)[1:3, 1:4])
 
 
-@FORMS
+@FORMATS
 @pytest.mark.parametrize(
     ("evil", "name"),
     [
@@ -98,7 +98,7 @@ def test_a_tensor_that_cannot_be_is_refused(tmp_path, tensor, reason):
         read_torch_weights(file)
 
 
-@FORMS
+@FORMATS
 def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, form):
     file = write_torch_file(tmp_path / "w.pth", STATE, form)
     whole = file.read_bytes()

@@ -11,7 +11,6 @@ pytest.importorskip("faster_coco_eval")
 from support import run_folders as made
 
 from acne_trainer.cli.report import compare
-from acne_trainer.reports.parameter_count import parameter_count
 from acne_trainer.run_folder import read_run
 
 
@@ -28,13 +27,13 @@ def called(*arguments):
     return CliRunner().invoke(compare, [str(one) for one in arguments])
 
 
-def test_a_table_has_a_row_a_run_and_one_for_each_constant_predictor(runs):
+def test_a_table_has_a_row_a_run_and_one_for_each_baseline(runs):
     done = called(runs["detection"], runs["multilabel"], runs["again"])
     assert (done.exit_code, done.stderr) == (0, "")
     multilabel, detection = done.stdout.split("\n\n")[1::2]
     assert [line.split()[0] for line in multilabel.splitlines()[2:]] == [str(runs["multilabel"]), "-"]
     assert [line.split()[0] for line in detection.splitlines()[2:]] == [str(runs["detection"]), str(runs["again"]), "-"]
-    assert "constant predictor" in detection
+    assert "trivial baseline" in detection
     for table in (multilabel, detection):
         rule = table.splitlines()[1]
         assert set(rule) == {"-", " "}
@@ -44,7 +43,7 @@ def test_a_table_has_a_row_a_run_and_one_for_each_constant_predictor(runs):
 def test_the_row_of_a_multilabel_model_holds_its_figures(runs):
     figures = json.loads((runs["multilabel"] / "metrics.json").read_text())["test"]
     rows = called(runs["multilabel"]).stdout.splitlines()[4:]
-    for row, who in zip(rows, ("model", "constant_predictor"), strict=True):
+    for row, who in zip(rows, ("model", "baseline"), strict=True):
         expected = figures[who]
         low, high = expected["argmax_agreement_interval_95"]
         assert f"{expected['argmax_agreement']:.3f} ({low:.3f} to {high:.3f})" in row
@@ -66,10 +65,10 @@ def test_csv_and_json_hold_the_same_rows(runs, tmp_path):
     done = called(runs["detection"], runs["multilabel"], "--csv", files[0], "--json", files[1])
     assert done.exit_code == 0
     rows = json.loads(files[1].read_text())
-    assert [row["model"] for row in rows] == ["tiny-cnn", "constant predictor", "tiny-detector", "constant predictor"]
+    assert [row["model"] for row in rows] == ["tiny-cnn", "trivial baseline", "tiny-detector", "trivial baseline"]
     figures = json.loads((runs["detection"] / "metrics.json").read_text())["test"]
-    assert rows[2]["ap50"] == figures["ap50"]
-    assert [rows[2]["ap50_low"], rows[2]["ap50_high"]] == figures["ap50_interval_95"]
+    assert rows[2]["ap50"] == figures["model"]["ap50"]
+    assert [rows[2]["ap50_low"], rows[2]["ap50_high"]] == figures["model"]["ap50_interval_95"]
     assert rows[2]["argmax_agreement"] is None
     assert (rows[2]["parameters"], rows[3]["parameters"]) == (224, None)
     again = list(csv.DictReader(io.StringIO(files[0].read_text())))
@@ -86,17 +85,6 @@ def test_runs_on_other_photographs_are_warned_of(runs, tmp_path):
     assert warning.startswith(f"warning: {other} was trained on other photographs or labels than {runs['detection']}")
 
 
-def test_a_run_of_an_older_version_is_compared_as_far_as_it_goes(runs, tmp_path):
-    older = shutil.copytree(runs["detection"], tmp_path / "older")
-    figures = {"photographs": 5, "ap50": 0.25, "ap": 0.125, "count_error": 2.0, "count_error_constant": 3.0}
-    (older / "metrics.json").write_text(json.dumps({"test": figures}))
-    for name in ("history.csv", "config.toml", "inference.keras"):
-        (older / name).unlink()
-    rows = called(older).stdout.splitlines()[4:]
-    assert rows[0].split()[1:] == ["tiny-detector", "-", "5", "0.250", "0.125", "2.00", "-", "-"]
-    assert rows[1].split()[1:] == ["constant", "predictor", "-", "5", "-", "-", "3.00", "-", "-"]
-
-
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
@@ -104,7 +92,6 @@ def test_a_run_of_an_older_version_is_compared_as_far_as_it_goes(runs, tmp_path)
         ("metrics.json", b"{", "metrics.json: not JSON"),
         ("history.csv", b"epoch\nx\n", "history.csv:2: could not convert"),
         ("history.csv", b"\xff\xfe", "history.csv: not a CSV file"),
-        ("inference.keras", b"PK", "inference.keras: no Keras model"),
     ],
 )
 def test_a_run_that_cannot_be_read_is_one_line_and_nothing_is_written(runs, tmp_path, name, content, problem):
@@ -122,13 +109,3 @@ def test_a_run_that_cannot_be_read_is_one_line_and_nothing_is_written(runs, tmp_
 
 def test_a_comparison_of_nothing_is_a_wrong_call():
     assert called().exit_code == 2
-
-
-def test_parameters_are_counted_as_keras_does(tmp_path):
-    keras = pytest.importorskip("keras")
-    layers = keras.layers
-    network = keras.Sequential(
-        [keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(2)]
-    )
-    network.save(tmp_path / "m.keras")
-    assert parameter_count(tmp_path / "m.keras") == network.count_params() == 112 + 16 + 10

@@ -19,7 +19,7 @@ from acne_trainer.cli.report import report
 from acne_trainer.evaluation.error_analysis import detection_failures, multilabel_failures
 from acne_trainer.evaluation.predictions import load_predictions, predictions_file, save_predictions
 from acne_trainer.metrics.confusion import argmax_confusion, box_confusion, class_outcomes
-from acne_trainer.metrics.scored_image import MarkedAndFound
+from acne_trainer.metrics.scored_image import ScoredImage
 from acne_trainer.reports.run_report import write_report
 
 TASKS = ("detection", "multilabel")
@@ -80,7 +80,7 @@ def written(run, **options):
 def test_a_page_has_everything(run, task):
     page, gaps = written(run)
     assert gaps == []
-    expected = {"Course of the training", "All figures", "Thresholds", "Precision and recall", "Confusion"}
+    expected = {"Course of the training", "All metrics", "Thresholds", "Precision and recall", "Confusion"}
     expected |= {"Failures worth looking at", "Settings and origin"}
     expected |= {"Counts", "By size", "Photographs with two or more types"} if task == "detection" else {"Calibration"}
     assert set(page.headings) == expected
@@ -93,14 +93,12 @@ def test_a_page_has_everything(run, task):
 def test_the_headline_is_that_of_the_metrics(run, task):
     page, _ = written(run)
     test = json.loads((run / "metrics.json").read_text())["test"]
-    if task == "detection":
-        name, model, constant = "ap50", test, test["constant_predictor"]
-    else:
-        name, model, constant = "argmax_agreement", test["model"], test["constant_predictor"]
+    name = "ap50" if task == "detection" else "argmax_agreement"
+    model, baseline = test["model"], test["baseline"]
     low, high = model[f"{name}_interval_95"]
     assert f"{model[name]:.3f} 95 % interval {low:.3f} to" in page.text
     assert f"{high:.3f}".replace("1.000", "1.00") in page.text
-    assert f"constant predictor {constant[name]:.3f}" in page.text
+    assert f"trivial baseline {baseline[name]:.3f}" in page.text
 
 
 def test_a_page_loads_nothing_and_holds_no_pixel_of_a_photograph(run):
@@ -149,7 +147,7 @@ def test_a_page_is_written_when_the_photographs_are_gone(run, with_photos):
     assert len(gaps) == 1
     assert "/gone" in gaps[0]
     assert f"Not shown: {gaps[0]}" in page.text
-    assert {"Course of the training", "All figures", "Thresholds"} <= set(page.headings)
+    assert {"Course of the training", "All metrics", "Thresholds"} <= set(page.headings)
     assert "Confusion" not in page.headings
 
 
@@ -190,18 +188,6 @@ def test_a_photograph_that_cannot_be_decoded_is_passed_over(tmp_path):
     assert "3.jpg" in gaps[0]
 
 
-def test_metrics_of_an_older_version_are_shown_as_far_as_they_go(run, task):
-    figures = json.loads((run / "metrics.json").read_text())
-    kept = {"photographs", "ap50", "ap50_interval_95", "count_error", "count_error_constant", "ap50_by_class", "model"}
-    (run / "metrics.json").write_text(
-        json.dumps({"test": {name: value for name, value in figures["test"].items() if name in kept}})
-    )
-    page, gaps = written(run)
-    assert len(gaps) == 1
-    assert "older acne-train" in gaps[0]
-    assert {"All figures", "Thresholds"} <= set(page.headings)
-
-
 def test_the_papers_input_scaling_is_pointed_out(run, task):
     config = (run / "config.toml").read_text()
     (run / "config.toml").write_text(config.replace('"cnn"', '"vgg19"') + 'input_scaling = "paper"\n')
@@ -229,8 +215,8 @@ def corrupted(name, content):
         (lambda run: (run / "metrics.json").unlink(), "metrics.json: not found"),
         (corrupted("manifest.json", "{}"), "manifest.json: the manifest lacks"),
         (corrupted("metrics.json", '{"test": {"phot'), "metrics.json: not JSON"),
-        (corrupted("metrics.json", "[]"), "metrics.json: it holds no figures of a"),
-        (corrupted("metrics.json", '{"test": {"photographs": 3}}'), "metrics.json: it holds no figures of a"),
+        (corrupted("metrics.json", "[]"), "metrics.json: no metrics of a"),
+        (corrupted("metrics.json", '{"test": {"images": 3}}'), "metrics.json: no metrics of a"),
         (corrupted("config.toml", "model ="), "config.toml: not TOML"),
         (corrupted("history.csv", ""), "history.csv:1: no column named epoch"),
         (corrupted("history.csv", "epoch,loss\n1.0,2.0\n2.0,many\n"), "history.csv:3: could not convert"),
@@ -281,14 +267,14 @@ def test_the_command_writes_into_the_run_folder_or_where_asked(run, tmp_path):
 
 
 # Two nodules and a comedone; a nodule is taken for a comedone, one box lies on nothing, one nodule is missed.
-TAKEN = MarkedAndFound(
+TAKEN = ScoredImage(
     np.array([[0.0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]]),
     np.array([1, 1, 0]),
     np.array([[0.0, 0, 10, 10], [60, 0, 70, 10], [40, 0, 50, 10]]),
     np.array([0, 1, 0]),
     np.array([0.9, 0.8, 0.7]),
 )
-EMPTY = MarkedAndFound(np.zeros((0, 4)), np.zeros(0, int), np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
+EMPTY = ScoredImage(np.zeros((0, 4)), np.zeros(0, int), np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
 
 
 def test_what_was_taken_for_what_is_counted():
@@ -302,18 +288,18 @@ def test_what_was_taken_for_what_is_counted():
 
 def test_the_worst_failures_come_first():
     failures = detection_failures([EMPTY, TAKEN], ("comedones", "nodules"))
-    assert [(one.photograph, one.words) for of_kind in failures.values() for one in of_kind] == [
-        (1, "2 of 3 marked lesions missed"),
-        (1, "2 of 3 boxes on no such lesion"),
+    assert [(failure.image_index, failure.message) for of_kind in failures.values() for failure in of_kind] == [
+        (1, "2 of 3 lesions missed"),
+        (1, "2 of 3 boxes are false positives"),
         (1, "comedones at 0.90"),
         (1, "nodules at 0.80"),
     ]
     truth = np.float32([[1, 0], [0, 1], [1, 1]])
     scores = np.float32([[0.9, 0.7], [0.8, 0.6], [0.4, 0.1]])
-    failures = multilabel_failures(truth, scores, scores >= 0.5, ("comedones", "nodules"), most=2)
-    assert [(one.photograph, one.words) for of_kind in failures.values() for one in of_kind] == [
-        (2, "2 of 2 types answered wrongly"),
-        (0, "1 of 2 types answered wrongly"),
+    failures = multilabel_failures(truth, scores, scores >= 0.5, ("comedones", "nodules"), max_per_kind=2)
+    assert [(failure.image_index, failure.message) for of_kind in failures.values() for failure in of_kind] == [
+        (2, "2 of 2 types wrong"),
+        (0, "1 of 2 types wrong"),
         (1, "comedones at 0.80"),
         (0, "nodules at 0.70"),
         (2, "nodules at 0.10"),

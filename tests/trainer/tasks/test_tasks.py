@@ -15,7 +15,7 @@ from acne_runtime.model import Model
 from acne_trainer.config import CNN, YOLOV8_XS
 from acne_trainer.data.dataset import Dataset, Sample
 from acne_trainer.data.mixture import LabelledSet
-from acne_trainer.metrics.detection import SCORE_THRESHOLD, average_precision
+from acne_trainer.metrics.detection_report import SCORE_THRESHOLD, average_precision
 from acne_trainer.models.cnn import build_cnn
 from acne_trainer.tasks.detection import DetectionTask
 from acne_trainer.tasks.detection_batches import DetectionBatches

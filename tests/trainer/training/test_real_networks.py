@@ -13,7 +13,7 @@ from acne_trainer.config import CNN, YOLOV8_XS
 from acne_trainer.data.formats.keras_txt import read_keras_txt
 from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.models.cnn import build_cnn
-from acne_trainer.models.precision import built_in
+from acne_trainer.models.precision import dtype_policy_scope
 from acne_trainer.tasks.detection import DetectionTask
 from acne_trainer.tasks.in_memory import InMemorySplit
 from acne_trainer.tasks.multilabel import MultilabelTask
@@ -45,7 +45,7 @@ def prepared(kind, data, **changes):
         InMemorySplit(train, settings, to_train=True),
         InMemorySplit(valid, settings, to_train=False),
     )
-    with built_in(settings.precision):
+    with dtype_policy_scope(settings.precision):
         network = build_cnn(4, settings.input_size)
     return settings, MultilabelTask(settings, *photographs, network)
 

@@ -20,7 +20,7 @@ from acne_trainer.audit.finding import LEVELS, NOTE, PROBLEM, UNREADABLE, Findin
 from acne_trainer.audit.image_level_labels import TypesByPhotograph, types_by_photograph
 from acne_trainer.data.dataset import Dataset, Sample
 from acne_trainer.data.load import read_form_and_splits
-from acne_trainer.data.near_duplicates import Look, look_at
+from acne_trainer.data.near_duplicates import Look, fingerprint_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def audit(root: Path, training_size: int, on_photo: Callable[[int], object] = la
     form, splits = read_form_and_splits(root, errors.append)
     listed = [(sample.path, split) for split, data in splits.items() for sample in data.samples]
     split_of = dict(listed)
-    looks = look_at(list(split_of), errors.append, lambda: on_photo(len(split_of)))
+    looks = fingerprint_images(list(split_of), errors.append, lambda: on_photo(len(split_of)))
     samples = [sample for data in splits.values() for sample in data.samples]
     classes = next(iter(splits.values())).classes
     presence = np.array([sample.presence(len(classes)) for sample in samples], np.int64).reshape(-1, len(classes))
@@ -194,8 +194,8 @@ def _types(types: TypesByPhotograph) -> list[Finding]:
         cases = (f"{f.name}: {f.photographs} photographs, {f.that_type:.0%} {f.type} alone" for f in types.families)
         sentence = (
             f"the types are labels of whole photographs, not of lesions: {one_type}, and the file name tells which "
-            f"({types.told_by_name:.1%} right by name, {types.told_by_guess:.1%} by always saying the commonest). "
-            "A model would learn the series; train with one class, or label anew"
+            f"(accuracy {types.accuracy_by_filename:.1%} by name, {types.accuracy_of_majority:.1%} by the commonest). "
+            "A model would learn the series; train with one class, or label the lesions again"
         )
         return [Finding(PROBLEM, "image-level-types", sentence, tuple(cases))]
     found = []

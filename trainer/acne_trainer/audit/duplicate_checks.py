@@ -35,7 +35,7 @@ def repeated_photographs(
 
     def pair_lines(in_two_splits: bool) -> tuple[str, ...]:
         return tuple(
-            f"{shown(pair.first)} = {shown(pair.second)} ({pair.orientation}, likeness {pair.likeness:.2f})"
+            f"{shown(pair.first)} = {shown(pair.second)} ({pair.orientation}, similarity {pair.similarity:.2f})"
             for pair in alike
             if parted((pair.first, pair.second)) == in_two_splits
         )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from acne_trainer.data.dataset import Sample
-from acne_trainer.data.source_names import family_of
+from acne_trainer.data.source_names import series_name
 
 SMALLEST_FAMILY = 5
 """Photographs of a series from which on its labels say something."""
@@ -48,8 +48,8 @@ class TypesByPhotograph:
         several: Labelled photographs with at least two boxes; of a table without boxes, all labelled ones.
         one_type: The share of them that shows one type only; 0 of none.
         families: The series of at least `SMALLEST_FAMILY` photographs, largest first.
-        told_by_name: The share of their photographs that show just the type that is commonest in the series.
-        told_by_guess: The share of their photographs that show just the type that is commonest of all.
+        accuracy_by_filename: The share of their photographs that show just the type that is commonest in the series.
+        accuracy_of_majority: The share of their photographs that show just the type that is commonest of all.
         types: How many types the set's photographs show.
     """
 
@@ -57,15 +57,15 @@ class TypesByPhotograph:
     several: int
     one_type: float
     families: tuple[Family, ...]
-    told_by_name: float
-    told_by_guess: float
+    accuracy_by_filename: float
+    accuracy_of_majority: float
     types: int
 
     @property
     def image_level(self) -> bool:
         """Whether the types are labels of whole photographs, told by the file name: at least 95 % of both kinds."""
-        by_name_not_luck = 1 - self.told_by_name <= (1 - self.told_by_guess) / 2
-        return self.types > 1 and min(self.one_type, self.told_by_name) >= _NEARLY_ALL and by_name_not_luck
+        by_name_not_luck = 1 - self.accuracy_by_filename <= (1 - self.accuracy_of_majority) / 2
+        return self.types > 1 and min(self.one_type, self.accuracy_by_filename) >= _NEARLY_ALL and by_name_not_luck
 
     @property
     def one_sided(self) -> tuple[Family, ...]:
@@ -86,7 +86,7 @@ def types_by_photograph(samples: Sequence[Sample], classes: tuple[str, ...]) -> 
     several = [types for sample, types in labelled if not from_boxes or len(sample.boxes) > 1]
     series: dict[str, list[tuple[int, ...]]] = defaultdict(list)
     for sample, types in labelled:
-        series[family_of(sample.path.name)].append(types)
+        series[series_name(sample.path.name)].append(types)
     large = {name: members for name, members in series.items() if len(members) >= SMALLEST_FAMILY}
     families = [_family(name, members, classes) for name, members in large.items()]
     everyone = [types for members in large.values() for types in members]
@@ -96,8 +96,8 @@ def types_by_photograph(samples: Sequence[Sample], classes: tuple[str, ...]) -> 
         several=len(several),
         one_type=_share(sum(len(types) == 1 for types in several), len(several)),
         families=tuple(sorted(families, key=lambda family: (-family.photographs, family.name))),
-        told_by_name=_share(sum(_commonest_alone(members)[1] for members in large.values()), len(everyone)),
-        told_by_guess=_share(by_guess, len(everyone)),
+        accuracy_by_filename=_share(sum(_commonest_alone(members)[1] for members in large.values()), len(everyone)),
+        accuracy_of_majority=_share(by_guess, len(everyone)),
         types=len({index for _, types in labelled for index in types}),
     )
 

@@ -89,8 +89,8 @@ def _figures(audit: Audit) -> Iterator[str]:
             families,
         )
         yield (
-            f"  The name tells the only type of {audit.types.told_by_name:.0%} of the photographs in series; always "
-            f"saying the commonest, of {audit.types.told_by_guess:.0%}."
+            f"  The name predicts the only type of {audit.types.accuracy_by_filename:.0%} of photographs in series, "
+            f"the most common type, of {audit.types.accuracy_of_majority:.0%}."
         )
 
 

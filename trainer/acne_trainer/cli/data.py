@@ -13,8 +13,8 @@ import click
 from acne_runtime.atomic_write import write_atomically
 from acne_runtime.cli.click_command import Group
 from acne_runtime.errors import AcneEdgeError
-from acne_trainer.cli.requirements import need_training_packages
-from acne_trainer.data.formats.names import FORMS, SPLITS
+from acne_trainer.cli.requirements import require_training_extra
+from acne_trainer.data.formats.names import FORMATS, SPLITS
 
 _SET = click.Path(exists=True, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -50,7 +50,7 @@ def inspect(
 
     Exits with 1 if a photograph or label cannot be read, after reporting everything; other findings leave it at 0.
     """
-    need_training_packages()
+    require_training_extra()
     from acne_trainer.audit.audit import audit
     from acne_trainer.audit.text import audit_text
 
@@ -92,11 +92,11 @@ def split(folder: Path, out: Path, ratios: tuple[float, float, float], seed: int
     What the splits are is written to splits.json; no photograph is moved. A folder that holds it is read as the split
     set; put it into DIR itself, or apart.
     """
-    need_training_packages()
+    require_training_extra()
     from acne_trainer.data.load import read_form_and_splits
-    from acne_trainer.data.near_duplicates import look_at
+    from acne_trainer.data.near_duplicates import fingerprint_images
     from acne_trainer.data.split_file import SPLIT_FILE, SplitFile, name_in
-    from acne_trainer.data.splitting import deal, leak_free_groups
+    from acne_trainer.data.splitting import deal, leakage_groups
 
     if folder.is_file():
         raise AcneEdgeError(f"{folder}: name the folder of the labelled set itself, to split it anew")
@@ -108,8 +108,8 @@ def split(folder: Path, out: Path, ratios: tuple[float, float, float], seed: int
     samples = [sample for part in parts.values() for sample in part.samples]
     _check_listed_once([sample.path for sample in samples])
     with click.progressbar(length=len(samples), label="Reading photographs", file=sys.stderr) as bar:
-        looks = look_at([sample.path for sample in samples], on_photo=lambda: bar.update(1))
-    groups = leak_free_groups(looks)
+        looks = fingerprint_images([sample.path for sample in samples], on_photo=lambda: bar.update(1))
+    groups = leakage_groups(looks)
     dealt = deal(samples, len(classes), groups, ratios, seed)
     chosen = {
         name: tuple(name_in(folder, sample.path) for sample, one in zip(samples, dealt, strict=True) if one == index)
@@ -135,14 +135,14 @@ def _check_listed_once(photos: list[Path]) -> None:
 @data.command()
 @click.argument("source", metavar="SRC", type=_SET)
 @click.argument("target", metavar="DST", type=_TARGET)
-@click.option("--to", "form", type=click.Choice(FORMS), required=True, help="The form to write.")
+@click.option("--to", "form", type=click.Choice(FORMATS), required=True, help="The form to write.")
 @click.option("--link", is_flag=True, help="Hard-link the photographs instead of copying them.")
 def convert(source: Path, target: Path, form: str, link: bool) -> None:
     """Writes the set in SRC to the new folder DST in another form.
 
     To a table, boxes become the types that a photograph shows. Pascal VOC rounds boxes to whole pixels.
     """
-    need_training_packages()
+    require_training_extra()
     from acne_trainer.data.formats.writing import write_dataset
     from acne_trainer.data.load import read_splits
 
@@ -165,7 +165,7 @@ def merge(source: Path, marks: tuple[Path, ...], target: Path, link: bool, json_
     turned or mirrored: the two are laid over each other, and refused where that is not sure. The lesions come as class
     "lesion", of unknown type. Only train is completed; valid and test keep their own labels.
     """
-    need_training_packages()
+    require_training_extra()
     from acne_trainer.data.merge import write_merged
 
     with click.progressbar(length=0, label="Laying photographs over each other", file=sys.stderr) as bar:

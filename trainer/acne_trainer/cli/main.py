@@ -22,7 +22,7 @@ from acne_runtime.errors import AcneEdgeError
 from acne_runtime.load import load_model
 from acne_trainer.cli.data import data
 from acne_trainer.cli.report import compare, report
-from acne_trainer.cli.requirements import need_training_packages
+from acne_trainer.cli.requirements import require_training_extra
 from acne_trainer.model_names import MODELS
 
 _DATA = click.Path(path_type=Path)
@@ -83,12 +83,12 @@ def fit(
     Ctrl-C saves and stops; --resume goes on.
     """
     _load_tensorflow()
-    from acne_trainer.config import DEFAULTS, Settings
+    from acne_trainer.config import DEFAULTS, TrainConfig
 
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     if resume:
         _check_resumable(given, config)
-        settings = Settings.read(run / "config.toml")
+        settings = TrainConfig.read(run / "config.toml")
         if settings.model != model:
             raise AcneEdgeError(f"{run / 'config.toml'}: this is a training of {settings.model}, not of {model}")
     elif run.exists() and any(one.name != "config.toml" for one in run.iterdir()):  # all that a failed start leaves
@@ -135,13 +135,13 @@ def reproduce(recipe: Path, data_root: Path, run: Path, weights: Path | None, de
 
 def _train(settings: Any, run: Path, devices: str, way_on: str) -> None:
     """Trains, or goes on, until it is done or somebody stops it."""
-    from acne_trainer.distributed import choose_devices
+    from acne_trainer.distributed import make_strategy
     from acne_trainer.fit import ProgressHooks
     from acne_trainer.fit import fit as train
     from acne_trainer.training.errors import StoppedError
     from acne_trainer.training.signals import stop_requests
 
-    strategy = choose_devices(devices)
+    strategy = make_strategy(devices)
     with stop_requests() as request, _log_shown():
         try:
             train(settings, run, strategy, ProgressHooks(_progress, request))
@@ -241,25 +241,26 @@ def _progress(line: str) -> None:
 @click.option("--data", type=_DATA, required=True, metavar="DIR", help="Holds train (for the baseline) and the split.")
 @click.option("--split", type=click.Choice(["valid", "test"]), default="test", show_default=True)
 @click.option("--backend", type=click.Choice(["onnx", "litert"]))
-@click.option("--json", "json_file", metavar="FILE", help="Write all figures here; - for standard output.")
+@click.option("--json", "json_file", metavar="FILE", help="Write all metrics here; - for standard output.")
 def evaluate(model: str, data: Path, split: str, backend: str | None, json_file: str | None) -> None:
-    """Scores an exported model on a labelled split, with the constant predictor beside it."""
+    """Scores an exported model on a labelled split, with the trivial baseline beside it."""
     _load_tensorflow()
     from acne_trainer.data.load import read_split
     from acne_trainer.evaluation.evaluate import evaluate as score
-    from acne_trainer.reports.tables import OVERALL, overall_text
+    from acne_trainer.metrics.catalog import METRICS
+    from acne_trainer.reports.tables import overall_text
 
     runner = load_model(model, backend=backend)
-    figures = score(runner, read_split(data, "train"), read_split(data, split))
-    text = json.dumps(figures, indent=2) + "\n"
+    report = score(runner, read_split(data, "train"), read_split(data, split))
+    text = json.dumps(report, indent=2) + "\n"
     if json_file == "-":
         click.echo(text, nl=False)
         return
     if json_file:
         write_atomically(Path(json_file), text.encode())
     task = runner.manifest.task
-    click.echo(f"{runner.manifest.name} on {figures['photographs']} photographs of {data / split}\n")
-    click.echo(overall_text(OVERALL[task], figures.get("model", figures), figures["constant_predictor"]))
+    click.echo(f"{runner.manifest.name} on {report['images']} photographs of {data / split}\n")
+    click.echo(overall_text(METRICS[task], report["model"], report["baseline"]))
 
 
 @main.command()
@@ -272,17 +273,17 @@ def thresholds(model: str, data: Path, like: str | None, backend: str | None, js
     """Chooses an exported model's decision thresholds anew on the photographs of valid: where F1 is highest."""
     _load_tensorflow()
     from acne_trainer.data.load import read_split
-    from acne_trainer.evaluation.evaluate import results_of, with_chosen_thresholds, with_thresholds_like
+    from acne_trainer.evaluation.evaluate import predict_split, with_best_thresholds, with_matching_thresholds
 
     runner, valid = load_model(model, backend=backend), read_split(data, "valid")
     if like is None:
-        manifest = with_chosen_thresholds(runner.manifest, valid, results_of(runner, valid))
+        manifest = with_best_thresholds(runner.manifest, valid, predict_split(runner, valid))
     else:
         source = load_model(like)
         if source.manifest.classes != runner.manifest.classes or source.manifest.task != runner.manifest.task:
             raise click.UsageError(f"--like {like}: it does not answer what {model} answers")
-        exact = results_of(source, valid)
-        manifest = with_thresholds_like(runner.manifest, results_of(runner, valid), source.manifest, exact)
+        exact = predict_split(source, valid)
+        manifest = with_matching_thresholds(runner.manifest, predict_split(runner, valid), source.manifest, exact)
     chosen = dict(zip(manifest.threshold_names, manifest.thresholds, strict=True))
     text = json.dumps(chosen, indent=2) + "\n"
     if json_file and json_file != "-":
@@ -319,7 +320,7 @@ main.add_command(compare)
 
 def _load_tensorflow() -> None:
     """Imports TensorFlow without the lines that it writes to the terminal, or says how to install it."""
-    need_training_packages()
+    require_training_extra()
     with native_logs_silenced():
         import tensorflow  # noqa: F401
 

@@ -8,7 +8,7 @@ import click
 
 from acne_runtime.atomic_write import write_atomically
 from acne_runtime.cli.click_command import Command
-from acne_trainer.cli.requirements import need_training_packages
+from acne_trainer.cli.requirements import require_training_extra
 
 _RUN = click.Path(path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -24,7 +24,7 @@ def report(run: Path, out: Path | None, split: str, with_photos: bool) -> None:
 
     Truth is drawn from the data folder that the run was trained on, if it is still there.
     """
-    need_training_packages()
+    require_training_extra()
     from acne_trainer.reports.run_report import write_report
 
     out = out or run / "report.html"
@@ -38,8 +38,8 @@ def report(run: Path, out: Path | None, split: str, with_photos: bool) -> None:
 @click.option("--csv", "csv_file", type=_FILE, metavar="FILE", help="Write the table here too, as CSV.")
 @click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write the table here too, as JSON.")
 def compare(runs: tuple[Path, ...], csv_file: Path | None, json_file: Path | None) -> None:
-    """Prints the test figures of finished trainings side by side, the constant predictor below them."""
-    need_training_packages()
+    """Prints the test metrics of trained runs side by side, with the trivial baseline below them."""
+    require_training_extra()
     from acne_trainer.reports import compare as table
     from acne_trainer.run_folder import read_run
 

@@ -23,7 +23,7 @@ _MODULES = (
 )
 
 
-def need_training_packages() -> None:
+def require_training_extra() -> None:
     """Says how to install what is missing, before anything is begun; imports nothing.
 
     Raises:

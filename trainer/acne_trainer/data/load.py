@@ -7,9 +7,9 @@ from pathlib import Path
 
 from acne_runtime.errors import SourceError
 from acne_trainer.data.dataset import Dataset
-from acne_trainer.data.formats.common import OnError, passed_over
+from acne_trainer.data.formats.common import OnError, collect_errors
 from acne_trainer.data.formats.names import SPLITS, UNSPLIT
-from acne_trainer.data.formats.registry import find_labels
+from acne_trainer.data.formats.registry import detect_format
 from acne_trainer.data.split_file import SPLIT_FILE, apply_split_file, read_split_file
 
 
@@ -43,13 +43,13 @@ def read_split(root: Path, split: str, on_error: OnError | None = None) -> Datas
         if split in data:
             return data[split]
         raise _no_such_split(root, split, list(data))
-    _, readers = find_labels(root)
+    _, readers = detect_format(root)
     if split not in readers:
         raise _no_such_split(root, split, list(readers))
     return dataclasses.replace(readers[split](on_error), path=root / split)
 
 
-def read_three_splits(root: Path) -> tuple[Dataset, Dataset, Dataset]:
+def load_train_valid_test(root: Path) -> tuple[Dataset, Dataset, Dataset]:
     """Reads `train`, `valid` and `test` of a labelled set; see `read_splits`.
 
     Raises:
@@ -78,10 +78,10 @@ def read_form_and_splits(
         split_file = read_split_file(file)
         form, data = read_form_and_splits(split_file.source, on_error, follow=False)
         return form, apply_split_file(file, split_file, data)
-    form, readers = find_labels(root)
+    form, readers = detect_format(root)
     data = {}
     for split, reader in readers.items():
-        with passed_over(on_error):
+        with collect_errors(on_error):
             part = dataclasses.replace(reader(on_error), path=root / split)
             if not part.samples:
                 raise SourceError(f"{part.path}: none of its photographs can be read")

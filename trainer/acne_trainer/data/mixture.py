@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from acne_runtime.errors import SourceError
 from acne_trainer.data.dataset import Dataset, Sample
-from acne_trainer.data.load import read_three_splits
+from acne_trainer.data.load import load_train_valid_test
 from acne_trainer.data.source import DataSource
 from acne_trainer.data.source_names import source_of
 
@@ -114,7 +114,7 @@ def read_sets(sources: Sequence[DataSource]) -> tuple[LabelledSet, ...]:
     Raises:
         SourceError: A set cannot be read; the sets name different types; or there are several and none names types.
     """
-    read = [read_three_splits(Path(source.path)) for source in sources]
+    read = [load_train_valid_test(Path(source.path)) for source in sources]
     types_of = [
         tuple(name for name in train.classes if name not in source.untyped)
         for source, (train, _, _) in zip(sources, read, strict=True)

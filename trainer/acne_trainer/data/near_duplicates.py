@@ -27,7 +27,7 @@ from scipy.sparse.csgraph import connected_components
 
 from acne_runtime.errors import SourceError
 from acne_runtime.sources.image_files import read_photo
-from acne_trainer.data.formats.common import OnError, passed_over
+from acne_trainer.data.formats.common import OnError, collect_errors
 
 MOST_BITS = 10
 """Candidates differ in at most this many of the 64 bits; chance alone gives 32."""
@@ -79,10 +79,10 @@ class Pair:
     first: Path
     second: Path
     orientation: str
-    likeness: float
+    similarity: float
 
 
-def look_at(
+def fingerprint_images(
     photos: Sequence[Path], on_error: OnError | None = None, on_photo: Callable[[], object] = lambda: None
 ) -> dict[Path, Look]:
     """Reads photographs, several at once.
@@ -98,7 +98,7 @@ def look_at(
     looks = {}
     with ThreadPoolExecutor(_THREADS) as pool:
         for photo, look in zip(photos, pool.map(_look_or_error, photos), strict=True):
-            with passed_over(on_error):
+            with collect_errors(on_error):
                 if isinstance(look, SourceError):
                     raise look
                 looks[photo] = look
@@ -131,10 +131,10 @@ def near_duplicates(looks: Mapping[Path, Look]) -> list[Pair]:
     photos = list(looks)
     candidates = _candidates(np.stack([looks[photo].hashes for photo in photos])) if photos else []
     with ThreadPoolExecutor(_THREADS) as pool:
-        likeness = pool.map(lambda c: _likeness(looks[photos[c[0]]], looks[photos[c[1]]], c[2]), candidates)
+        similarity = pool.map(lambda c: _likeness(looks[photos[c[0]]], looks[photos[c[1]]], c[2]), candidates)
         return [
             Pair(photos[first], photos[second], _ORIENTATIONS[orientation][0], alike)
-            for (first, second, orientation), alike in zip(candidates, likeness, strict=True)
+            for (first, second, orientation), alike in zip(candidates, similarity, strict=True)
             if alike >= LEAST_LIKENESS
         ]
 

@@ -12,7 +12,7 @@ from acne_runtime.errors import SourceError
 from acne_trainer.data.dataset import Dataset
 
 
-def unknown_classes(data: Dataset, rules: Sequence[str], *, must_match: bool = True) -> NDArray[np.float32]:
+def unlabeled_mask(data: Dataset, rules: Sequence[str], *, must_match: bool = True) -> NDArray[np.float32]:
     """Returns `[photographs, classes]` float32: 1 where a missing label of the class means nothing.
 
     Args:

@@ -28,7 +28,7 @@ def by_source(photos: Sequence[Path]) -> dict[str, list[Path]]:
     return dict(versions)
 
 
-def family_of(name: str) -> str:
+def series_name(name: str) -> str:
     """Returns the part of a file name that a series has in common: `levle2` of `levle2_171_jpg.rf.0a1b.jpg`."""
     source = source_of(name)
     return _COUNTER.sub("", Path(name).stem if source == name else source)

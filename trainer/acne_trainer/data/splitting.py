@@ -13,7 +13,7 @@ from acne_trainer.data.near_duplicates import Look, groups_of, identical, near_d
 from acne_trainer.data.source_names import by_source
 
 
-def leak_free_groups(looks: Mapping[Path, Look]) -> NDArray[np.int32]:
+def leakage_groups(looks: Mapping[Path, Look]) -> NDArray[np.int32]:
     """Returns `[photographs]` int32, the same number for photographs that must not be parted.
 
     These are the versions of one source photograph by their Roboflow names, and those that are or look the same.
@@ -35,7 +35,7 @@ def deal(
     Args:
         samples: The photographs.
         class_count: Of the set.
-        groups: `[photographs]`, see `leak_free_groups`.
+        groups: `[photographs]`, see `leakage_groups`.
         ratios: The share of the photographs for each split; the sum is 1.
         seed: Decides among equals.
 

@@ -21,7 +21,7 @@ from acne_runtime.result import Result
 from acne_runtime.severity import COUNTED, COUNTING, counted_types, counts_for_severity
 from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.load import read_split
-from acne_trainer.evaluation.evaluate import results_of
+from acne_trainer.evaluation.evaluate import predict_split
 from acne_trainer.run_folder import read_run
 
 NOT_INFLAMMATORY = "comedones"
@@ -41,7 +41,7 @@ def counting(manifest: Manifest, labelled: Dataset, results: Sequence[Result]) -
         manifest: The model's.
         labelled: Photographs that it did not learn from, with all lesions of these types marked; where the set has one
             class only, all lesions.
-        results: What `results_of` gave for them.
+        results: What `predict_split` gave for them.
 
     Returns:
         `threshold`, rounded down to four digits; `ratio_90`, the two quantiles to three digits; `photographs`; `types`,
@@ -98,7 +98,7 @@ def measure_counting(run: Path, data: Path, split: str) -> dict[str, Any]:
     results: list[Result] = []
     if counts_for_severity(manifest):
         network = keras.models.load_model(run / "inference.keras", compile=False)
-        results = results_of(Model(manifest, KerasBackend(network)), labelled)
+        results = predict_split(Model(manifest, KerasBackend(network)), labelled)
     measured = counting(manifest, labelled, results)
     if measured is None:
         names = " and ".join(counted_types(manifest))

@@ -1,4 +1,4 @@
-"""Photographs worth looking at: where the most was missed, the most was false, or a wrong answer was surest."""
+"""Images worth a look: with the most missed lesions, the most false positives, the most confident errors."""
 
 from __future__ import annotations
 
@@ -9,93 +9,94 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_trainer.metrics.confusion import OVERLAP
+from acne_trainer.metrics.confusion import MATCH_IOU
 from acne_trainer.metrics.matching import match
-from acne_trainer.metrics.scored_image import MarkedAndFound
+from acne_trainer.metrics.scored_image import ScoredImage
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failure on one photograph.
+    """One failure on one image.
 
     Attributes:
-        photograph: Its index.
-        size: How bad it is; failures of a kind are sorted by it.
-        words: What went wrong.
+        image_index: Its index.
+        rank: How bad it is; failures of a kind are sorted by it.
+        message: What went wrong.
     """
 
-    photograph: int
-    size: float
-    words: str
+    image_index: int
+    rank: float
+    message: str
 
 
 def detection_failures(
-    photographs: Sequence[MarkedAndFound], classes: tuple[str, ...], most: int = 8
+    images: Sequence[ScoredImage], classes: tuple[str, ...], max_per_kind: int = 8
 ) -> dict[str, list[Failure]]:
-    """Returns failures by kind, the worst first. A box is right when it lies on a lesion of its own class.
+    """Returns failures by kind, the worst first. A true positive lies on a lesion of its own class.
 
     Args:
-        photographs: With those found boxes only that are said.
+        images: With those predicted boxes only that reach their threshold.
         classes: Class names.
-        most: How many of each kind.
+        max_per_kind: How many of each kind at most.
     """
-    missed, false, surest = [], [], []
-    for number, one in enumerate(photographs):
-        right = np.zeros(len(one.found), np.bool_)
-        for index in range(len(classes)):
-            found = np.flatnonzero(one.found_classes == index)
-            right[found] = match(one.marked[one.marked_classes == index], one.found[found], OVERLAP) >= 0
-        not_found, wrong = len(one.marked) - int(right.sum()), int((~right).sum())
-        if not_found:
-            missed.append(Failure(number, not_found, f"{not_found} of {len(one.marked)} marked lesions missed"))
-        if wrong:
-            false.append(Failure(number, wrong, f"{wrong} of {len(one.found)} boxes on no such lesion"))
-        surest += [
-            Failure(number, float(one.scores[box]), f"{classes[one.found_classes[box]]} at {one.scores[box]:.2f}")
-            for box in np.flatnonzero(~right)
+    missed, false, confident = [], [], []
+    for index, image in enumerate(images):
+        is_tp = np.zeros(len(image.pred_boxes), np.bool_)
+        for class_index in range(len(classes)):
+            of_class = np.flatnonzero(image.pred_classes == class_index)
+            gt = image.gt_boxes[image.gt_classes == class_index]
+            is_tp[of_class] = match(gt, image.pred_boxes[of_class], MATCH_IOU) >= 0
+        num_missed, num_false = len(image.gt_boxes) - int(is_tp.sum()), int((~is_tp).sum())
+        if num_missed:
+            missed.append(Failure(index, num_missed, f"{num_missed} of {len(image.gt_boxes)} lesions missed"))
+        if num_false:
+            false.append(Failure(index, num_false, f"{num_false} of {len(image.pred_boxes)} boxes are false positives"))
+        confident += [
+            Failure(index, float(image.scores[box]), f"{classes[image.pred_classes[box]]} at {image.scores[box]:.2f}")
+            for box in np.flatnonzero(~is_tp)
         ]
     return {
-        "Most lesions missed": _worst(missed, most),
-        "Most false boxes": _worst(false, most),
-        "Surest false boxes": _worst(surest, most),
+        "Most missed lesions": _worst(missed, max_per_kind),
+        "Most false positives": _worst(false, max_per_kind),
+        "Most confident false positives": _worst(confident, max_per_kind),
     }
 
 
 def multilabel_failures(
     truth: NDArray[np.floating[Any]],
     scores: NDArray[np.floating[Any]],
-    said: NDArray[np.bool_],
+    predicted: NDArray[np.bool_],
     classes: tuple[str, ...],
-    most: int = 8,
+    max_per_kind: int = 8,
 ) -> dict[str, list[Failure]]:
     """Returns failures by kind, the worst first.
 
     Args:
-        truth: `[photographs, classes]`, 0 or 1.
-        scores: `[photographs, classes]`, 0 to 1.
-        said: `[photographs, classes]`, whether the score reaches the class's threshold.
+        truth: `[images, classes]`, 0 or 1.
+        scores: `[images, classes]`, 0 to 1.
+        predicted: `[images, classes]`, whether the score reaches the class's threshold.
         classes: Class names.
-        most: How many of each kind.
+        max_per_kind: How many of each kind at most.
     """
-    there = truth > 0
+    actual = truth > 0
     wrong = [
-        Failure(number, int(count), f"{count} of {len(classes)} types answered wrongly")
-        for number, count in enumerate((there != said).sum(axis=1))
+        Failure(index, int(count), f"{count} of {len(classes)} types wrong")
+        for index, count in enumerate((actual != predicted).sum(axis=1))
         if count
     ]
 
     def each(cells: NDArray[np.bool_], sign: int) -> list[Failure]:
         return [
-            Failure(number, sign * float(scores[number, index]), f"{classes[index]} at {scores[number, index]:.2f}")
-            for number, index in np.argwhere(cells)
+            Failure(image, sign * float(scores[image, index]), f"{classes[index]} at {scores[image, index]:.2f}")
+            for image, index in np.argwhere(cells)
         ]
 
     return {
-        "Most types wrong": _worst(wrong, most),
-        "Surest of a type that is not there": _worst(each(said & ~there, 1), most),
-        "Least sure of a type that is there": _worst(each(there & ~said, -1), most),
+        "Most types wrong": _worst(wrong, max_per_kind),
+        "Most confident false positives": _worst(each(predicted & ~actual, 1), max_per_kind),
+        "Most confident false negatives": _worst(each(actual & ~predicted, -1), max_per_kind),
     }
 
 
-def _worst(failures: list[Failure], most: int) -> list[Failure]:
-    return sorted(failures, key=lambda one: -one.size)[:most]
+def _worst(failures: list[Failure], max_per_kind: int) -> list[Failure]:
+    return sorted(failures, key=lambda failure: -failure.rank)[:max_per_kind]

@@ -18,13 +18,13 @@ from acne_runtime.result import Lesion, Result
 from acne_trainer.data.dataset import Dataset, names_of
 from acne_trainer.data.mixture import UNTYPED_NAME
 from acne_trainer.data.source_names import source_of
-from acne_trainer.metrics.baselines import ConstantDetector
-from acne_trainer.metrics.detection import SCORE_THRESHOLD, average_precision, detection_report
-from acne_trainer.metrics.multilabel import Constant, choose_thresholds, multilabel_report
-from acne_trainer.metrics.thresholds import carried_over
+from acne_trainer.metrics.baselines import ConstantClassifier, ConstantDetector
+from acne_trainer.metrics.detection_report import SCORE_THRESHOLD, average_precision, detection_report
+from acne_trainer.metrics.multilabel import choose_thresholds, multilabel_report
+from acne_trainer.metrics.thresholds import match_positive_count
 
 
-def results_of(model: Model, data: Dataset) -> list[Result]:
+def predict_split(model: Model, data: Dataset) -> list[Result]:
     """Returns the model's answer for each photograph, in the split's order; `source` is its name by `names_of`.
 
     A detector gives all boxes from `SCORE_THRESHOLD` on, as average precision needs them; its own thresholds would cut
@@ -40,7 +40,7 @@ def results_of(model: Model, data: Dataset) -> list[Result]:
     ]
 
 
-def with_chosen_thresholds(manifest: Manifest, valid: Dataset, results: Sequence[Result]) -> Manifest:
+def with_best_thresholds(manifest: Manifest, valid: Dataset, results: Sequence[Result]) -> Manifest:
     """Returns the manifest with its thresholds set where F1 is highest, to four digits, rounded down.
 
     A threshold is the score of a photograph or box, which rounding up would lose. A detector with a box a lesion has
@@ -49,7 +49,7 @@ def with_chosen_thresholds(manifest: Manifest, valid: Dataset, results: Sequence
     Args:
         manifest: The model's.
         valid: The validation photographs.
-        results: What `results_of` gave for them.
+        results: What `predict_split` gave for them.
     """
     if manifest.task == "detection":
         chosen = average_precision(valid.samples, results, valid.classes, manifest.one_box_a_lesion).thresholds
@@ -59,21 +59,21 @@ def with_chosen_thresholds(manifest: Manifest, valid: Dataset, results: Sequence
     return with_thresholds(manifest, thresholds)
 
 
-def with_thresholds_like(
+def with_matching_thresholds(
     manifest: Manifest, results: Sequence[Result], like: Manifest, exact: Sequence[Result]
 ) -> Manifest:
     """Returns the manifest of a reduced model with thresholds by which it decides as its source does.
 
     Args:
         manifest: The reduced model's.
-        results: What `results_of` gave for it.
+        results: What `predict_split` gave for it.
         like: The source's.
-        exact: What `results_of` gave for the source on the same photographs.
+        exact: What `predict_split` gave for the source on the same photographs.
     """
     # Of a detector with a box a lesion, all of them are held against its one threshold.
     names: Iterable[str | None] = [None] if like.one_box_a_lesion else like.classes
     thresholds = [
-        carried_over(threshold, _scores_of(name, exact), _scores_of(name, results))
+        match_positive_count(threshold, _scores_of(name, exact), _scores_of(name, results))
         for name, threshold in zip(names, like.thresholds, strict=True)
     ]
     return with_thresholds(manifest, thresholds)
@@ -91,8 +91,8 @@ def _scores_of(name: str | None, results: Sequence[Result]) -> NDArray[np.float6
     )
 
 
-def decided_by(manifest: Manifest, results: Sequence[Result]) -> list[Result]:
-    """Returns results of `results_of` as they are under the manifest's thresholds; boxes stay, all of them."""
+def apply_thresholds(manifest: Manifest, results: Sequence[Result]) -> list[Result]:
+    """Returns results of `predict_split` as they are under the manifest's thresholds; boxes stay, all of them."""
     if manifest.task == "detection":
         return list(results)
     limits = dict(zip(manifest.classes, np.asarray(manifest.thresholds, np.float32), strict=True))
@@ -113,9 +113,9 @@ def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Resu
 
     Args:
         model: The model, with its own thresholds.
-        train: What it was trained on, from which the constant predictor takes its answer.
+        train: What it was trained on, from which the trivial baseline takes its predictions.
         data: The split to score. Where its one class is `lesion`, a detector is scored on lesions of whatever type.
-        results: What `results_of` gave for the split, where it was called already.
+        results: What `predict_split` gave for the split, where it was called already.
 
     Raises:
         SourceError: A split has other classes than the model, or no boxes for a detector; a photograph cannot be
@@ -131,15 +131,15 @@ def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Resu
             )
         if manifest.task == "detection" and not split.has_boxes:
             raise SourceError(f"{split.path}: its labels have no boxes, which a detector is scored on")
-    results = results_of(model, data) if results is None else results
+    results = predict_split(model, data) if results is None else results
     if untyped:
         results = [_untyped(one) for one in results]
     if manifest.task == "detection":
-        blind = ConstantDetector.of(train.samples, len(train.classes))
-        report = detection_report(data.samples, results, data.classes, manifest.thresholds, manifest.input, blind)
+        baseline = ConstantDetector.of(train.samples, len(train.classes))
+        report = detection_report(data.samples, results, data.classes, manifest.thresholds, manifest.input, baseline)
     else:
         seen = _truth(train)
-        constant = Constant(seen.mean(axis=0), Counter(map(tuple, seen)).most_common(1)[0][0])
+        constant = ConstantClassifier(seen.mean(axis=0), Counter(map(tuple, seen)).most_common(1)[0][0])
         groups = [source_of(name) for name in names_of(data.samples)]
         report = multilabel_report(groups, _truth(data), _scores(results), data.classes, manifest.thresholds, constant)
     return {name: _json(value) for name, value in report.items()}

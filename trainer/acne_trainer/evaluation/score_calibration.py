@@ -17,9 +17,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_trainer.metrics.lesions import AT_THRESHOLD
+from acne_trainer.metrics.lesions import DECISION_IOU
 from acne_trainer.metrics.matching import match
-from acne_trainer.metrics.scored_image import MarkedAndFound
+from acne_trainer.metrics.scored_image import ScoredImage
 
 OPERATING_POINT = 0.5
 """The calibrated score at which F1 is highest on the validation photographs."""
@@ -53,11 +53,11 @@ class ScoreCalibration:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the JSON form, with how lesions were matched."""
-        return dataclasses.asdict(self) | {"iou": AT_THRESHOLD}
+        return dataclasses.asdict(self) | {"iou": DECISION_IOU}
 
 
 def calibrate(
-    photographs: Sequence[MarkedAndFound], types: Sequence[NDArray[np.floating[Any]]]
+    photographs: Sequence[ScoredImage], types: Sequence[NDArray[np.floating[Any]]]
 ) -> ScoreCalibration | None:
     """Chooses temperature and bias.
 
@@ -68,8 +68,8 @@ def calibrate(
     Returns:
         `None` where next to no predicted lesion lies on a marked one: there is nothing to go by.
     """
-    gt_count = sum(len(one.marked) for one in photographs)
-    is_tp = np.concatenate([match(one.marked, one.found, AT_THRESHOLD) >= 0 for one in photographs])
+    gt_count = sum(len(one.gt_boxes) for one in photographs)
+    is_tp = np.concatenate([match(one.gt_boxes, one.pred_boxes, DECISION_IOU) >= 0 for one in photographs])
     logits = _logit(np.concatenate([np.asarray(one, np.float64) for one in types]))
     if not is_tp.any():
         return None

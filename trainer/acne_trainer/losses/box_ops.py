@@ -37,7 +37,7 @@ def iou(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     return shared / (a_width * a_height + b_width * b_height - shared + _TINY)
 
 
-def complete_iou(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+def ciou(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Returns CIoU of boxes `[..., 4]`, -1.5 to 1: IoU less distance less aspect mismatch (Zheng et al. 2020)."""
     (a_width, a_height), (b_width, b_height) = _sides(a), _sides(b)
     hull_width = tf.maximum(a[..., 2], b[..., 2]) - tf.minimum(a[..., 0], b[..., 0])

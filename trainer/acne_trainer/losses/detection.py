@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from acne_trainer.distributed import sum_over_replicas
-from acne_trainer.losses.box_ops import anchor_points, complete_iou
+from acne_trainer.losses.box_ops import anchor_points, ciou
 from acne_trainer.losses.task_aligned_assigner import assign
 
 BOX_WEIGHT = 7.5
@@ -97,7 +97,7 @@ def detection_loss(
         is_untyped = tf.cast(tf.gather_nd(untyped, owned) > 0, tf.int32)
         weight *= tf.gather_nd(box_weight, tf.stack([tf.cast(owned[:, 0], tf.int32), is_untyped], axis=1))
     box, true_box = tf.gather_nd(boxes, owned), tf.gather_nd(target.boxes, owned)
-    box_loss = tf.reduce_sum(weight * (1.0 - complete_iou(box, true_box))) / total
+    box_loss = tf.reduce_sum(weight * (1.0 - ciou(box, true_box))) / total
 
     cell = owned[:, 1]
     centre, stride = tf.gather(centres, cell), tf.gather(cell_strides, cell)[:, None]

@@ -1,4 +1,4 @@
-"""What a detector scores that never looks: the same boxes on every photograph, and the usual counts."""
+"""Trivial baselines: what is scored without looking at an image."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class ConstantDetector:
     Attributes:
         boxes: `[n, 4]` `xyxy`, fractions of the photograph's sides, in the order they were drawn.
         classes: `[n]` class indices.
-        usual_count: The median number of lesions on a training photograph.
-        usual_counts: `[classes]`, the same of each class.
+        median_count: The median number of lesions on a training photograph.
+        median_counts: `[classes]`, the same of each class.
     """
 
     boxes: NDArray[np.float64]
     classes: NDArray[np.int64]
-    usual_count: float
-    usual_counts: NDArray[np.float64]
+    median_count: float
+    median_counts: NDArray[np.float64]
 
     @classmethod
     def of(cls, train: Sequence[Sample], class_count: int) -> ConstantDetector:
@@ -54,16 +54,30 @@ class ConstantDetector:
 
     @property
     def threshold(self) -> float:
-        """The score that the first `usual_count` boxes reach: what it says when it has to decide."""
-        return 1 - (round(self.usual_count) - 0.5) / max(1, len(self.boxes))
+        """The score that the first `median_count` boxes reach: its decision threshold."""
+        return 1 - (round(self.median_count) - 0.5) / max(1, len(self.boxes))
 
-    def answers(self, results: Sequence[Result], classes: tuple[str, ...]) -> list[Result]:
-        """Returns its answer for the photographs of other results: scores fall from 1 in the order of the draw."""
+    def predict(self, results: Sequence[Result], classes: tuple[str, ...]) -> list[Result]:
+        """Returns its predictions on the images of other results: scores fall from 1 in the order of the draw."""
         scores = (1 - np.arange(len(self.boxes)) / max(1, len(self.boxes))).tolist()
         names = [classes[index] for index in self.classes]
 
-        def answer(width: int, height: int) -> tuple[Lesion, ...]:
+        def lesions(width: int, height: int) -> tuple[Lesion, ...]:
             boxes = (self.boxes * [width, height, width, height]).tolist()
             return tuple(Lesion(name, score, tuple(box)) for name, score, box in zip(names, scores, boxes, strict=True))
 
-        return [dataclasses.replace(one, lesions=answer(one.width, one.height)) for one in results]
+        return [dataclasses.replace(result, lesions=lesions(result.width, result.height)) for result in results]
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantClassifier:
+    """The same answer for every image.
+
+    Attributes:
+        prevalence: `[classes]`, fraction of training images that show each class: its scores.
+        commonest: The most common set of classes among them, 0 or 1 each: its prediction of the exact set. For the
+            other metrics it predicts every class of every image, which gives it its best F1.
+    """
+
+    prevalence: NDArray[np.float32]
+    commonest: Sequence[float]

@@ -10,59 +10,60 @@ from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
 from acne_runtime.manifest import MAX_DETECTIONS
-from acne_trainer.metrics.scored_image import MarkedAndFound
+from acne_trainer.metrics.scored_image import ScoredImage
 
-OVERLAPS = np.linspace(0.5, 0.95, 10)
+IOUS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
-"""The evaluator's overlaps (IoU) and recall points."""
-AT_75 = 5
-"""The place of overlap 0.75."""
-SIDES = {"all": (0.0, 1e5), "under 12 px": (0.0, 12.0), "12 to 32 px": (12.0, 32.0), "over 32 px": (32.0, 1e5)}
-"""Ranges of a lesion's side (square root of its area) in pixels of the model's input.
+"""The evaluator's IoU thresholds and recall points."""
+IOU_75 = 5
+"""The index of IoU 0.75."""
+SIZE_RANGES = {"all": (0.0, 1e5), "under 12 px": (0.0, 12.0), "12 to 32 px": (12.0, 32.0), "over 32 px": (32.0, 1e5)}
+"""Ranges of a lesion's size (square root of its area) in pixels of the model's input.
 
-COCO's own (under 32, 32 to 96, over 96 px) would call nearly every lesion small: at 640 px their sides are 8 / 18 /
-47 px at 10 / 50 / 90 % (`shared/data/README.md`). 12 px is one and a half cells of the finest grid (stride 8), 32 px
+COCO's own (under 32, 32 to 96, over 96 px) would call nearly every lesion small: at 640 px their sizes are 8 / 18 /
+47 px at 10 / 50 / 90 %. 12 px is one and a half cells of the finest grid (stride 8), 32 px
 one cell of the coarsest.
 """
 
 
 def precision_curves(
-    photographs: Sequence[MarkedAndFound], class_count: int, sides: Sequence[tuple[float, float]] = (SIDES["all"],)
+    images: Sequence[ScoredImage], class_count: int, sizes: Sequence[tuple[float, float]] = (SIZE_RANGES["all"],)
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Runs the evaluator.
 
     Args:
-        photographs: With boxes in pixels of the model's input, where `sides` are asked for.
+        images: With boxes in pixels of the model's input, where `sizes` are given.
         class_count: The number of classes.
-        sides: Ranges of the lesions' side to score apart. As in COCO, a found box counts by the lesion it lies on, a
-            false one by its own size, and a box on the border of two ranges in both.
+        sizes: Ranges of the lesions' size to score apart. As in COCO, a true positive counts by its ground truth, a
+            false positive by its own size, and a box on the border of two ranges in both.
 
     Returns:
-        Precision `[overlaps, 101, classes, sides]`, `nan` where there is nothing to find, and the scores `[101,
-        classes]` at overlap 0.5 in the first range.
+        Precision `[ious, 101, classes, sizes]`, `nan` without ground truth, and the scores `[101, classes]` at IoU 0.5
+        in the first range.
     """
-    truths, detections = [], []
-    for image_id, one in enumerate(photographs, start=1):
-        for box, index in zip(one.marked.tolist(), one.marked_classes.tolist(), strict=True):
-            truths.append(_annotation(image_id, index, box))
-        for box, index, score in zip(one.found.tolist(), one.found_classes.tolist(), one.scores.tolist(), strict=True):
+    annotations, detections = [], []
+    for image_id, image in enumerate(images, start=1):
+        for box, index in zip(image.gt_boxes.tolist(), image.gt_classes.tolist(), strict=True):
+            annotations.append(_annotation(image_id, index, box))
+        predictions = (image.pred_boxes.tolist(), image.pred_classes.tolist(), image.scores.tolist())
+        for box, index, score in zip(*predictions, strict=True):
             detections.append(_annotation(image_id, index, box) | {"score": score})
-    truth = COCO(
+    gt = COCO(
         {
-            "images": [{"id": number, "width": 1, "height": 1} for number in range(1, len(photographs) + 1)],
+            "images": [{"id": number, "width": 1, "height": 1} for number in range(1, len(images) + 1)],
             "categories": [{"id": number, "name": str(number)} for number in range(1, class_count + 1)],
-            "annotations": [one | {"id": number} for number, one in enumerate(truths, start=1)],
+            "annotations": [annotation | {"id": number} for number, annotation in enumerate(annotations, start=1)],
         }
     )
-    evaluation = COCOeval_faster(truth, truth.loadRes(detections), "bbox", print_function=_silent)
+    evaluation = COCOeval_faster(gt, gt.loadRes(detections), "bbox", print_function=_silent)
     # COCO's 100 are too few for a face with 182 lesions.
     evaluation.params.maxDets = [1, 10, MAX_DETECTIONS]
-    evaluation.params.iouThrs = OVERLAPS
-    evaluation.params.areaRng = [[low**2, high**2] for low, high in sides]
-    evaluation.params.areaRngLbl = [str(number) for number in range(len(sides))]
+    evaluation.params.iouThrs = IOUS
+    evaluation.params.areaRng = [[low**2, high**2] for low, high in sizes]
+    evaluation.params.areaRngLbl = [str(number) for number in range(len(sizes))]
     evaluation.evaluate()
     evaluation.accumulate()
-    # [overlaps, recalls, classes, areas, detection limits], -1 where there is nothing to find.
+    # [ious, recalls, classes, areas, detection limits], -1 without ground truth.
     precision = np.asarray(evaluation.eval["precision"])[..., -1]
     return np.where(precision < 0, np.nan, precision), np.asarray(evaluation.eval["scores"])[0, ..., 0, -1]
 

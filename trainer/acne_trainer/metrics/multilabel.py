@@ -1,15 +1,15 @@
-"""How good a multi-label model is, with the constant predictor beside every figure."""
+"""The metrics of a multi-label model, and of its trivial baseline."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
+from acne_trainer.metrics.baselines import ConstantClassifier
 from acne_trainer.metrics.bootstrap import (
     nanmean,
     resample_weights,
@@ -34,15 +34,15 @@ def choose_thresholds(truth: NDArray[np.float32], scores: NDArray[np.float32]) -
     """Returns, for each class, the score at which F1 is highest.
 
     Args:
-        truth: `[photographs, classes]`, 0 or 1.
-        scores: `[photographs, classes]`, 0 to 1.
+        truth: `[images, classes]`, 0 or 1.
+        scores: `[images, classes]`, 0 to 1.
     """
     chosen = []
-    for one in range(truth.shape[1]):
-        if not truth[:, one].any():
+    for index in range(truth.shape[1]):
+        if not truth[:, index].any():
             chosen.append(DEFAULT)
             continue
-        precisions, recalls, thresholds = precision_recall_curve(truth[:, one], scores[:, one])
+        precisions, recalls, thresholds = precision_recall_curve(truth[:, index], scores[:, index])
         chosen.append(best_f1_threshold(precisions[:-1], recalls[:-1], thresholds)[0])
     return tuple(chosen)
 
@@ -50,12 +50,12 @@ def choose_thresholds(truth: NDArray[np.float32], scores: NDArray[np.float32]) -
 def choose_thresholds_together(truth: NDArray[np.float32], scores: NDArray[np.float32]) -> tuple[float, ...]:
     """Returns the thresholds at which macro F1 and exact match, added, are highest.
 
-    Thresholds of the best F1 alone predict too many classes on a photograph to be right about all of them. One class
+    Thresholds of the best F1 alone predict too many classes on an image to be right about all of them. One class
     after the other moves to its best threshold, from the best F1 on, until none moves.
 
     Args:
-        truth: `[photographs, classes]`, 0 or 1.
-        scores: `[photographs, classes]`, 0 to 1.
+        truth: `[images, classes]`, 0 or 1.
+        scores: `[images, classes]`, 0 to 1.
     """
     chosen = list(choose_thresholds(truth, scores))
     shown = np.flatnonzero(truth.any(axis=0))
@@ -80,92 +80,79 @@ def choose_thresholds_together(truth: NDArray[np.float32], scores: NDArray[np.fl
     return tuple(chosen)
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """What can be said of every photograph without looking at it.
-
-    Attributes:
-        prevalence: `[classes]`, how often each class stands on training photographs: its scores.
-        commonest: The set of classes, 0 or 1 each, that stands on most of them: its guess at the exact set. For the
-            other decisions it says every class of every photograph, which gives it its best F1.
-    """
-
-    prevalence: NDArray[np.float32]
-    commonest: Sequence[float]
-
-
 def multilabel_report(
     groups: Sequence[str],
     truth: NDArray[np.float32],
     scores: NDArray[np.float32],
     classes: tuple[str, ...],
     thresholds: Sequence[float],
-    constant: Constant,
+    constant: ConstantClassifier,
 ) -> dict[str, Any]:
-    """Returns all figures of a multi-label model on one split, for `metrics.json`.
+    """Returns all metrics of a multi-label model on one split, for `metrics.json`.
 
-    Every figure comes with `..._interval_95`: Wilson's for the share of photographs answered rightly, and for precision
-    and recall of a class; a bootstrap over source photographs for the rest. A class that no photograph shows has no
-    figures (`nan`) and does not count in the macro averages.
+    Every metric comes with `..._interval_95`: Wilson's for the fraction of images with a correct prediction, and for
+    precision and recall of a class; a bootstrap over source photographs for the rest. A class that no image shows has
+    no metrics (`nan`) and does not count in the macro averages.
 
     Args:
         groups: The source photograph of each image: versions of one are resampled together.
-        truth: `[photographs, classes]`, 0 or 1.
-        scores: `[photographs, classes]`, 0 to 1.
+        truth: `[images, classes]`, 0 or 1.
+        scores: `[images, classes]`, 0 to 1.
         classes: Class names.
         thresholds: The decision threshold of each class.
-        constant: What answers without looking; its figures stand under `constant_predictor`.
+        constant: The trivial baseline; its metrics stand under `baseline`.
     """
     weights = resample_weights(groups)
     always = (0.0,) * len(classes)  # thresholds that every score reaches
-    blind = _figures(truth, np.broadcast_to(constant.prevalence, scores.shape), classes, always, weights)
+    baseline = _metrics(truth, np.broadcast_to(constant.prevalence, scores.shape), classes, always, weights)
     exact = int((truth == np.asarray(constant.commonest)).all(axis=1).sum())
     return {
-        "photographs": len(truth),
+        "images": len(truth),
         "calibration_bins": BINS,
-        "model": _figures(truth, scores, classes, thresholds, weights),
-        "constant_predictor": blind | _share("exact_match", exact, len(truth)),
+        "model": _metrics(truth, scores, classes, thresholds, weights),
+        "baseline": baseline | _fraction("exact_match", exact, len(truth)),
     }
 
 
-def _figures(
+def _metrics(
     truth: NDArray[np.float32],
     scores: NDArray[np.float32],
     classes: tuple[str, ...],
     thresholds: Sequence[float],
     weights: NDArray[np.float64],
 ) -> dict[str, Any]:
-    said = scores >= np.asarray(thresholds, np.float32)
+    predicted = scores >= np.asarray(thresholds, np.float32)
     # The paper's "accuracy": Keras' categorical_accuracy, the argmax of the truth against that of the scores.
     agree = int((truth.argmax(axis=1) == scores.argmax(axis=1)).sum())
-    exact = int((said == truth).all(axis=1).sum())
-    figures = _share("argmax_agreement", agree, len(truth)) | _share("exact_match", exact, len(truth))
-    once = _all_of(truth, scores, said, np.ones((1, len(truth))))
-    for name, resampled in _all_of(truth, scores, said, weights).items():
+    exact = int((predicted == truth).all(axis=1).sum())
+    metrics = _fraction("argmax_agreement", agree, len(truth)) | _fraction("exact_match", exact, len(truth))
+    once = _resampled(truth, scores, predicted, np.ones((1, len(truth))))
+    for name, resampled in _resampled(truth, scores, predicted, weights).items():
         if resampled.ndim == 1:
-            figures |= with_interval(name, once[name][0], resampled)
+            metrics |= with_interval(name, once[name][0], resampled)
         else:
-            figures |= with_intervals(name, classes, once[name][:, 0], resampled)
-    right = (said & (truth > 0)).sum(axis=0)
-    for name, of in (("precision_by_class", said.sum(axis=0)), ("recall_by_class", truth.sum(axis=0))):
-        figures[f"{name}_interval_95"] = {
-            one: wilson_interval(int(right[place]), int(of[place])) for place, one in enumerate(classes)
+            metrics |= with_intervals(name, classes, once[name][:, 0], resampled)
+    tp = (predicted & (truth > 0)).sum(axis=0)
+    for name, of in (("precision_by_class", predicted.sum(axis=0)), ("recall_by_class", truth.sum(axis=0))):
+        metrics[f"{name}_interval_95"] = {
+            name_of_class: wilson_interval(int(tp[index]), int(of[index]))
+            for index, name_of_class in enumerate(classes)
         }
-    return figures | {"thresholds": dict(zip(classes, map(float, thresholds), strict=True))}
+    return metrics | {"thresholds": dict(zip(classes, map(float, thresholds), strict=True))}
 
 
-def _share(name: str, count: int, total: int) -> dict[str, Any]:
+def _fraction(name: str, count: int, total: int) -> dict[str, Any]:
     return {name: count / total, f"{name}_interval_95": wilson_interval(count, total)}
 
 
-def _all_of(
-    truth: NDArray[np.float32], scores: NDArray[np.float32], said: NDArray[np.bool_], weights: NDArray[np.float64]
+def _resampled(
+    truth: NDArray[np.float32], scores: NDArray[np.float32], predicted: NDArray[np.bool_], weights: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
-    """Returns the figures of each resample: `[resamples]` overall, `[classes, resamples]` by class."""
+    """Returns the metrics of each resample: `[resamples]` overall, `[classes, resamples]` by class."""
     likely = np.clip(scores.astype(np.float64), _TINY, 1 - _TINY)
     losses = -(truth * np.log(likely) + (1 - truth) * np.log1p(-likely))
-    # [classes, resamples]: photographs on which a class was said, said rightly, and is.
-    counted = (said.T @ weights.T, (said & (truth > 0)).T @ weights.T, truth.T @ weights.T)
+    # [classes, resamples]: images on which a class was predicted, predicted correctly, and is.
+    counted = (predicted.T @ weights.T, (predicted & (truth > 0)).T @ weights.T, truth.T @ weights.T)
     columns = range(truth.shape[1])
     pooled = truth.ravel(), scores.ravel(), np.repeat(weights, truth.shape[1], axis=1)
     by_class = {

@@ -18,46 +18,46 @@ LEAST_OF_A_TYPE = 0.001
 
 
 @dataclass(frozen=True, slots=True)
-class MarkedAndFound:
+class ScoredImage:
     """One photograph; boxes are `xyxy`, in one and the same pixels.
 
     A detector that says the probability of each type finds a lesion once: its class is the most probable type, its
     score that of a lesion of any type.
 
     Attributes:
-        marked: `[n, 4]` float64, the boxes that people drew.
-        marked_classes: `[n]` int64, class indices.
-        found: `[m, 4]` float64, the detector's boxes, best first.
-        found_classes: `[m]` int64, class indices.
+        gt_boxes: `[n, 4]` float64, the boxes that people drew.
+        gt_classes: `[n]` int64, class indices.
+        pred_boxes: `[m, 4]` float64, the detector's boxes, best first.
+        pred_classes: `[m]` int64, class indices.
         scores: `[m]` float64, 0 to 1, falling.
         types: `[m, classes]` float64, the probability of each type; `None` where the detector does not say.
     """
 
-    marked: NDArray[np.float64]
-    marked_classes: NDArray[np.int64]
-    found: NDArray[np.float64]
-    found_classes: NDArray[np.int64]
+    gt_boxes: NDArray[np.float64]
+    gt_classes: NDArray[np.int64]
+    pred_boxes: NDArray[np.float64]
+    pred_classes: NDArray[np.int64]
     scores: NDArray[np.float64]
     types: NDArray[np.float64] | None = None
 
-    def marked_counts(self, class_count: int) -> NDArray[np.int64]:
+    def gt_counts(self, class_count: int) -> NDArray[np.int64]:
         """Returns `[class_count]`, how many lesions of each class are marked."""
-        return np.bincount(self.marked_classes, minlength=class_count)
+        return np.bincount(self.gt_classes, minlength=class_count)
 
-    def found_counts(self, thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
+    def pred_counts(self, thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
         """Returns `[classes]`, how many found boxes of each class reach its threshold."""
-        return np.bincount(self.reaching(thresholds).found_classes, minlength=len(thresholds))
+        return np.bincount(self.reaching(thresholds).pred_classes, minlength=len(thresholds))
 
-    def as_one_class(self) -> MarkedAndFound:
+    def as_one_class(self) -> ScoredImage:
         """Returns the same boxes with class 0 throughout: lesions of whatever type."""
         return dataclasses.replace(
             self,
-            marked_classes=np.zeros_like(self.marked_classes),
-            found_classes=np.zeros_like(self.found_classes),
+            gt_classes=np.zeros_like(self.gt_classes),
+            pred_classes=np.zeros_like(self.pred_classes),
             types=None,
         )
 
-    def under_each_type(self) -> MarkedAndFound:
+    def under_each_type(self) -> ScoredImage:
         """Returns each found box under every type, scored by that type's probability, as COCO ranks detections.
 
         For average precision by type, from `LEAST_OF_A_TYPE` on; decisions and counts are of the lesions themselves.
@@ -69,23 +69,25 @@ class MarkedAndFound:
         order = np.argsort(-self.types[boxes, classes], kind="stable")
         boxes, classes = boxes[order], classes[order]
         scores = self.types[boxes, classes]
-        return dataclasses.replace(self, found=self.found[boxes], found_classes=classes, scores=scores, types=None)
+        return dataclasses.replace(
+            self, pred_boxes=self.pred_boxes[boxes], pred_classes=classes, scores=scores, types=None
+        )
 
-    def reaching(self, thresholds: NDArray[np.float64]) -> MarkedAndFound:
+    def reaching(self, thresholds: NDArray[np.float64]) -> ScoredImage:
         """Returns the photograph with those found boxes only whose scores reach the thresholds `[classes]`."""
-        kept = self.scores >= thresholds[self.found_classes]
+        kept = self.scores >= thresholds[self.pred_classes]
         return dataclasses.replace(
             self,
-            found=self.found[kept],
-            found_classes=self.found_classes[kept],
+            pred_boxes=self.pred_boxes[kept],
+            pred_classes=self.pred_classes[kept],
             scores=self.scores[kept],
             types=None if self.types is None else self.types[kept],
         )
 
 
-def beside(
+def pair_with_ground_truth(
     samples: Sequence[Sample], results: Sequence[Result], classes: tuple[str, ...], spec: InputSpec | None = None
-) -> list[MarkedAndFound]:
+) -> list[ScoredImage]:
     """Puts labels and results of the same photographs side by side.
 
     Args:
@@ -106,7 +108,7 @@ def beside(
         if len(types) not in (0, len(lesions)):
             raise ValueError(f"{result.source}: some lesions say the probability of each type and some do not")
         together.append(
-            MarkedAndFound(
+            ScoredImage(
                 sample.boxes.astype(np.float64) * scale,
                 sample.classes.astype(np.int64),
                 np.array([lesion.box for lesion in lesions], np.float64).reshape(-1, 4) * scale,

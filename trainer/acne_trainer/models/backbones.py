@@ -12,7 +12,7 @@ from keras import layers
 
 from acne_runtime.backends.keras import copy_weights
 from acne_runtime.errors import SourceError, one_line
-from acne_trainer.models.weights import downloading, load_weights
+from acne_trainer.models.weights import downloading, load_matching_weights
 
 DROPOUT = 0.5
 
@@ -79,7 +79,7 @@ def build_backbone(name: str, input_size: int, weights: str, input_scaling: str)
     copy_weights(backbone, copy)
     model = keras.Model(image, copy.output, name=name)
     if weights.endswith(".keras"):
-        load_weights(model, weights)
+        load_matching_weights(model, weights)
     model.trainable = False
     return model
 

@@ -22,10 +22,10 @@ def inference_copy(network: keras.Model, image: Any) -> Any:
     Returns:
         The outputs, in the network's own structure.
     """
-    return plain_copy(network, image).output
+    return inference_clone(network, image).output
 
 
-def plain_copy(network: keras.Model, image: Any = None) -> keras.Model:
+def inference_clone(network: keras.Model, image: Any = None) -> keras.Model:
     """Returns a float32 copy of the network for one device, on an input of its own or on `image`.
 
     Activations inside a layer leave it, so that the range of what they are given can be recorded; ReLU may stay, since

@@ -8,7 +8,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from acne_trainer.models.pretrained import TORCH_ENDINGS, build_pretrained
-from acne_trainer.models.weights import load_weights
+from acne_trainer.models.weights import load_matching_weights
 
 TAPS = ("P4", "P5", "head")
 """Outputs that are pooled: those of the last stages at stride 16 and 32, and the 1,280 last features."""
@@ -42,7 +42,7 @@ def build_pooled_features(name: str, input_size: int, weights: str) -> keras.Mod
     features = layers.Concatenate(name=_JOINED)(pools)
     model = keras.Model(pretrained.classifier.input, features, name=name.replace("-", "_"))
     if not weights.endswith(TORCH_ENDINGS):
-        load_weights(model, weights)
+        load_matching_weights(model, weights)
     model.trainable = False
     return model
 

@@ -9,7 +9,7 @@ import keras
 
 
 @contextmanager
-def built_in(precision: str) -> Iterator[None]:
+def dtype_policy_scope(precision: str) -> Iterator[None]:
     """Makes Keras build layers of this arithmetic: `float32`, `mixed_float16` or `mixed_bfloat16`."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)

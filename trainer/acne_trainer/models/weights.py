@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 BY_NAME = ("none", "imagenet", "coco")
 
 
-def load_weights(network: keras.Model, weights: str) -> None:
+def load_matching_weights(network: keras.Model, weights: str) -> None:
     """Loads a `.keras` file, such as another run's `model.keras`: every layer whose name and shapes fit.
 
     So a detector of one class can start one of four: only their class heads differ.

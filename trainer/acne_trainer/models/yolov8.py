@@ -13,7 +13,7 @@ from keras_cv.src.models.backbones.backbone import Backbone
 
 from acne_trainer.model_names import PRETRAINED_DETECTORS
 from acne_trainer.models.inverted_residuals import LEVELS
-from acne_trainer.models.precision import built_in
+from acne_trainer.models.precision import dtype_policy_scope
 from acne_trainer.models.pretrained import build_pretrained, freeze
 from acne_trainer.models.weights import downloading
 
@@ -75,7 +75,7 @@ def build_detector(
         SourceError: The weights are altered, or those of another network.
     """
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    with built_in(precision):
+    with dtype_policy_scope(precision):
         if name in PRETRAINED_DETECTORS:
             backbone = _pretrained_backbone(PRETRAINED_DETECTORS[name], weights, freeze_stages)
             fpn_depth = _PRETRAINED_FPN_DEPTH

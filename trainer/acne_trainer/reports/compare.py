@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from acne_trainer.cli.text_table import headed
-from acne_trainer.reports.parameter_count import parameter_count
-from acne_trainer.run_folder import FinishedRun
+from acne_trainer.metrics.catalog import headline
+from acne_trainer.run_folder import TrainedRun
 
-CONSTANT = "constant predictor"
+BASELINE = "trivial baseline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,70 +31,55 @@ class Column:
     digits: int | None = None
 
 
-_WHO = (
+_RUN = (
     Column("run", "run"),
     Column("model", "model"),
     Column("parameters", "parameters"),
-    Column("photographs", "photographs"),
+    Column("images", "images"),
 )
+_LOSSES = (Column("box loss", "box_loss", 3), Column("class loss", "class_loss", 3))
+"""Of training, in the best epoch."""
 TABLES = {
-    "multilabel": (
-        *_WHO,
-        Column("argmax agreement", "argmax_agreement", 3),
-        Column("exact match", "exact_match", 3),
-        Column("macro F1", "macro_f1", 3),
-        Column("macro AP", "macro_ap", 3),
-        Column("loss", "loss", 3),
-    ),
-    "detection": (
-        *_WHO,
-        Column("AP50", "ap50", 3),
-        Column("AP", "ap", 3),
-        Column("count error", "count_error", 2),
-        Column("box loss", "box_loss", 3),
-        Column("class loss", "class_loss", 3),
-    ),
+    "multilabel": (*_RUN, *(Column(metric.label, metric.key, 3) for metric in headline("multilabel"))),
+    "detection": (*_RUN, *(Column(metric.label, metric.key, 3) for metric in headline("detection")), *_LOSSES),
 }
 _TITLES = {
-    "multilabel": "Which lesion types are on the photograph (test)",
-    "detection": "Where each lesion is (test); losses are those of training, in the best epoch",
+    "multilabel": "Multi-label classification (test)",
+    "detection": "Object detection (test); losses are those of training, in the best epoch",
 }
 _INTERVALS = ("argmax_agreement", "ap50")
-"""Figures that are shown with their interval."""
+"""Metrics that are shown with their interval."""
 
 
-def comparison(runs: Sequence[FinishedRun]) -> list[dict[str, Any]]:
-    """Returns a row a run, and one for the constant predictor of each kind of model and set of photographs.
+def comparison(runs: Sequence[TrainedRun]) -> list[dict[str, Any]]:
+    """Returns a row a run, and one for the trivial baseline of each task and set of images.
 
     Rows hold `task`, `data` and the fields of `TABLES`; of those in `_INTERVALS` also `..._low` and `..._high`. What a
-    run does not tell, or what has no meaning for its kind of model, is `None`.
-
-    Raises:
-        SourceError: A run's `inference.keras` is damaged.
+    run does not tell, or what has no meaning for its task, is `None`.
     """
     rows: list[dict[str, Any]] = []
     for task in TABLES:
         of_task = [run for run in runs if run.manifest.task == task]
         rows += [_row(run, "model") for run in of_task]
-        # Runs on the same photographs have the same constant predictor: rows that read alike stand once.
-        constants = [_row(run, CONSTANT) for run in of_task]
-        rows += {(row["data"], *_cells(row)): row for row in constants}.values()
+        # Runs on the same images have the same baseline: rows that read alike stand once.
+        baselines = [_row(run, BASELINE) for run in of_task]
+        rows += {(row["data"], *_cells(row)): row for row in baselines}.values()
     return rows
 
 
-def warnings(runs: Sequence[FinishedRun]) -> list[str]:
+def warnings(runs: Sequence[TrainedRun]) -> list[str]:
     """Returns a line for each set of photographs beyond the first that runs were trained on."""
     first, *others = runs
     return [
         f"warning: {run.folder} was trained on other photographs or labels than {first.folder} "
-        "(their train_fingerprint differs): their figures do not compare"
+        "(their train_fingerprint differs): their metrics do not compare"
         for run in others
         if run.manifest.provenance.get("train_fingerprint") != first.manifest.provenance.get("train_fingerprint")
     ]
 
 
 def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Returns an aligned table for each kind of model among the rows."""
+    """Returns an aligned table for each task among the rows."""
     tables = []
     for task, columns in TABLES.items():
         of_task = [row for row in rows if row["task"] == task]
@@ -106,7 +91,7 @@ def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Returns the rows as CSV with one heading for all kinds of models; empty cells for what a row does not have."""
+    """Returns the rows as CSV with one heading for all tasks; empty cells for what a row does not have."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -119,31 +104,25 @@ def as_json(rows: Sequence[Mapping[str, Any]]) -> str:
     return json.dumps(list(rows), indent=2) + "\n"
 
 
-def _row(run: FinishedRun, who: str) -> dict[str, Any]:
-    """Returns the row of a run's model, or of its constant predictor."""
+def _row(run: TrainedRun, who: str) -> dict[str, Any]:
+    """Returns the row of a run's model, or of its trivial baseline."""
     test = run.metrics["test"]
     is_model = who == "model"
-    if run.manifest.task == "multilabel":
-        figures = test["model" if is_model else "constant_predictor"]
-    else:
-        # Metrics of 0.1.0 have the counting baseline only.
-        older = {"count_error": test.get("count_error_constant")}
-        figures = test if is_model else test.get("constant_predictor", older)
-    weights = run.folder / "inference.keras"
+    metrics = test["model" if is_model else "baseline"]
     row: dict[str, Any] = {
         "run": str(run.folder) if is_model else None,
         "task": run.manifest.task,
-        "model": run.manifest.name if is_model else CONSTANT,
-        "parameters": parameter_count(weights) if is_model and weights.is_file() else None,
+        "model": run.manifest.name if is_model else BASELINE,
+        "parameters": run.manifest.provenance.get("parameters") if is_model else None,
         "data": run.manifest.provenance.get("data"),
-        "photographs": test["photographs"],
+        "images": test["images"],
     }
     course = run.best_epoch() if is_model else {}
-    for column in (column for columns in TABLES.values() for column in columns if column not in _WHO):
+    for column in (column for columns in TABLES.values() for column in columns if column not in _RUN):
         name = column.name
-        row[name] = course.get(name) if name in ("box_loss", "class_loss") else figures.get(name)
+        row[name] = course.get(name) if name in ("box_loss", "class_loss") else metrics.get(name)
         if name in _INTERVALS:
-            row[f"{name}_low"], row[f"{name}_high"] = figures.get(f"{name}_interval_95", (None, None))
+            row[f"{name}_low"], row[f"{name}_high"] = metrics.get(f"{name}_interval_95", (None, None))
     return row
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from acne_trainer.reports.charts import Axis, Series, chart
 from acne_trainer.reports.html import Html, element, paragraph, section
-from acne_trainer.run_folder import FinishedRun
+from acne_trainer.run_folder import TrainedRun
 
 
-def course_section(run: FinishedRun) -> Html:
+def course_section(run: TrainedRun) -> Html:
     """Returns the curves of everything that the history recorded; there must be an epoch in it."""
     names = list(dict.fromkeys(one for row in run.history for one in row))
     groups = {

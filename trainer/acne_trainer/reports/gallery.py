@@ -43,7 +43,11 @@ def photos_section(
     """
     count = len(samples)
     evenly = [int(place) for place in np.linspace(0, count - 1, min(count, _EVENLY))]
-    worst = list(dict.fromkeys(one.photograph for of_kind in zip_longest(*failures.values()) for one in of_kind if one))
+    worst = list(
+        dict.fromkeys(
+            failure.image_index for of_kind in zip_longest(*failures.values()) for failure in of_kind if failure
+        )
+    )
     chosen = list(dict.fromkeys(evenly)) + [one for one in worst if one not in evenly][:_FAILED]
     figures = []
     for place in chosen:

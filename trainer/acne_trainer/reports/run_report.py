@@ -13,13 +13,14 @@ from acne_trainer.data.dataset import Sample, names_of
 from acne_trainer.data.load import read_split
 from acne_trainer.evaluation.error_analysis import Failure
 from acne_trainer.evaluation.predictions import load_predictions, predictions_file
+from acne_trainer.metrics.catalog import METRICS
 from acne_trainer.reports import detection, multilabel
 from acne_trainer.reports.curves import course_section
 from acne_trainer.reports.gallery import photos_section
 from acne_trainer.reports.html import Html, element, paragraph, section, table
 from acne_trainer.reports.page import page
-from acne_trainer.reports.tables import OVERALL, overall_table
-from acne_trainer.run_folder import FURTHER, FinishedRun, read_run
+from acne_trainer.reports.tables import overall_table
+from acne_trainer.run_folder import FURTHER, TrainedRun, read_run
 
 _PAPER_SCALING = (
     "This backbone was fed values from 0 to 1, as the paper did, and not what it was pretrained with. That may explain "
@@ -42,7 +43,7 @@ def write_report(folder: Path, out: Path, with_photos: bool = False, split: str 
         folder: The run folder.
         out: The page's file.
         with_photos: Whether photographs of people go into it.
-        split: Whose figures and answers are shown, `test` or `valid`.
+        split: Whose metrics and predictions are shown, `test` or `valid`.
 
     Returns:
         What could not be shown, a line each; the page says it too.
@@ -54,29 +55,27 @@ def write_report(folder: Path, out: Path, with_photos: bool = False, split: str 
     """
     run = read_run(folder)
     if split not in run.metrics:
-        raise SourceError(f"{folder / 'metrics.json'}: it holds no figures on {split}")
+        raise SourceError(f"{folder / 'metrics.json'}: no metrics of {split}")
     gaps: list[str] = []
     answers = _answers(run, split, gaps)
     kind = detection if run.manifest.task == "detection" else multilabel
     metrics = run.metrics[split]
-    if "constant_predictor" not in metrics:
-        gaps.append(f"{folder / 'metrics.json'}: of an older acne-train, so figures are missing in it")
-    first, *figures = kind.figure_sections(run.manifest, metrics)
+    first, *metric_parts = kind.metric_sections(run.manifest, metrics)
     told: list[Html] = []
     if answers:
-        told, failures = kind.answer_sections(run.manifest, answers.samples, answers.results, metrics)
+        told, failures = kind.prediction_sections(run.manifest, answers.samples, answers.results, metrics)
         told.append(_failures(failures, answers))
         if with_photos:
             told.append(photos_section(run.manifest, answers.samples, answers.results, failures, gaps))
     if not run.history:
         gaps.append(f"{folder / 'history.csv'}: not there, or empty; the course of the training is not shown")
     parts = [
-        *_head(run, split, metrics["photographs"]),
+        *_head(run, split, metrics["images"]),
         first,
         *_gaps(gaps),
         *_scaling(run),
         *([course_section(run)] if run.history else []),
-        *figures,
+        *metric_parts,
         *_further_sets(run, split),
         *told,
         *_tail(run),
@@ -86,20 +85,20 @@ def write_report(folder: Path, out: Path, with_photos: bool = False, split: str 
     return gaps
 
 
-def _further_sets(run: FinishedRun, split: str) -> list[Html]:
-    """Returns the figures on the other labelled sets of the training."""
+def _further_sets(run: TrainedRun, split: str) -> list[Html]:
+    """Returns the metrics on the other labelled sets of the training."""
     return [
         section(
             f"On {name}",
-            paragraph(f"{of_set[split]['photographs']} photographs of {name}/{split}; all types as one lesion."),
-            overall_table(OVERALL[run.manifest.task], of_set[split], of_set[split].get("constant_predictor") or {}),
+            paragraph(f"{of_set[split]['images']} photographs of {name}/{split}; all types as one lesion."),
+            overall_table(METRICS[run.manifest.task], of_set[split]["model"], of_set[split]["baseline"]),
         )
         for name, of_set in run.metrics.get(FURTHER, {}).items()
         if split in of_set
     ]
 
 
-def _answers(run: FinishedRun, split: str, gaps: list[str]) -> _Answers | None:
+def _answers(run: TrainedRun, split: str, gaps: list[str]) -> _Answers | None:
     """Returns the photographs with their answers, or `None` and a line in `gaps` where there are none."""
     file = predictions_file(run.folder, split)
     lost = "precision-recall curves, confusion, failures and photographs are not shown"
@@ -132,7 +131,7 @@ def _answers(run: FinishedRun, split: str, gaps: list[str]) -> _Answers | None:
     return _Answers([by_name[result.source] for result in known], known) if known else None
 
 
-def _head(run: FinishedRun, split: str, photographs: int) -> list[Html]:
+def _head(run: TrainedRun, split: str, photographs: int) -> list[Html]:
     provenance = run.manifest.provenance
     name = provenance.get("data") or (run.data.name if run.data else "unknown data")
     what = "where each lesion is" if run.manifest.task == "detection" else "which lesion types are there"
@@ -141,7 +140,7 @@ def _head(run: FinishedRun, split: str, photographs: int) -> list[Html]:
         paragraph(
             f"Run {run.folder.resolve().name}. Figures on {photographs} photographs of {name}/{split}, "
             f"trained on {provenance.get('train_photographs', 'an unknown number of')} others; 95 % intervals; a "
-            "constant predictor, which never looks, beside every figure."
+            "trivial baseline, which never looks, beside every metric."
         ),
     ]
 
@@ -150,7 +149,7 @@ def _gaps(gaps: Sequence[str]) -> list[Html]:
     return [element("div", element("b", "Not shown: "), gap, class_="note") for gap in gaps]
 
 
-def _scaling(run: FinishedRun) -> list[Html]:
+def _scaling(run: TrainedRun) -> list[Html]:
     is_backbone = run.manifest.task == "multilabel" and run.settings.get("model") != "cnn"
     if not is_backbone or run.settings.get("input_scaling") != "paper":
         return []
@@ -159,7 +158,7 @@ def _scaling(run: FinishedRun) -> list[Html]:
 
 def _failures(failures: Mapping[str, Sequence[Failure]], answers: _Answers) -> Html:
     tables = [
-        table((kind, ""), [(answers.samples[one.photograph].path.name, one.words) for one in of_kind])
+        table((kind, ""), [(answers.samples[failure.image_index].path.name, failure.message) for failure in of_kind])
         for kind, of_kind in failures.items()
         if of_kind
     ]
@@ -167,7 +166,7 @@ def _failures(failures: Mapping[str, Sequence[Failure]], answers: _Answers) -> H
     return section("Failures worth looking at", paragraph(note), *tables)
 
 
-def _tail(run: FinishedRun) -> list[Html]:
+def _tail(run: TrainedRun) -> list[Html]:
     """Returns what it takes to make the run again."""
     provenance = run.manifest.provenance
     facts = {**run.settings, **dict(provenance.get("versions") or {})}

@@ -17,14 +17,14 @@ from acne_runtime.backends.keras import KerasBackend, copy_weights
 from acne_runtime.errors import SourceError
 from acne_runtime.manifest import Manifest, OutputSpec
 from acne_runtime.model import Model
-from acne_trainer.config import Settings
+from acne_trainer.config import TrainConfig
 from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.losses.detection import detection_loss
-from acne_trainer.metrics.detection import SCORE_THRESHOLD, average_precision
+from acne_trainer.metrics.detection_report import SCORE_THRESHOLD, average_precision
 from acne_trainer.metrics.thresholds import DEFAULT
-from acne_trainer.models.inference_graph import inference_copy, plain_copy
+from acne_trainer.models.inference_graph import inference_clone, inference_copy
 from acne_trainer.models.pretrained import TORCH_ENDINGS
-from acne_trainer.models.weights import load_weights
+from acne_trainer.models.weights import load_matching_weights
 from acne_trainer.models.yolov8 import BINS, STRIDES, backbone_layers, build_detector
 from acne_trainer.tasks.detection_batches import DetectionBatches, input_spec
 from acne_trainer.training.precise_bn import Statistics
@@ -44,7 +44,7 @@ class DetectionTask:
 
     higher_is_better = True
 
-    def __init__(self, settings: Settings, sets: Sequence[LabelledSet]):
+    def __init__(self, settings: TrainConfig, sets: Sequence[LabelledSet]):
         """Builds the detector and loads what it starts from.
 
         Args:
@@ -66,14 +66,14 @@ class DetectionTask:
             settings.freeze_stages,
         )
         if not (settings.is_pretrained_detector and settings.weights.endswith(TORCH_ENDINGS)):  # are in it already
-            load_weights(self.network, settings.weights)
+            load_matching_weights(self.network, settings.weights)
         self.backbone = backbone_layers(self.network) if settings.weights != "none" else frozenset()
         self.monitor = "val_ap50" if len(sets) == 1 else "val_mean_ap50"
         self._batches = DetectionBatches(settings, sets)
         self.steps = self._batches.steps
         self._inference = self.inference_model(self.network, settings)
         self._runner = Model(self.manifest(settings, classes), KerasBackend(self._inference), SCORE_THRESHOLD)
-        self._plain = plain_copy(self.network)
+        self._plain = inference_clone(self.network)
         self._statistics = Statistics(self._plain)
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[NDArray[np.float32], tuple[NDArray[Any], ...]]]:
@@ -126,7 +126,7 @@ class DetectionTask:
         return scores | ({"val_mean_ap50": float(np.mean(monitored))} if len(self._sets) > 1 else {})
 
     @staticmethod
-    def inference_model(network: keras.Model, settings: Settings) -> keras.Model:
+    def inference_model(network: keras.Model, settings: TrainConfig) -> keras.Model:
         """Returns the plain model that is exported: static input, batch 1, sigmoid scores, the network's weights."""
         image = keras.Input(batch_shape=(1, settings.input_size, settings.input_size, 3), name="image")
         heads = inference_copy(network, image)
@@ -135,7 +135,7 @@ class DetectionTask:
         return keras.Model(image, heads, name=network.name)
 
     @staticmethod
-    def manifest(settings: Settings, classes: tuple[str, ...]) -> Manifest:
+    def manifest(settings: TrainConfig, classes: tuple[str, ...]) -> Manifest:
         """Returns the manifest of a detector whose lesion threshold is still to be chosen."""
         return Manifest(
             name=f"acne-{settings.model}",
@@ -155,7 +155,7 @@ def output_specs() -> tuple[OutputSpec, ...]:
     return (*boxes, *(OutputSpec(f"score_{stride}", "score", stride) for stride in STRIDES))
 
 
-def _check_boxes(settings: Settings, sets: Sequence[LabelledSet]) -> None:
+def _check_boxes(settings: TrainConfig, sets: Sequence[LabelledSet]) -> None:
     for data in (data for labelled in sets for data in (labelled.train, labelled.valid)):
         if not data.has_boxes:
             raise SourceError(f"{data.path}: its photographs come without boxes, which {settings.model} learns from")

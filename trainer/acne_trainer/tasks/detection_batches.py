@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from acne_runtime.manifest import InputSpec
 from acne_runtime.preprocess import preprocess
-from acne_trainer.config import Settings
+from acne_trainer.config import TrainConfig
 from acne_trainer.data.augment import PAD_VALUE, View, random_crop, whole
 from acne_trainer.data.mixture import LabelledSet, mix
-from acne_trainer.data.partial_labels import unknown_classes
+from acne_trainer.data.partial_labels import unlabeled_mask
 
 _LESIONS_STEP = 16
 """Batches are padded to a multiple of so many lesions a picture: a new shape has the training step traced anew."""
@@ -32,7 +32,7 @@ class DetectionBatches:
         steps: Batches in an epoch.
     """
 
-    def __init__(self, settings: Settings, sets: Sequence[LabelledSet]):
+    def __init__(self, settings: TrainConfig, sets: Sequence[LabelledSet]):
         self._settings, self._train = settings, mix(sets)
         self._samples = self._train.data.samples
         self._spec = input_spec(settings.input_size)
@@ -42,7 +42,7 @@ class DetectionBatches:
         self._photos = max(tf.distribute.get_strategy().num_replicas_in_sync, photos)
         self._background = self._train.background
         if settings.absent_unknown:
-            self._background = self._background * (1 - unknown_classes(self._train.data, settings.absent_unknown))
+            self._background = self._background * (1 - unlabeled_mask(self._train.data, settings.absent_unknown))
 
     def __call__(self, epoch: int, step: int) -> tuple[NDArray[np.float32], tuple[NDArray[Any], ...]]:
         """Returns images `[n, side, side, 3]` float32 RGB and their targets.

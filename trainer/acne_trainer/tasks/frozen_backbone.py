@@ -15,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from acne_runtime.errors import AcneEdgeError
-from acne_trainer.config import Settings
+from acne_trainer.config import TrainConfig
 from acne_trainer.tasks.in_memory import InMemorySplit
 from acne_trainer.tasks.multilabel import MultilabelTask, shuffled, validation_scores
 from acne_trainer.training.errors import StoppedError
@@ -90,7 +90,7 @@ class FrozenBackboneTask(MultilabelTask):
 
     def __init__(
         self,
-        settings: Settings,
+        settings: TrainConfig,
         train: InMemorySplit,
         valid: InMemorySplit,
         features: tuple[FeatureCache, FeatureCache],

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from acne_runtime.manifest import InputSpec
 from acne_runtime.preprocess import preprocess
-from acne_trainer.config import Settings
+from acne_trainer.config import TrainConfig
 from acne_trainer.data.dataset import Dataset
-from acne_trainer.data.partial_labels import unknown_classes
+from acne_trainer.data.partial_labels import unlabeled_mask
 
 
 def input_spec(size: int) -> InputSpec:
@@ -37,7 +37,7 @@ class InMemorySplit:
         unknown: `[n, classes]` float32, 1 where a class was not looked for; `None` where all were.
     """
 
-    def __init__(self, data: Dataset, settings: Settings, *, to_train: bool):
+    def __init__(self, data: Dataset, settings: TrainConfig, *, to_train: bool):
         """Reads the photographs.
 
         Raises:
@@ -46,7 +46,7 @@ class InMemorySplit:
         """
         self.images, self.targets = load_arrays(data, settings.input_size)
         rules = settings.absent_unknown
-        self.unknown = unknown_classes(data, rules, must_match=to_train) if rules else None
+        self.unknown = unlabeled_mask(data, rules, must_match=to_train) if rules else None
 
     def targets_of(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.float32], ...]:
         """Returns what the loss needs to know of the chosen images."""

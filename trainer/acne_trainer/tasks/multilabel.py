@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from acne_runtime.manifest import Manifest, OutputSpec
-from acne_trainer.config import Settings
+from acne_trainer.config import TrainConfig
 from acne_trainer.losses.multilabel import multilabel_loss
 from acne_trainer.metrics.thresholds import DEFAULT
 from acne_trainer.models.inference_graph import inference_copy
@@ -25,7 +25,7 @@ class MultilabelTask:
     higher_is_better = False
     backbone: frozenset[str] = frozenset()
 
-    def __init__(self, settings: Settings, train: InMemorySplit, valid: InMemorySplit, network: keras.Model):
+    def __init__(self, settings: TrainConfig, train: InMemorySplit, valid: InMemorySplit, network: keras.Model):
         self._settings, self._train, self._valid = settings, train, valid
         self.network = network
         self.steps = len(shuffled(settings, 0, len(train.images)))
@@ -51,14 +51,14 @@ class MultilabelTask:
         return validation_scores(self._valid, predicted)
 
     @staticmethod
-    def inference_model(network: keras.Model, settings: Settings) -> keras.Model:
+    def inference_model(network: keras.Model, settings: TrainConfig) -> keras.Model:
         """Returns the plain model that is exported: batch 1, one named output, the network's own weights."""
         image = keras.Input(batch_shape=(1, settings.input_size, settings.input_size, 3), name="image")
         label = inference_copy(network, image)
         return keras.Model(image, {"label": label}, name=network.name)
 
     @staticmethod
-    def manifest(settings: Settings, classes: tuple[str, ...]) -> Manifest:
+    def manifest(settings: TrainConfig, classes: tuple[str, ...]) -> Manifest:
         """Returns the manifest of a multi-label model whose thresholds are still to be chosen."""
         return Manifest(
             name=f"acne-{settings.model}",
@@ -80,7 +80,7 @@ def validation_scores(split: InMemorySplit, predicted: NDArray[np.float32]) -> d
     return {"val_loss": float(loss), "val_argmax_agreement": float(agree.mean())}
 
 
-def shuffled(settings: Settings, epoch: int, count: int) -> list[NDArray[np.int64]]:
+def shuffled(settings: TrainConfig, epoch: int, count: int) -> list[NDArray[np.int64]]:
     """Returns the epoch's batches of photographs; those that fill no batch come in another epoch."""
     steps = max(1, count // settings.batch_size)
     order = np.random.default_rng([settings.seed, epoch]).permutation(count)[: steps * settings.batch_size]

@@ -14,13 +14,13 @@ import keras
 import tensorflow as tf
 
 from acne_runtime.errors import AcneEdgeError
-from acne_trainer.config import Settings
-from acne_trainer.distributed import is_chief, on_any_machine, per_replica, sum_over_replicas
+from acne_trainer.config import TrainConfig
+from acne_trainer.distributed import any_worker, is_chief, per_replica, sum_over_replicas
 from acne_trainer.training.checkpoint import CheckpointStore, Progress
 from acne_trainer.training.early_stopping import EarlyStopping
 from acne_trainer.training.ema import ExponentialMovingAverage
 from acne_trainer.training.errors import StoppedError
-from acne_trainer.training.optimizer import optimizer_of
+from acne_trainer.training.optimizer import make_optimizer
 from acne_trainer.training.task import Task
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Trainer:
         optimizer: What applies the gradients.
     """
 
-    def __init__(self, task: Task, settings: Settings, run: Path):
+    def __init__(self, task: Task, settings: TrainConfig, run: Path):
         self._task, self._settings = task, settings
         self._strategy = tf.distribute.get_strategy()
         # Every worker saves, since saving may need all of them; but only the chief's files are kept.
@@ -52,7 +52,7 @@ class Trainer:
         self.network = task.network
         self._ema = ExponentialMovingAverage(self.network, settings.average_decay)
         self.average = self._ema.network
-        self.optimizer = optimizer_of(settings, task.steps, self._rate_factor())
+        self.optimizer = make_optimizer(settings, task.steps, self._rate_factor())
         self.optimizer.build(self.network.trainable_variables)
         self._early_stopping = EarlyStopping(task.monitor, task.higher_is_better, settings.patience)
         # Keras hides the counters of dropout from TensorFlow's checkpoints.
@@ -123,7 +123,7 @@ class Trainer:
                 f"epoch {epoch + 1}/{self._settings.epochs}  step {step}/{steps}  "
                 f"loss {sums['loss'] / step:.4g}  ({remaining(epoch, step)})"
             )
-            if step < steps and on_any_machine(self._strategy, stopped()):
+            if step < steps and any_worker(self._strategy, stopped()):
                 self._progress = Progress(self.history, step, sums, time.monotonic() - started)
                 self._checkpoints.save(self._progress, is_best=False)
                 raise StoppedError(f"stopped in epoch {epoch + 1} after step {step} of {steps}")

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from acne_trainer.config import Settings
+from acne_trainer.config import TrainConfig
 
 CLIP_NORM = 10.0
 """Largest global gradient norm, as in the YOLOv8 recipe."""
@@ -19,7 +19,7 @@ CLIP_NORM = 10.0
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
     """Linear warm-up, then half a cosine down to `final_rate` of the peak."""
 
-    def __init__(self, settings: Settings, steps: int):
+    def __init__(self, settings: TrainConfig, steps: int):
         self.settings, self.total = settings, settings.epochs * steps
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
@@ -69,8 +69,8 @@ class _RmsProp(_RatePerVariable, _OfSums, keras.optimizers.RMSprop):  # type: ig
     pass
 
 
-def optimizer_of(
-    settings: Settings, steps: int, rate_factor: Callable[[Any], float] = _same_rate
+def make_optimizer(
+    settings: TrainConfig, steps: int, rate_factor: Callable[[Any], float] = _same_rate
 ) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a training of `steps` steps an epoch, with loss scaling where float16 needs it.
 

@@ -8,11 +8,11 @@ import yaml
 from support.datasets import CLASSES, labelled, photograph, same_marks, small_set
 
 from acne_runtime.errors import SourceError
-from acne_trainer.data.formats.names import FORMS
+from acne_trainer.data.formats.names import FORMATS
 from acne_trainer.data.formats.writing import write_dataset
 from acne_trainer.data.load import read_splits
 
-WITH_BOXES = [form for form in FORMS if form != "table"]
+WITH_BOXES = [form for form in FORMATS if form != "table"]
 LOST = {"yolo": 0.001, "coco": 0, "voc": 0, "keras-txt": 0}
 """Pixels that a box of whole pixels may move by, in photographs of 64 x 48: YOLO has five decimals."""
 
@@ -29,7 +29,7 @@ def test_boxes_survive_the_way_through_two_forms(tmp_path, first, second):
         assert same_marks(data, found[split], LOST[first] + LOST[second])
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_types_survive_the_way_into_a_table(tmp_path, form):
     made = small_set(tmp_path / "made")
     write_dataset(made, form, tmp_path / "first")

@@ -10,9 +10,9 @@ from acne_runtime.errors import SourceError
 from acne_trainer.data.dataset import Dataset, Sample
 from acne_trainer.data.formats.common import (
     OnError,
-    boxed_sample,
     checked_class_names,
-    passed_over,
+    collect_errors,
+    make_sample,
     read_text,
     shortened,
 )
@@ -43,7 +43,7 @@ def read_coco(file: Path, folder: Path, on_error: OnError | None = None) -> Data
     index_of = {category["id"]: index for index, category in enumerate(categories)}
     by_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in images}
     for annotation in annotations:
-        with passed_over(on_error):
+        with collect_errors(on_error):
             if annotation["image_id"] not in by_image:
                 raise SourceError(
                     f"{file}: annotation {annotation.get('id')}: image {annotation['image_id']} is not listed"
@@ -51,7 +51,7 @@ def read_coco(file: Path, folder: Path, on_error: OnError | None = None) -> Data
             by_image[annotation["image_id"]].append(annotation)
     samples: dict[str, Sample] = {}
     for image in images:
-        with passed_over(on_error):
+        with collect_errors(on_error):
             if image["file_name"] in samples or image["id"] not in by_image:
                 raise SourceError(f"{file}: image {image['id']}: {image['file_name']!r} or its id is listed twice")
             samples[image["file_name"]] = _sample(file, folder, image, by_image.pop(image["id"]), index_of)
@@ -105,7 +105,7 @@ def _sample(
                 f"{file}: annotation {annotation.get('id')}: category {annotation['category_id']} is not one of "
                 f"{sorted(index_of)}"
             )
-    return boxed_sample(
+    return make_sample(
         path,
         _boxes(file, annotations),
         [index_of[annotation["category_id"]] for annotation in annotations],

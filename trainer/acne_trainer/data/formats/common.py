@@ -20,7 +20,7 @@ OnError: TypeAlias = Callable[[SourceError], None]
 
 
 @contextmanager
-def passed_over(on_error: OnError | None) -> Iterator[None]:
+def collect_errors(on_error: OnError | None) -> Iterator[None]:
     """Hands a `SourceError` of its block to `on_error`; where there is none, the error goes on its way."""
     try:
         yield
@@ -77,7 +77,7 @@ def checked_class_names(names: Iterable[str], where: Path) -> tuple[str, ...]:
     return classes
 
 
-def boxed_sample(path: Path, boxes: ArrayLike, classes: ArrayLike, count: int, where: Callable[[int], str]) -> Sample:
+def make_sample(path: Path, boxes: ArrayLike, classes: ArrayLike, count: int, where: Callable[[int], str]) -> Sample:
     """Makes a sample.
 
     Args:

@@ -14,7 +14,14 @@ import numpy as np
 
 from acne_runtime.errors import SourceError
 from acne_trainer.data.dataset import Dataset, Sample
-from acne_trainer.data.formats.common import CLASSES_FILE, OnError, passed_over, read_class_names, read_text, shortened
+from acne_trainer.data.formats.common import (
+    CLASSES_FILE,
+    OnError,
+    collect_errors,
+    read_class_names,
+    read_text,
+    shortened,
+)
 
 ANNOTATIONS_FILE = "_annotations.txt"
 
@@ -39,7 +46,7 @@ def read_keras_txt(folder: Path, on_error: OnError | None = None) -> Dataset:
     listed: set[Path] = set()
     for number, line in enumerate(read_text(annotations, _EXPECTED).splitlines(), start=1):
         if line.strip():
-            with passed_over(on_error):
+            with collect_errors(on_error):
                 sample = _parse(line, folder, len(classes), f"{annotations}:{number}")
                 if sample.path in listed:
                     raise SourceError(f"{annotations}:{number}: {sample.path.name!r} is listed twice")

@@ -18,7 +18,7 @@ from acne_trainer.data.formats.common import (
     CLASSES_FILE,
     OnError,
     checked_class_names,
-    passed_over,
+    collect_errors,
     read_class_names,
     read_text,
     shortened,
@@ -57,7 +57,7 @@ def read_table(file: Path, folder: Path, on_error: OnError | None = None) -> Dat
     classes = _classes(file, [name.strip() for name in header[1:]])
     samples: dict[Path, Sample] = {}
     for number, row in numbered:
-        with passed_over(on_error):
+        with collect_errors(on_error):
             sample = _sample(row, folder, len(classes), f"{file}:{number}")
             if sample.path in samples:
                 raise SourceError(f"{file}:{number}: {sample.path.name!r} is listed twice")

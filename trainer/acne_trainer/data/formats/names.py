@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-FORMS = ("yolo", "keras-txt", "coco", "voc", "table")
+FORMATS = ("yolo", "keras-txt", "coco", "voc", "table")
 """In the order in which a folder is looked at."""
 SPLITS = ("train", "valid", "test")
 UNSPLIT = "all"

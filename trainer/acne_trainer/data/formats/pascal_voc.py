@@ -21,9 +21,9 @@ from acne_trainer.data.dataset import Dataset, Sample
 from acne_trainer.data.formats.common import (
     CLASSES_FILE,
     OnError,
-    boxed_sample,
     checked_class_names,
-    passed_over,
+    collect_errors,
+    make_sample,
     read_class_names,
 )
 
@@ -43,7 +43,7 @@ def voc_classes(folders: Iterable[Path]) -> tuple[str, ...]:
             return read_class_names(folder / CLASSES_FILE, "")
     names = set()
     for file in (file for folder in folders for file in folder.glob("*.xml")):
-        with passed_over(lambda _: None):  # whoever reads the file itself tells of it
+        with collect_errors(lambda _: None):  # whoever reads the file itself tells of it
             names |= {name for name in (found.findtext("name") for found in _root(file).iter("object")) if name}
     return checked_class_names(sorted(names), folders[0])
 
@@ -65,12 +65,12 @@ def read_voc(photos: Path, labels: Path, classes: tuple[str, ...], on_error: OnE
     files = list_photos(photos)
     for photo in files:
         label = labels / f"{photo.stem}.xml"
-        with passed_over(on_error):
+        with collect_errors(on_error):
             root = _root(label) if label.is_file() else Element("annotation")
             samples.append(_sample(photo, label, root, classes))
     stems = {photo.stem for photo in files}
     for orphan in sorted(file for file in labels.glob("*.xml") if file.stem not in stems):
-        with passed_over(on_error):
+        with collect_errors(on_error):
             raise SourceError(f"{orphan}: labels a photograph that is not in {photos}")
     return Dataset(photos, classes, tuple(samples))
 
@@ -112,4 +112,4 @@ def _sample(photo: Path, label: Path, root: Element, classes: tuple[str, ...]) -
             except ValueError as error:
                 raise SourceError(f"{label}: object {number}: {error}") from None
         raise
-    return boxed_sample(photo, found.xyxy, found.class_id, len(classes), lambda index: f"{label}: object {index + 1}")
+    return make_sample(photo, found.xyxy, found.class_id, len(classes), lambda index: f"{label}: object {index + 1}")

@@ -28,7 +28,7 @@ _ALIASES = {"train": ("train",), "valid": ("valid", "val", "validation"), "test"
 Reader: TypeAlias = Callable[[OnError | None], Dataset]
 
 
-def find_labels(root: Path) -> tuple[str, dict[str, Reader]]:
+def detect_format(root: Path) -> tuple[str, dict[str, Reader]]:
     """Looks what lies in a folder; a form with boxes goes before a table without.
 
     Returns:
@@ -147,4 +147,4 @@ _FORMS: dict[str, tuple[str, Callable[[Path], dict[str, Reader]]]] = {
     "voc": ("*.xml", _voc),
     "table": ("*.csv that begins with Name,", _table),
 }
-"""What each of `FORMS` is known by, and what finds its splits, in the order of looking."""
+"""What each of `FORMATS` is known by, and what finds its splits, in the order of looking."""

@@ -31,7 +31,7 @@ def write_dataset(splits: Mapping[str, Dataset], form: str, target: Path, *, lin
 
     Args:
         splits: The set by split, as `read_splits` gives it.
-        form: One of `forms.FORMS`.
+        form: One of `forms.FORMATS`.
         target: The folder to make; it may be there if it is empty.
         link: Hard-link the photographs instead of copying them.
 

@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from acne_runtime.errors import SourceError
 from acne_runtime.sources.image_files import list_photos
 from acne_trainer.data.dataset import Dataset, Sample
-from acne_trainer.data.formats.common import OnError, boxed_sample, checked_class_names, passed_over, read_text
+from acne_trainer.data.formats.common import OnError, checked_class_names, collect_errors, make_sample, read_text
 
 _NOT_LABELS = frozenset({"classes.txt"})
 """What labelImg leaves among the label files."""
@@ -98,10 +98,10 @@ def read_yolo(data: DataYaml, places: tuple[Path, ...], on_error: OnError | None
         raise SourceError(f"{places[0]}: none of its photographs has a label (looked in {labels[photos[0]].parent})")
     samples = []
     for photo, label in labels.items():
-        with passed_over(on_error):
+        with collect_errors(on_error):
             samples.append(_sample(photo, label, len(data.classes)))
     for orphan in _orphans(labels):
-        with passed_over(on_error):
+        with collect_errors(on_error):
             raise SourceError(f"{orphan}: labels a photograph that is not there")
     return Dataset(places[0], data.classes, tuple(samples))
 
@@ -140,11 +140,11 @@ def _orphans(labels: dict[Path, Path]) -> list[Path]:
 def _sample(photo: Path, label: Path, class_count: int) -> Sample:
     size = _upright_size(photo)
     if not label.is_file():
-        return boxed_sample(photo, [], [], class_count, str)
+        return make_sample(photo, [], [], class_count, str)
     lines = enumerate(read_text(label, "").splitlines(), start=1)
     numbered = [(number, line) for number, line in lines if line.strip()]
     boxes, classes = _parse(label, numbered, size)
-    return boxed_sample(photo, boxes, classes, class_count, lambda index: f"{label}:{numbered[index][0]}")
+    return make_sample(photo, boxes, classes, class_count, lambda index: f"{label}:{numbered[index][0]}")
 
 
 def _parse(label: Path, numbered: list[tuple[int, str]], size: tuple[int, int]) -> tuple[Any, Any]:

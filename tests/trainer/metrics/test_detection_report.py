@@ -11,7 +11,7 @@ from acne_runtime.manifest import InputSpec
 from acne_runtime.result import Lesion, Result, Timing
 from acne_trainer.data.dataset import Sample
 from acne_trainer.metrics.baselines import ConstantDetector
-from acne_trainer.metrics.detection import average_precision, detection_report
+from acne_trainer.metrics.detection_report import average_precision, detection_report
 from acne_trainer.metrics.thresholds import DEFAULT
 
 CLASSES = ("comedones", "nodules", "papules")
@@ -25,10 +25,12 @@ def sample(*lesions, name="a.jpg"):
     return Sample(Path(name), boxes, np.array([one for one, _ in lesions], np.int32))
 
 
-def constant(usual_count=0.0, usual_counts=(0.0, 0.0, 0.0), boxes=()):
+def constant(median_count=0.0, median_counts=(0.0, 0.0, 0.0), boxes=()):
     """What answers without looking; boxes are class index and box in the photograph's pixels."""
     places = np.array([box for _, box in boxes], np.float64).reshape(-1, 4) / 640
-    return ConstantDetector(places, np.array([one for one, _ in boxes], np.int64), usual_count, np.array(usual_counts))
+    return ConstantDetector(
+        places, np.array([one for one, _ in boxes], np.int64), median_count, np.array(median_counts)
+    )
 
 
 def answer(*lesions):
@@ -163,27 +165,28 @@ def test_a_report_holds_the_figures_worked_out_by_hand():
         PERFECT[1],
         answer(),
     ]
-    got = detection_report(SAMPLES, results, CLASSES, (0.5, 0.5, 0.5), INPUT, constant(3.0, (1.0, 2.0, 0.0)))
-    assert (got["photographs"], got["boxes"]) == (3, 6)
+    report = detection_report(SAMPLES, results, CLASSES, (0.5, 0.5, 0.5), INPUT, constant(3.0, (1.0, 2.0, 0.0)))
+    got, baseline = report["model"], report["baseline"]
+    assert (report["images"], report["boxes"]) == (3, 6)
     assert got["ap50_by_class"] == pytest.approx({"comedones": 51 / 101, "nodules": 51 / 101, "papules": 1})
     assert got["ap50"] == pytest.approx((2 * 51 / 101 + 1) / 3)
     # Four of six found before the false one: 67 of the 101 recall points lie up to 4/6.
     assert got["ap50_one_class"] == pytest.approx(67 / 101)
     # Nodules stand once on the first two photographs, and are found there.
-    assert got["photographs_several_types"] == 2
-    assert got["ap50_several_types"] == pytest.approx((51 / 101 + 1 + 1) / 3)
+    assert report["images_multi_class"] == 2
+    assert got["multi_class_images"]["ap50"] == pytest.approx((51 / 101 + 1 + 1) / 3)
     # Counted from 0.5 on: 2, 2, 0; marked: 3, 2, 1. The constant answer is 3.
     assert got["count_error"] == pytest.approx((1 + 0 + 1) / 3)
-    assert got["count_error_constant"] == got["constant_predictor"]["count_error"] == pytest.approx((0 + 1 + 2) / 3)
+    assert baseline["count_error"] == pytest.approx((0 + 1 + 2) / 3)
     # Marked by class: 2 0 1, 0 1 1, 0 1 0; predicted: 1 0 1, 0 1 1, 0 0 0; the constant answer: 1 2 0.
     assert got["count_error_by_class"] == pytest.approx({"comedones": 1 / 3, "nodules": 1 / 3, "papules": 0})
-    assert got["count_error_constant_by_class"] == pytest.approx({"comedones": 1, "nodules": 4 / 3, "papules": 2 / 3})
+    assert baseline["count_error_by_class"] == pytest.approx({"comedones": 1, "nodules": 4 / 3, "papules": 2 / 3})
     # At 0.5: one comedone, one nodule and two papules, all right, of two each.
     assert (got["precision"], got["recall"], got["f1"]) == pytest.approx((1, 4 / 6, 0.8))
     assert got["recall_by_class"] == pytest.approx({"comedones": 0.5, "nodules": 0.5, "papules": 1})
     # The same on the first two photographs: two of three and two of two.
-    assert got["several_types"]["recall"] == pytest.approx(4 / 5)
-    assert got["several_types"]["count_error"] == pytest.approx(1 / 2)
+    assert got["multi_class_images"]["recall"] == pytest.approx(4 / 5)
+    assert got["multi_class_images"]["count_error"] == pytest.approx(1 / 2)
     low, high = got["ap50_interval_95"]
     assert 0 <= low <= got["ap50"] <= high <= 1
     assert low < high
@@ -196,6 +199,7 @@ def test_each_class_is_counted_from_its_own_threshold():
         detection_report(marked, results, CLASSES, thresholds, INPUT, constant())
         for thresholds in ((0.3, 0.4, 0.5), (0.3, 0.5, 0.5))
     )
+    both, one = both["model"], one["model"]
     assert (both["count_error"], one["count_error"]) == (0, 1)
     assert both["count_error_by_class"] == {"comedones": 1, "nodules": 1, "papules": 2}
 
@@ -214,12 +218,12 @@ def test_a_lesion_is_ranked_under_each_type_and_counted_and_decided_once():
     assert got.ap50_by_class["papules"] == pytest.approx(1)
     assert got.ap50_by_class["comedones"] == pytest.approx(1)  # 0.4 on it comes before 0.1 beside it
     assert average_precision(marked, results, CLASSES, one_class=True).thresholds == {"lesion": pytest.approx(0.6)}
-    report = detection_report(marked, results, CLASSES, (0.5,), INPUT, constant())
+    report = detection_report(marked, results, CLASSES, (0.5,), INPUT, constant())["model"]
     assert (report["count_error"], report["ap50"], report["ap50_one_class"]) == pytest.approx((0, 1, 1))
     assert report["count_error_by_class"] == {"comedones": 1, "nodules": 0, "papules": 1}
     assert report["recall_by_class"]["comedones"] == 0
     assert report["precision"] == pytest.approx(1 / 2)
-    above = detection_report(marked, results, CLASSES, (0.7,), INPUT, constant())
+    above = detection_report(marked, results, CLASSES, (0.7,), INPUT, constant())["model"]
     assert (above["count_error"], above["precision"]) == (1, 1)
 
 
@@ -256,14 +260,14 @@ def test_the_same_results_give_the_same_report():
 
 
 def test_perfect_detections_leave_no_doubt():
-    got = detection_report(SAMPLES, PERFECT, CLASSES, (0.3,) * 3, INPUT, constant())
+    got = detection_report(SAMPLES, PERFECT, CLASSES, (0.3,) * 3, INPUT, constant())["model"]
     assert got["ap50_interval_95"] == pytest.approx([1, 1])
     assert got["count_error"] == 0
 
 
 def test_lesions_are_scored_by_their_side_in_the_models_pixels():
     results = [answer((COMEDONES, 0.9, box(0, 8))), answer((PAPULES, 0.9, box(3))), answer()]
-    got = detection_report(SAMPLES, results, CLASSES, (0.5,) * 3, INPUT, constant())
+    got = detection_report(SAMPLES, results, CLASSES, (0.5,) * 3, INPUT, constant())["model"]
     # Sides: 8 and 12, 40 and 40, 90 and 60. A side on the border counts on both sides of it.
     assert got["lesions_by_size"] == {"under 12 px": 2, "12 to 32 px": 1, "over 32 px": 4}
     # Small: one of two comedones. Middle: none of one. Large: one of two papules, none of two nodules.
@@ -272,7 +276,7 @@ def test_lesions_are_scored_by_their_side_in_the_models_pixels():
     # Photographs of 640 px under an input of 160: sides of 2 and 3, 10 and 10, 22 and 15.
     small = detection_report(
         SAMPLES, results, CLASSES, (0.5,) * 3, InputSpec("image", 160, 200, "letterbox"), constant()
-    )
+    )["model"]
     assert small["lesions_by_size"] == {"under 12 px": 4, "12 to 32 px": 2, "over 32 px": 0}
     assert math.isnan(small["ap50_by_size"]["over 32 px"])
     assert {name: small[name] for name in ("ap", "ap50", "recall")} == pytest.approx(
@@ -283,20 +287,20 @@ def test_lesions_are_scored_by_their_side_in_the_models_pixels():
 def test_the_constant_detector_is_scored_as_any_other():
     # Its first box is a comedone of the first photograph, its second one is nowhere; it says its first.
     blind = constant(1.0, boxes=[(COMEDONES, box(0, 8)), (NODULES, box(20, 30))])
-    got = detection_report(SAMPLES, NOTHING, CLASSES, (0.5,) * 3, INPUT, blind)["constant_predictor"]
+    got = detection_report(SAMPLES, NOTHING, CLASSES, (0.5,) * 3, INPUT, blind)["baseline"]
     # Three equal scores, one of them right: at best first, COCO keeps the photographs' order.
     assert got["ap50_by_class"] == pytest.approx({"comedones": 51 / 101, "nodules": 0, "papules": 0})
     assert (got["precision"], got["recall"]) == pytest.approx((1 / 3, 1 / 6))
-    assert got["several_types"]["precision"] == pytest.approx(1 / 2)
+    assert got["multi_class_images"]["precision"] == pytest.approx(1 / 2)
 
 
 def test_every_figure_has_its_interval():
     got = detection_report(SAMPLES, shifted(0.2), CLASSES, (0.5,) * 3, INPUT, constant(boxes=[(PAPULES, box(2))]))
-    counts = {"photographs", "boxes", "photographs_several_types", "lesions_by_size", "reliability", "type_confusion"}
+    counts = {"lesions_by_size", "reliability", "type_confusion"}
 
     def check(figures):
         for name, value in figures.items():
-            if name in ("constant_predictor", "several_types"):
+            if name == "multi_class_images":
                 check(value)
             elif name not in counts and not name.endswith("_interval_95"):
                 interval = figures[f"{name}_interval_95"]
@@ -305,19 +309,20 @@ def test_every_figure_has_its_interval():
                     low, high = interval[key] if isinstance(value, dict) else interval
                     assert math.isnan(figure) or low <= high, (name, key)
 
-    check(got)
+    check(got["model"])
+    check(got["baseline"])
 
 
 def test_versions_of_one_photograph_are_drawn_together():
     marked = [sample((PAPULES, box(0)), name=f"face_jpg.rf.{version}.jpg") for version in ("0a", "1b", "2c")]
     results = [answer((PAPULES, 0.9, box(0))), answer(), answer()]
-    got = detection_report(marked, results, CLASSES, (0.5,) * 3, INPUT, constant())
+    got = detection_report(marked, results, CLASSES, (0.5,) * 3, INPUT, constant())["model"]
     assert got["recall"] == pytest.approx(1 / 3)
     assert got["recall_interval_95"] == pytest.approx([1 / 3, 1 / 3])  # there is one photograph only to draw
 
 
 def test_photographs_of_one_type_only_leave_no_figure_for_several():
     got = detection_report(SAMPLES[2:], PERFECT[2:], CLASSES, (0.3,) * 3, INPUT, constant())
-    assert got["photographs_several_types"] == 0
-    assert math.isnan(got["ap50_several_types"])
-    assert math.isnan(got["several_types"]["count_error"])
+    assert got["images_multi_class"] == 0
+    assert math.isnan(got["model"]["multi_class_images"]["ap50"])
+    assert math.isnan(got["model"]["multi_class_images"]["count_error"])
