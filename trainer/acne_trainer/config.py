@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tomli_w
+import tomllib
 
 from acne_runtime.atomic_write import write_atomically
 from acne_runtime.errors import SourceError
 from acne_trainer.data.source import DataSource
 from acne_trainer.model_names import BACKBONES, DETECTORS, FEATURES, MODELS, PRETRAINED_DETECTORS
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 
 _TYPES = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "tuple[str, ...]": (tuple,)} | {
     "tuple[DataSource, ...]": (tuple,)

@@ -5,19 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tomllib
+
 from acne_runtime.errors import SourceError
 from acne_runtime.manifest import Manifest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 FURTHER = "further_sets"
 """Where `metrics.json` holds the figures on all labelled sets but the first, by name and split."""

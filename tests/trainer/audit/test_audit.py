@@ -15,7 +15,7 @@ from acne_trainer.audit.figure import audit_picture
 from acne_trainer.audit.image_level_labels import types_by_photograph
 from acne_trainer.audit.text import audit_text
 from acne_trainer.data.dataset import Sample
-from acne_trainer.data.formats.writing import write_dataset
+from acne_trainer.data.export import write_dataset
 from acne_trainer.data.load import read_splits
 from acne_trainer.data.source_names import by_source, series_name
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from support.datasets import labelled, same_marks, small_set
 
 from acne_trainer.cli.data import data
-from acne_trainer.data.formats.writing import write_dataset
+from acne_trainer.data.export import write_dataset
 from acne_trainer.data.load import read_splits
 
 
@@ -78,7 +78,7 @@ def test_a_folder_without_labels_is_one_line_and_exit_1(tmp_path, command):
     assert done.exit_code == 1
     assert done.stdout == ""
     (line,) = [line for line in done.stderr.splitlines() if "Reading photographs" not in line]
-    assert line.startswith(f"Error: {tmp_path}/photos: no labelled photographs found. Known forms: ")
+    assert line.startswith(f"Error: {tmp_path}/photos: no labelled photographs found. Known formats: ")
     assert not (tmp_path / "out").exists()
 
 

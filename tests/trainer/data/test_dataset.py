@@ -5,7 +5,7 @@ import pytest
 from support.images import write_picture
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources.image_files import read_photo
+from acne_runtime.sources.image_files import read_image
 from acne_trainer.data.dataset import Sample, names_of
 
 
@@ -15,7 +15,7 @@ def sample(path):
 
 def test_a_photograph_is_read_as_the_runtime_reads_it(tmp_path):
     file = write_picture(tmp_path / "a.jpg", 40, 60)
-    np.testing.assert_array_equal(sample(file).image(), read_photo(file))
+    np.testing.assert_array_equal(sample(file).image(), read_image(file))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from support.datasets import CLASSES, same_marks, small_set
 
 from acne_runtime.errors import SourceError
+from acne_trainer.data.export import write_dataset
 from acne_trainer.data.formats.keras_txt import read_keras_txt
-from acne_trainer.data.formats.writing import write_dataset
 from acne_trainer.data.load import load_train_valid_test, read_form_and_splits, read_split, read_splits
 from acne_trainer.data.split_file import SplitFile
 
@@ -80,7 +80,7 @@ def test_a_folder_without_labels_is_refused_with_the_known_forms(tmp_path):
     (tmp_path / "train").mkdir()
     (tmp_path / "notes.csv").write_text("day,weather\n")
     assert refusal(tmp_path) == (
-        "SET: no labelled photographs found. Known forms: yolo (data.yaml), keras-txt (_annotations.txt), "
+        "SET: no labelled photographs found. Known formats: yolo (data.yaml), keras-txt (_annotations.txt), "
         "coco (_annotations.coco.json), voc (*.xml), table (*.csv that begins with Name,); in the folder itself or in "
         "its train, valid and test. It holds notes.csv, train/"
     )

@@ -143,7 +143,7 @@ def convert(source: Path, target: Path, form: str, link: bool) -> None:
     To a table, boxes become the types that a photograph shows. Pascal VOC rounds boxes to whole pixels.
     """
     require_training_extra()
-    from acne_trainer.data.formats.writing import write_dataset
+    from acne_trainer.data.export import write_dataset
     from acne_trainer.data.load import read_splits
 
     splits = read_splits(source)

@@ -17,7 +17,7 @@ import click
 from acne_runtime import __version__
 from acne_runtime.atomic_write import write_atomically
 from acne_runtime.cli.click_command import Group
-from acne_runtime.cli.native_logs import native_logs_silenced
+from acne_runtime.cli.native_logs import silence_native_logs
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.load import load_model
 from acne_trainer.cli.data import data
@@ -321,7 +321,7 @@ main.add_command(compare)
 def _load_tensorflow() -> None:
     """Imports TensorFlow without the lines that it writes to the terminal, or says how to install it."""
     require_training_extra()
-    with native_logs_silenced():
+    with silence_native_logs():
         import tensorflow  # noqa: F401
 
 

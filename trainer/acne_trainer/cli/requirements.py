@@ -9,13 +9,11 @@ from acne_runtime.errors import AcneEdgeError
 _MODULES = (
     "defusedxml",
     "faster_coco_eval",
-    "h5py",
     "imagehash",
     "keras_cv",
     "matplotlib",
     "scipy",
     "sklearn",
-    "supervision",
     "tensorboard",
     "tensorflow",
     "tomli_w",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_runtime.sources.image_files import read_photo
+from acne_runtime.sources.image_files import read_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Sample:
         Raises:
             SourceError: It is missing, empty, cut off, or no picture.
         """
-        return read_photo(self.path)
+        return read_image(self.path)
 
 
 @dataclass(frozen=True, slots=True)

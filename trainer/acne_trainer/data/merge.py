@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from acne_runtime.errors import SourceError
 from acne_trainer.data.augment import clip
 from acne_trainer.data.dataset import Dataset, Sample
-from acne_trainer.data.formats.writing import write_dataset
+from acne_trainer.data.export import write_dataset
 from acne_trainer.data.load import read_form_and_splits, read_split
 from acne_trainer.data.mixture import UNTYPED_NAME
 from acne_trainer.data.registration import KeyPoints, Registration, register

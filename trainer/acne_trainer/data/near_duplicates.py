@@ -26,7 +26,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources.image_files import read_photo
+from acne_runtime.sources.image_files import read_image
 from acne_trainer.data.formats.common import OnError, collect_errors
 
 MOST_BITS = 10
@@ -108,7 +108,7 @@ def fingerprint_images(
 
 def _look_or_error(photo: Path) -> Look | SourceError:
     try:
-        image = read_photo(photo)
+        image = read_image(photo)
     except SourceError as error:
         return error
     small = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)

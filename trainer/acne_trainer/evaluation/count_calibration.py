@@ -18,7 +18,7 @@ from acne_runtime.errors import AcneEdgeError
 from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
 from acne_runtime.result import Result
-from acne_runtime.severity import COUNTED, COUNTING, counted_types, counts_for_severity
+from acne_runtime.severity import COUNTED, COUNTING, counted_types, supports_severity
 from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.load import read_split
 from acne_trainer.evaluation.evaluate import predict_split
@@ -47,7 +47,7 @@ def counting(manifest: Manifest, labelled: Dataset, results: Sequence[Result]) -
         `threshold`, rounded down to four digits; `ratio_90`, the two quantiles to three digits; `photographs`; `types`,
         where they are not `COUNTED`. `None` for a model or labels without these types.
     """
-    if not counts_for_severity(manifest) or not labelled.samples:
+    if not supports_severity(manifest) or not labelled.samples:
         return None
     if len(labelled.classes) == 1:  # it does not say which types are marked: those that the counts follow best
         measured = [_measured(types, labelled, labelled.classes, results) for types in _of_interest(manifest)]
@@ -96,7 +96,7 @@ def measure_counting(run: Path, data: Path, split: str) -> dict[str, Any]:
     """
     manifest, labelled = read_run(run).manifest, read_split(data, split)
     results: list[Result] = []
-    if counts_for_severity(manifest):
+    if supports_severity(manifest):
         network = keras.models.load_model(run / "inference.keras", compile=False)
         results = predict_split(Model(manifest, KerasBackend(network)), labelled)
     measured = counting(manifest, labelled, results)

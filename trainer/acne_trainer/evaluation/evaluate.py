@@ -52,7 +52,7 @@ def with_best_thresholds(manifest: Manifest, valid: Dataset, results: Sequence[R
         results: What `predict_split` gave for them.
     """
     if manifest.task == "detection":
-        chosen = average_precision(valid.samples, results, valid.classes, manifest.one_box_a_lesion).thresholds
+        chosen = average_precision(valid.samples, results, valid.classes, manifest.one_box_per_lesion).thresholds
         thresholds = tuple(chosen[name] for name in manifest.threshold_names)
     else:
         thresholds = choose_thresholds(_truth(valid), _scores(results))
@@ -71,7 +71,7 @@ def with_matching_thresholds(
         exact: What `predict_split` gave for the source on the same photographs.
     """
     # Of a detector with a box a lesion, all of them are held against its one threshold.
-    names: Iterable[str | None] = [None] if like.one_box_a_lesion else like.classes
+    names: Iterable[str | None] = [None] if like.one_box_per_lesion else like.classes
     thresholds = [
         match_positive_count(threshold, _scores_of(name, exact), _scores_of(name, results))
         for name, threshold in zip(names, like.thresholds, strict=True)

@@ -8,13 +8,18 @@ import yaml
 from support.datasets import CLASSES, labelled, photograph, same_marks, small_set
 
 from acne_runtime.errors import SourceError
+from acne_trainer.data.export import write_dataset
 from acne_trainer.data.formats.names import FORMATS
-from acne_trainer.data.formats.writing import write_dataset
+from acne_trainer.data.formats.registry import REGISTRY
 from acne_trainer.data.load import read_splits
 
 WITH_BOXES = [form for form in FORMATS if form != "table"]
 LOST = {"yolo": 0.001, "coco": 0, "voc": 0, "keras-txt": 0}
 """Pixels that a box of whole pixels may move by, in photographs of 64 x 48: YOLO has five decimals."""
+
+
+def test_every_format_is_registered_in_the_order_of_its_name():
+    assert tuple(REGISTRY) == FORMATS
 
 
 @pytest.mark.parametrize("second", WITH_BOXES)
@@ -130,7 +135,7 @@ def test_nothing_is_left_of_what_was_not_finished(tmp_path, monkeypatch, fault):
 def test_a_table_has_no_boxes_to_write(tmp_path, form):
     made = small_set(tmp_path / "made")["train"]
     types = [dataclasses.replace(sample, types=np.array([1], np.int32)) for sample in made.samples]
-    with pytest.raises(SourceError, match="its photographs come without boxes; only the form table can hold them"):
+    with pytest.raises(SourceError, match="its photographs come without boxes; only the format table can hold them"):
         write_dataset({"train": dataclasses.replace(made, samples=tuple(types))}, form, tmp_path / "set")
     assert not (tmp_path / "set").exists()
 

@@ -102,11 +102,11 @@ def test_what_labelimg_leaves_among_the_labels_is_no_label(tmp_path):
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("0 0.5 0.5 0.25", "Invalid YOLO annotation line '0 0.5 0.5 0.25'; expected at least 5 tokens"),
-        ("nodules 0.5 0.5 0.25 0.5", "Invalid class id 'nodules' in YOLO annotation; expected a whole number."),
+        ("0 0.5 0.5 0.25", "Invalid YOLO annotation line '0 0.5 0.5 0.25'; expected at least 5 values"),
+        ("nodules 0.5 0.5 0.25 0.5", "Invalid class id 'nodules'; expected a whole number"),
         ("0 0.5 0.5 wide 0.5", "could not convert string to float: 'wide'"),
-        ("0 0.5 0.5 nan 0.5", "Invalid box ('0.5', '0.5', 'nan', '0.5') in YOLO annotation"),
-        ("0 0.5 0.5 -0.1 0.5", "Invalid box extent ('-0.1', '0.5') in YOLO annotation"),
+        ("0 0.5 0.5 nan 0.5", "Invalid YOLO annotation line '0 0.5 0.5 nan 0.5'; expected finite numbers"),
+        ("0 0.5 0.5 -0.1 0.5", "Invalid YOLO annotation line '0 0.5 0.5 -0.1 0.5'; expected a width"),
         ("0 0.5 0.5 0 0.5", "the box 32,12,32,36 (x1,y1,x2,y2) has no area"),
         ("2 0.5 0.5 0.25 0.5", "class 2 is not within 0 to 1"),
         ("-1 0.5 0.5 0.25 0.5", "class -1 is not within 0 to 1"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +12,41 @@ from acne_runtime.errors import SourceError
 from acne_trainer.data.dataset import Dataset, Sample
 from acne_trainer.data.formats.common import (
     OnError,
+    Reader,
+    Readers,
     checked_class_names,
     collect_errors,
+    find_splits,
+    holds_images,
     make_sample,
+    place_images,
     read_text,
     shortened,
+    upright_size,
 )
 
+COCO_FILE = "_annotations.coco.json"
 _FIELDS: tuple[dict[str, type], ...] = (
     {"id": int, "file_name": str},
     {"image_id": int, "category_id": int},
     {"id": int, "name": str},
 )
 """What an image, an annotation and a category cannot do without."""
+
+
+def find_coco(root: Path) -> Readers:
+    """Returns the readers of a folder's splits."""
+
+    def find(alias: str) -> Reader | None:
+        file = root / alias / COCO_FILE
+        if file.is_file():
+            return partial(read_coco, file, file.parent)
+        apart = (root / "annotations" / f"{name}{alias}.json" for name in ("instances_", "") if alias)
+        file = next((file for file in apart if file.is_file()), file)
+        folder = next((f for f in (root / "images" / alias, root / alias, root / "images") if holds_images(f)), root)
+        return partial(read_coco, file, folder) if file.is_file() else None
+
+    return find_splits(find)
 
 
 def read_coco(file: Path, folder: Path, on_error: OnError | None = None) -> Dataset:
@@ -107,31 +131,44 @@ def _sample(
             )
     return make_sample(
         path,
-        _boxes(file, annotations),
+        [_box(file, annotation) for annotation in annotations],
         [index_of[annotation["category_id"]] for annotation in annotations],
         len(index_of),
         lambda index: f"{file}: annotation {annotations[index].get('id')}",
     )
 
 
-def _boxes(file: Path, annotations: list[dict[str, Any]]) -> Any:
-    # Supervision takes over a second to import. Its reader of whole files keeps a mask of the photograph's size for
-    # every polygon and does not say which annotation fails, so its reader of annotations is called here.
-    from supervision.dataset.formats.coco import coco_annotations_to_detections
+def _box(file: Path, annotation: dict[str, Any]) -> list[float]:
+    """Returns `xyxy`, pixels."""
+    bbox = annotation.get("bbox")
+    numbers = [number for number in bbox if isinstance(number, (int, float))] if isinstance(bbox, list) else []
+    if not (len(numbers) == 4 == len(bbox or ()) and all(map(math.isfinite, numbers)) and min(numbers[2:]) >= 0):
+        raise SourceError(
+            f"{file}: annotation {annotation.get('id')}: bbox {shortened(str(bbox))} is not [x, y, width, height]"
+        )
+    x, y, width, height = numbers
+    return [x, y, x + width, y + height]
 
-    def xyxy(some: list[dict[str, Any]]) -> Any:
-        return coco_annotations_to_detections(some, resolution_wh=(0, 0), with_masks=False, use_iscrowd=False).xyxy
 
-    malformed = (KeyError, IndexError, TypeError, ValueError)
-    try:
-        return xyxy(annotations)
-    except malformed:
-        for annotation in annotations:
-            try:
-                xyxy([annotation])
-            except malformed:
-                raise SourceError(
-                    f"{file}: annotation {annotation.get('id')}: bbox {shortened(str(annotation.get('bbox')))} "
-                    "is not [x, y, width, height]"
-                ) from None
-        raise
+def write_coco(data: Dataset, folder: Path, link: bool) -> None:
+    """Writes one split."""
+    place_images(data, folder, link)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image_id, sample in enumerate(data.samples, start=1):
+        width, height = upright_size(sample.path)
+        images.append({"id": image_id, "file_name": sample.path.name, "height": height, "width": width})
+        for (x1, y1, x2, y2), class_index in zip(sample.boxes.tolist(), sample.classes.tolist(), strict=True):
+            annotation = {
+                "id": len(annotations) + 1,
+                "image_id": image_id,
+                "category_id": class_index + 1,
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "area": (x2 - x1) * (y2 - y1),
+                "segmentation": [],
+                "iscrowd": 0,
+            }
+            annotations.append(annotation)
+    categories = [{"id": index, "name": name} for index, name in enumerate(data.classes, start=1)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / COCO_FILE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")

@@ -1,7 +1,9 @@
-"""What the readers of all label formats share: text, class names, and a sample whose boxes are checked."""
+"""What all label formats share: finding splits, reading text and class names, checking boxes, copying images."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,14 +11,47 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
+from PIL import Image, UnidentifiedImageError
 
 from acne_runtime.errors import SourceError
-from acne_trainer.data.dataset import Sample
+from acne_runtime.sources.image_files import SUFFIXES
+from acne_trainer.data.dataset import Dataset, Sample
+from acne_trainer.data.formats.names import UNSPLIT
 
 CLASSES_FILE = "_classes.txt"
 """One class name a line, in the set's order; Roboflow's Keras TXT has it, our own VOC and table folders too."""
 OnError: TypeAlias = Callable[[SourceError], None]
 """Is told of each photograph or label that cannot be read, which is then passed over."""
+Reader: TypeAlias = Callable[[OnError | None], Dataset]
+"""Reads one split."""
+Readers: TypeAlias = dict[str, Reader]
+"""By split: of `train`, `valid` and `test` those that are there, or `all`."""
+
+_ORIENTATION = 0x0112
+"""The EXIF tag."""
+_QUARTER_TURNS = frozenset({5, 6, 7, 8})
+_ALIASES = {"train": ("train",), "valid": ("valid", "val", "validation"), "test": ("test",), UNSPLIT: ("",)}
+"""The names that a split's folder may have; a set without splits lies in the set's own folder."""
+
+
+def find_splits(find: Callable[[str], Reader | None]) -> Readers:
+    """Returns the readers that `find` gives for each split's names; without splits, that of the folder itself.
+
+    Args:
+        find: The name of a split's folder to its reader; `None` where there is no such split.
+    """
+    readers: Readers = {}
+    for split, aliases in _ALIASES.items():
+        if split != UNSPLIT or not readers:
+            found = next((reader for reader in map(find, aliases) if reader), None)
+            if found:
+                readers[split] = found
+    return readers
+
+
+def holds_images(folder: Path) -> bool:
+    """Returns whether any image lies in a folder, which may not exist."""
+    return folder.is_dir() and any(entry.suffix.lower() in SUFFIXES for entry in folder.iterdir())
 
 
 @contextmanager
@@ -98,3 +133,37 @@ def make_sample(path: Path, boxes: ArrayLike, classes: ArrayLike, count: int, wh
         if not 0 <= labels[index] < count:
             raise SourceError(f"{where(index)}: class {labels[index]} is not within 0 to {count - 1}")
     return Sample(path, xyxy, labels)
+
+
+def place_images(data: Dataset, folder: Path, link: bool) -> None:
+    """Copies or hard-links a split's images into a folder, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for sample in data.samples:
+        target = folder / sample.path.name
+        if link:
+            os.link(sample.path.resolve(), target)
+        else:
+            shutil.copyfile(sample.path, target)
+
+
+def write_class_names(data: Dataset, folder: Path) -> None:
+    """Writes `_classes.txt`."""
+    (folder / CLASSES_FILE).write_text("".join(f"{name}\n" for name in data.classes), encoding="utf-8")
+
+
+def upright_size(file: Path) -> tuple[int, int]:
+    """Returns the upright width and height in pixels without decoding the photograph.
+
+    Raises:
+        SourceError: It is missing, empty, or no picture.
+    """
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
+    except UnidentifiedImageError:
+        problem = "not an image, or a corrupt one" if file.stat().st_size else "the file is empty"
+        raise SourceError(f"{file}: {problem}") from None
+    except (OSError, Image.DecompressionBombError) as error:
+        raise SourceError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
+    return (height, width) if turned else (width, height)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +19,15 @@ from acne_trainer.data.dataset import Dataset, Sample
 from acne_trainer.data.formats.common import (
     CLASSES_FILE,
     OnError,
+    Reader,
+    Readers,
     collect_errors,
+    find_splits,
+    place_images,
     read_class_names,
     read_text,
     shortened,
+    write_class_names,
 )
 
 ANNOTATIONS_FILE = "_annotations.txt"
@@ -28,6 +35,15 @@ ANNOTATIONS_FILE = "_annotations.txt"
 _BOX = re.compile(r"-?\d+(?:\.\d+)?(?:,-?\d+(?:\.\d+)?){4}")
 _EXPECTED = f"a Keras-TXT split has {ANNOTATIONS_FILE} and {CLASSES_FILE} beside its photographs"
 _FIRST_BOX = re.compile(rf"[ \t]+{_BOX.pattern}(?= |$)")
+
+
+def find_keras_txt(root: Path) -> Readers:
+    """Returns the readers of a folder's splits."""
+
+    def find(alias: str) -> Reader | None:
+        return partial(read_keras_txt, root / alias) if (root / alias / ANNOTATIONS_FILE).is_file() else None
+
+    return find_splits(find)
 
 
 def read_keras_txt(folder: Path, on_error: OnError | None = None) -> Dataset:
@@ -78,3 +94,19 @@ def _parse(line: str, folder: Path, class_count: int, where: str) -> Sample:
         rows.append((x1, y1, x2, y2, label))
     table = np.array(rows, np.float32).reshape(-1, 5)
     return Sample(path, table[:, :4].copy(), table[:, 4].astype(np.int32))
+
+
+def write_keras_txt(data: Dataset, folder: Path, link: bool) -> None:
+    """Writes one split."""
+    place_images(data, folder, link)
+    write_class_names(data, folder)
+    lines = []
+    for sample in data.samples:
+        boxes = (",".join(map(_plain, [*box, label])) for box, label in zip(sample.boxes, sample.classes, strict=True))
+        lines.append(" ".join([sample.path.name, *boxes]) + "\n")
+    (folder / ANNOTATIONS_FILE).write_text("".join(lines), encoding="utf-8")
+
+
+def _plain(number: Any) -> str:
+    """Returns a number in digits, to a thousandth of a pixel, without an exponent."""
+    return np.format_float_positional(number, precision=3, trim="-")

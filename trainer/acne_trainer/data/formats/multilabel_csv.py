@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,36 @@ from acne_trainer.data.dataset import Dataset, Sample
 from acne_trainer.data.formats.common import (
     CLASSES_FILE,
     OnError,
+    Reader,
+    Readers,
     checked_class_names,
     collect_errors,
+    find_splits,
+    holds_images,
+    place_images,
     read_class_names,
     read_text,
     shortened,
 )
 
+TABLE_FILE = "_classes.csv"
 NAME_COLUMNS = frozenset({"name", "filename", "file", "file_name", "image", "photo"})
 """What the first column may be called, in any case."""
+
+
+def find_table(root: Path) -> Readers:
+    """Returns the readers of a folder's splits."""
+
+    def find(alias: str) -> Reader | None:
+        folder = root / alias
+        files = [folder / TABLE_FILE, *sorted(folder.glob("*.csv")), *([root / f"{alias}.csv"] if alias else [])]
+        file = next(
+            (file for file in files if file.is_file() and (file.name == TABLE_FILE or looks_like_a_table(file))), None
+        )
+        photos = next((f for f in (folder, root / "images" / alias, root / "images") if holds_images(f)), root)
+        return partial(read_table, file, photos) if file else None
+
+    return find_splits(find)
 
 
 def looks_like_a_table(file: Path) -> bool:
@@ -93,3 +115,14 @@ def _sample(row: list[str], folder: Path, class_count: int, where: str) -> Sampl
         np.zeros(0, np.int32),
         np.flatnonzero(np.array(cells) == "1").astype(np.int32),
     )
+
+
+def write_table(data: Dataset, folder: Path, link: bool) -> None:
+    """Writes one split."""
+    place_images(data, folder, link)
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["Name", *data.classes])
+    for sample in data.samples:
+        table.writerow([sample.path.name, *sample.presence(len(data.classes)).astype(int)])
+    (folder / TABLE_FILE).write_text(text.getvalue(), encoding="utf-8")

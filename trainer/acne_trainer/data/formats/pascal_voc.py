@@ -7,25 +7,57 @@ gives their order, or else they are sorted by name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
-from typing import Any
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ElementTree, ParseError, SubElement, indent
 
 from defusedxml import DefusedXmlException  # type: ignore[import-untyped]
 from defusedxml.ElementTree import parse  # type: ignore[import-untyped]
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources.image_files import list_photos
+from acne_runtime.sources.image_files import list_images
 from acne_trainer.data.dataset import Dataset, Sample
 from acne_trainer.data.formats.common import (
     CLASSES_FILE,
     OnError,
+    Reader,
+    Readers,
     checked_class_names,
     collect_errors,
+    find_splits,
     make_sample,
+    place_images,
     read_class_names,
+    upright_size,
+    write_class_names,
 )
+
+
+def find_voc(root: Path) -> Readers:
+    """Returns the readers of a folder's splits."""
+    label_folders: list[Path] = []
+
+    def find(alias: str) -> Reader | None:
+        folder = root / alias
+        for photos, labels in (
+            (folder, folder),
+            (folder / "images", folder / "annotations"),
+            (folder / "JPEGImages", folder / "Annotations"),
+            (root / "images" / alias, root / "annotations" / alias),
+            (root / "JPEGImages" / alias, root / "Annotations" / alias),
+        ):
+            if any(labels.glob("*.xml")):
+                label_folders.append(labels)
+                return partial(read, photos, labels)
+        return None
+
+    def read(photos: Path, labels: Path, on_error: OnError | None) -> Dataset:
+        # Called when all splits have been found: one of them may lack a class that another has.
+        return read_voc(photos, labels, voc_classes(label_folders), on_error)
+
+    return find_splits(find)
 
 
 def voc_classes(folders: Iterable[Path]) -> tuple[str, ...]:
@@ -62,7 +94,7 @@ def read_voc(photos: Path, labels: Path, classes: tuple[str, ...], on_error: OnE
             and the line or the object.
     """
     samples = []
-    files = list_photos(photos)
+    files = list_images(photos)
     for photo in files:
         label = labels / f"{photo.stem}.xml"
         with collect_errors(on_error):
@@ -84,32 +116,65 @@ def _root(file: Path) -> Element:
         raise SourceError(f"{file}: not XML that is safe to read ({error})") from None
     if root.tag != "annotation":
         raise SourceError(f"{file}: not Pascal VOC: it holds no <annotation>")
-    for marked in root.findall("object"):
-        for polygon in marked.findall("polygon"):  # supervision would make a mask of each; its box is what counts here
-            marked.remove(polygon)
     return root
 
 
 def _sample(photo: Path, label: Path, root: Element, classes: tuple[str, ...]) -> Sample:
-    # Supervision takes over a second to import. Its reader of whole folders decodes every photograph and names no file
-    # in its errors, so its reader of one XML tree is called here.
-    from supervision.dataset.formats.pascal_voc import detections_from_xml_obj
+    boxes, indices = [], []
+    for number, marked in enumerate(root.findall("object"), start=1):
+        where = f"{label}: object {number}"
+        name = _text(marked, "name", where)
+        if name not in classes:
+            raise SourceError(f"{where}: the class {name!r} is not one of {list(classes)}")
+        indices.append(classes.index(name))
+        boxes.append(_box(marked, where))
+    return make_sample(photo, boxes, indices, len(classes), lambda index: f"{label}: object {index + 1}")
 
-    def read(tree: Element) -> Any:
-        found, known = detections_from_xml_obj(tree, list(classes), resolution_wh=(1, 1))
-        if len(known) > len(classes):
-            raise ValueError(f"the class {known[-1]!r} is not one of {list(classes)}")
-        return found
 
+def _box(marked: Element, where: str) -> list[float]:
+    """Returns `xyxy`, pixels: the format counts from 1, and both corners' pixels belong to the box."""
+    bndbox = marked.find("bndbox")
+    if bndbox is None:
+        raise SourceError(f"{where}: no bndbox")
+    x1, y1, x2, y2 = (_coordinate(bndbox, tag, where) for tag in ("xmin", "ymin", "xmax", "ymax"))
+    return [min(x1, x2) - 1, min(y1, y2) - 1, max(x1, x2), max(y1, y2)]
+
+
+def _coordinate(bndbox: Element, tag: str, where: str) -> float:
+    text = _text(bndbox, tag, where)
     try:
-        found = read(root)
+        value = float(text)
     except ValueError:
-        for number, marked in enumerate(root.findall("object"), start=1):
-            alone = Element("annotation")
-            alone.append(marked)
-            try:
-                read(alone)
-            except ValueError as error:
-                raise SourceError(f"{label}: object {number}: {error}") from None
-        raise
-    return make_sample(photo, found.xyxy, found.class_id, len(classes), lambda index: f"{label}: object {index + 1}")
+        value = math.nan
+    if not math.isfinite(value):
+        raise SourceError(f"{where}: {tag} {text!r} is no number")
+    return value
+
+
+def _text(element: Element, tag: str, where: str) -> str:
+    text = element.findtext(tag)
+    if not text:
+        raise SourceError(f"{where}: no {tag}")
+    return text
+
+
+def write_voc(data: Dataset, folder: Path, link: bool) -> None:
+    """Writes one split; boxes are rounded to whole pixels, which is all that the format has room for."""
+    place_images(data, folder, link)
+    write_class_names(data, folder)  # the format itself does not know their order
+    for sample in data.samples:
+        root = Element("annotation")
+        SubElement(root, "filename").text = sample.path.name
+        size = SubElement(root, "size")
+        for tag, value in zip(("width", "height", "depth"), (*upright_size(sample.path), 3), strict=True):
+            SubElement(size, tag).text = str(value)
+        for (x1, y1, x2, y2), index in zip(sample.boxes.tolist(), sample.classes.tolist(), strict=True):
+            marked = SubElement(root, "object")
+            SubElement(marked, "name").text = data.classes[index]
+            left, top = round(x1 + 1), round(y1 + 1)
+            bndbox = SubElement(marked, "bndbox")
+            corners = (left, top, max(round(x2), left), max(round(y2), top))
+            for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True):
+                SubElement(bndbox, tag).text = str(value)
+        indent(root)
+        ElementTree(root).write(folder / f"{sample.path.stem}.xml", encoding="utf-8")

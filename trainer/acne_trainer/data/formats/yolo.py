@@ -7,23 +7,37 @@ label file is bare skin.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml  # type: ignore[import-untyped]
-from PIL import Image, UnidentifiedImageError
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources.image_files import list_photos
+from acne_runtime.sources.image_files import list_images
 from acne_trainer.data.dataset import Dataset, Sample
-from acne_trainer.data.formats.common import OnError, checked_class_names, collect_errors, make_sample, read_text
+from acne_trainer.data.formats.common import (
+    OnError,
+    Reader,
+    Readers,
+    checked_class_names,
+    collect_errors,
+    find_splits,
+    holds_images,
+    make_sample,
+    place_images,
+    read_text,
+    upright_size,
+)
+from acne_trainer.data.formats.names import UNSPLIT
 
+DATA_YAML = "data.yaml"
 _NOT_LABELS = frozenset({"classes.txt"})
 """What labelImg leaves among the label files."""
-_ORIENTATION = 0x0112
-"""The EXIF tag."""
-_QUARTER_TURNS = frozenset({5, 6, 7, 8})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +94,24 @@ def _places(file: Path, data: dict[str, Any], entry: Any) -> tuple[Path, ...]:
     return tuple(found)
 
 
+def find_yolo(root: Path) -> Readers:
+    """Returns the readers of a folder's splits."""
+    file = next((root / name for name in (DATA_YAML, "data.yml") if (root / name).is_file()), None)
+    if file is None:
+        return {}
+    data = read_data_yaml(file)
+
+    def find(alias: str) -> Reader | None:
+        usual = [folder for folder in (root / alias / "images", root / "images" / alias) if holds_images(folder)]
+        places = data.splits.get(alias) or tuple(usual[:1])
+        return partial(read_yolo, data, places) if places else None
+
+    readers = find_splits(find)
+    if not readers:
+        raise SourceError(f"{file}: neither its train, val and test nor an images folder beside it holds photographs")
+    return readers
+
+
 def read_yolo(data: DataYaml, places: tuple[Path, ...], on_error: OnError | None = None) -> Dataset:
     """Reads one split.
 
@@ -92,7 +124,7 @@ def read_yolo(data: DataYaml, places: tuple[Path, ...], on_error: OnError | None
         SourceError: A label does not parse, has no photograph, or a photograph cannot be read; the message names file
             and line.
     """
-    photos = [photo for place in places for photo in (list_photos(place) if place.is_dir() else _listed(place))]
+    photos = [photo for place in places for photo in (list_images(place) if place.is_dir() else _listed(place))]
     labels = {photo: _label_file(photo) for photo in photos}
     if not any(label.is_file() for label in labels.values()):
         raise SourceError(f"{places[0]}: none of its photographs has a label (looked in {labels[photos[0]].parent})")
@@ -138,7 +170,7 @@ def _orphans(labels: dict[Path, Path]) -> list[Path]:
 
 
 def _sample(photo: Path, label: Path, class_count: int) -> Sample:
-    size = _upright_size(photo)
+    size = upright_size(photo)
     if not label.is_file():
         return make_sample(photo, [], [], class_count, str)
     lines = enumerate(read_text(label, "").splitlines(), start=1)
@@ -147,39 +179,66 @@ def _sample(photo: Path, label: Path, class_count: int) -> Sample:
     return make_sample(photo, boxes, classes, class_count, lambda index: f"{label}:{numbered[index][0]}")
 
 
-def _parse(label: Path, numbered: list[tuple[int, str]], size: tuple[int, int]) -> tuple[Any, Any]:
-    # Supervision takes over a second to import. Its reader of whole folders keeps a mask of the photograph's size for
-    # every polygon and names no line, so its reader of lines is called here; polygons become the boxes around them.
-    from supervision.dataset.formats.yolo import yolo_annotations_to_detections
-
-    def detections(lines: list[str]) -> Any:
-        return yolo_annotations_to_detections(lines, resolution_wh=size, with_masks=False)
-
-    try:
-        found = detections([line for _, line in numbered])
-    except ValueError:
-        for number, line in numbered:
-            try:
-                detections([line])
-            except ValueError as error:
-                raise SourceError(f"{label}:{number}: {error}") from None
-        raise
-    return found.xyxy, found.class_id
+def _parse(label: Path, numbered: list[tuple[int, str]], size: tuple[int, int]) -> tuple[Any, list[int]]:
+    """Returns boxes `[n, 4]` float32 `xyxy`, pixels, and class indices."""
+    boxes, classes = [], []
+    for number, line in numbered:
+        try:
+            index, box = _parse_line(line)
+        except ValueError as error:
+            raise SourceError(f"{label}:{number}: {error}") from None
+        classes.append(index)
+        boxes.append(box)
+    return np.array(boxes, np.float32).reshape(-1, 4) * np.array([*size, *size], np.float32), classes
 
 
-def _upright_size(file: Path) -> tuple[int, int]:
-    """Returns the upright width and height in pixels without decoding the photograph.
+def _parse_line(line: str) -> tuple[int, list[float]]:
+    """Returns the class index and the box `xyxy`, in fractions of the image; of a polygon, the box around it.
+
+    Five values are a box, six a box and its confidence, more a polygon, perhaps with a confidence.
 
     Raises:
-        SourceError: It is missing, empty, or no picture.
+        ValueError: It is neither.
     """
+    name, *values = line.split()
+    if len(values) < 4:
+        raise ValueError(f"Invalid YOLO annotation line {line!r}; expected at least 5 values: class and box")
     try:
-        with Image.open(file) as image:
-            width, height = image.size
-            turned = image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
-    except UnidentifiedImageError:
-        problem = "not an image, or a corrupt one" if file.stat().st_size else "the file is empty"
-        raise SourceError(f"{file}: {problem}") from None
-    except (OSError, Image.DecompressionBombError) as error:
-        raise SourceError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
-    return (height, width) if turned else (width, height)
+        index = float(name)
+    except ValueError:
+        index = math.nan
+    if index % 1:  # NaN and infinity as well: their remainder is NaN
+        raise ValueError(f"Invalid class id {name!r}; expected a whole number")
+    numbers = [float(value) for value in values]
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"Invalid YOLO annotation line {line!r}; expected finite numbers")
+    if len(numbers) > 5:
+        points = numbers[: len(numbers) // 2 * 2]
+        return int(index), [min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])]
+    x, y, width, height = numbers[:4]
+    if width < 0 or height < 0:
+        raise ValueError(f"Invalid YOLO annotation line {line!r}; expected a width and height of at least 0")
+    return int(index), [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
+
+
+def write_yolo(data: Dataset, folder: Path, link: bool) -> None:
+    """Writes one split; `write_data_yaml` completes the set."""
+    place_images(data, folder / "images", link)
+    (folder / "labels").mkdir()
+    for sample in data.samples:
+        relative = sample.boxes / np.array(upright_size(sample.path) * 2, np.float32)
+        boxes = np.concatenate([(relative[:, :2] + relative[:, 2:]) / 2, relative[:, 2:] - relative[:, :2]], axis=1)
+        lines = [
+            " ".join([f"{index}", *(f"{value:.5f}" for value in box)]) + "\n"
+            for index, box in zip(sample.classes.tolist(), boxes.tolist(), strict=True)
+        ]
+        (folder / "labels" / f"{sample.path.stem}.txt").write_text("".join(lines), encoding="utf-8")
+
+
+def write_data_yaml(splits: Mapping[str, Dataset], folder: Path) -> None:
+    """Writes `data.yaml`, which names the classes and where each split lies."""
+    classes = list(next(iter(splits.values())).classes)
+    words = {split: {"valid": "val"}.get(split, split) for split in splits if split != UNSPLIT}
+    entries = {word: f"{split}/images" for split, word in words.items()}
+    text = yaml.safe_dump({**entries, "nc": len(classes), "names": classes}, sort_keys=False, allow_unicode=True)
+    (folder / DATA_YAML).write_text(text, encoding="utf-8")
