@@ -24,7 +24,7 @@ from acne_runtime.load import load_model
 from acne_runtime.model import Model
 from acne_runtime.preprocess import reading_scale
 from acne_runtime.result import Result
-from acne_runtime.sources.image_files import decode_frame, list_photos, read_photo
+from acne_runtime.sources.image_files import decode_frame, list_images, read_image
 
 MEGAPIXELS = (1, 3, 12, 48)
 GRAIN = 12.0
@@ -111,15 +111,15 @@ def rows(
 def main(split: Path | None, name: str, photographs: int) -> None:
     """Measures and prints."""
     model = load_model(name, threads=2)
-    sample = read_photo(Path(__file__).parents[2] / "samples" / "rendered_skin.jpg")
+    sample = read_image(Path(__file__).parents[2] / "samples" / "rendered_skin.jpg")
     pictures: list[tuple[str, list[tuple[NDArray[np.uint8], Boxes | None]]]] = [
         ("rendered skin, its drawn lesions", [(sample, known_lesions())])
     ]
     if split:
-        files = list_photos(split)
+        files = list_images(split)
         chosen = [files[i] for i in np.linspace(0, len(files) - 1, min(photographs, len(files))).astype(int)]
         pictures.append(
-            (f"{len(chosen)} of {split}, the model's own answer", [(read_photo(one), None) for one in chosen])
+            (f"{len(chosen)} of {split}, the model's own answer", [(read_image(one), None) for one in chosen])
         )
     for title, several in pictures:
         click.echo(f"\n{title}\n{'way':24}{'size':>8}{'lesions':>9}{'found':>7}{'count':>7}")

@@ -16,8 +16,8 @@ import click
 import numpy as np
 
 from acne_runtime.load import DEFAULT_MODEL, load_model
-from acne_runtime.severity import GRADES, GradedModel
-from acne_runtime.sources.image_files import list_photos, read_photo
+from acne_runtime.severity import GRADES, SeverityModel
+from acne_runtime.sources.image_files import list_images, read_image
 
 GRADE = re.compile(r"levle(\d)")
 RESAMPLES = 1000
@@ -29,13 +29,13 @@ RESAMPLES = 1000
 @click.option("--split", default="test", show_default=True)
 def main(data: Path, model: str, split: str) -> None:
     """Grades, compares and prints."""
-    runner = GradedModel(load_model(model))
+    runner = SeverityModel(load_model(model))
     truth, graded, covered = [], [], []
-    for photo in list_photos(data / split):
+    for photo in list_images(data / split):
         stated = GRADE.search(photo.name)
         if stated is None:
             continue
-        found = runner(read_photo(photo)).severity
+        found = runner(read_image(photo)).severity
         assert found is not None
         truth.append(int(stated[1]))
         graded.append(GRADES.index(found.grade))

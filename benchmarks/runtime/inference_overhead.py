@@ -24,7 +24,7 @@ from acne_export.bench.interleaved import times_in_turns
 from acne_runtime.load import load_model
 from acne_runtime.preprocess import preprocess
 from acne_runtime.result import Result
-from acne_runtime.sources.image_files import read_photo
+from acne_runtime.sources.image_files import read_image
 
 THREADS = 2
 TURN = 30
@@ -37,7 +37,7 @@ TURN = 30
 @click.option("--runs", default=300, show_default=True)
 def main(run: Path, photo: Path, imgsz: int, runs: int) -> None:
     """Exports, measures and prints."""
-    photograph = read_photo(photo)
+    photograph = read_image(photo)
     images = {f"{w} x {h}": cv2.resize(photograph, (w, h)) for w, h in ((imgsz, imgsz), (640, 480), (4000, 3000))}
     click.echo(f"{photo.name}; {imgsz} px; {THREADS} threads; medians of {runs}")
     click.echo("file           photograph  bare ms  ours ms  ratio  pre us  post us  lesions")

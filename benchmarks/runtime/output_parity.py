@@ -23,9 +23,9 @@ from acne_export.matching import unmatched
 from acne_runtime.frame import Frame
 from acne_runtime.load import load_model
 from acne_runtime.result import Lesion
-from acne_runtime.sources.image_files import list_photos, read_photo
+from acne_runtime.sources.image_files import list_images, read_image
 from acne_runtime.sources.open_source import open_source
-from acne_runtime.sources.stream import Live
+from acne_runtime.sources.stream import LiveStream
 from acne_runtime.sources.video_file import Capture
 
 MOST_PIXELS_APART, MOST_SCORE_APART = 0.5, 1e-3
@@ -56,9 +56,9 @@ class PatientCamera:
 
 
 def camera(file: Path, count: int) -> Iterator[Frame]:
-    """Returns a video's frames through `Live`."""
+    """Returns a video's frames through `LiveStream`."""
     looked_at = threading.Semaphore(1)
-    live = Live(0, "camera:0", opener=lambda _: PatientCamera(file, looked_at))
+    live = LiveStream(0, "camera:0", opener=lambda _: PatientCamera(file, looked_at))
     for frame in live:
         yield frame
         if frame.index + 1 == count:
@@ -73,7 +73,7 @@ def main(folder: Path, most: int) -> None:
     """Prepares, asks, compares and prints."""
     with tempfile.TemporaryDirectory() as made:
         stills, video = Path(made) / "photographs", Path(made) / "video.mkv"
-        files = _copies(list_photos(folder)[:most], stills, video)
+        files = _copies(list_images(folder)[:most], stills, video)
         sources: Mapping[str, Any] = {
             "file": lambda: (frame for file in files for frame in open_source(str(file)).frames),
             "folder": lambda: open_source(str(stills)).frames,
@@ -116,7 +116,7 @@ def _copies(photos: Iterable[Path], stills: Path, video: Path) -> list[Path]:
     files: list[Path] = []
     size = (0, 0)
     for number, photo in enumerate(photos):
-        image = read_photo(photo)
+        image = read_image(photo)
         if not number:
             size = (image.shape[1], image.shape[0])
             writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"FFV1"), 10, size)

@@ -20,9 +20,9 @@ import numpy as np
 from acne_runtime.load import load_model
 from acne_runtime.model import Model
 from acne_runtime.preprocess import preprocess
-from acne_runtime.sinks.annotated_media import SavedVideo
-from acne_runtime.sinks.overwrite_guard import Originals
-from acne_runtime.sources.image_files import read_photo
+from acne_runtime.sinks.annotated_media import VideoWriter
+from acne_runtime.sinks.overwrite_guard import OverwriteGuard
+from acne_runtime.sources.image_files import read_image
 from acne_runtime.sources.open_source import open_source
 
 FRAMES, WIDTH, HEIGHT, RATE = 300, 640, 480, 30
@@ -76,7 +76,7 @@ def _drawn(model: Model, video: Path) -> Generator[None]:
 
 def _saved(model: Model, video: Path) -> Generator[None]:
     source = open_source(str(video))
-    with closing(SavedVideo(video.with_name("annotated.mp4"), source.rate, Originals())) as sink:
+    with closing(VideoWriter(video.with_name("annotated.mp4"), source.rate, OverwriteGuard())) as sink:
         for frame in source.frames:
             sink.write(frame, [model(frame.image, source=frame.source, time_s=frame.time_s)])
             yield
@@ -84,7 +84,7 @@ def _saved(model: Model, video: Path) -> Generator[None]:
 
 def _film(photo: Path, video: Path) -> None:
     """Moves a window over an enlarged photograph."""
-    still = cv2.resize(read_photo(photo), (960, 960))
+    still = cv2.resize(read_image(photo), (960, 960))
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"mp4v"), RATE, (WIDTH, HEIGHT))
     for number in range(FRAMES):
         left, top = round(160 + 160 * np.sin(number / 40)), round(240 + 240 * np.cos(number / 50))

@@ -14,7 +14,7 @@ from acne_export.recipe import ANY_BATCH, DEFAULT_PRECISION, Format, Input, Prec
 from acne_runtime import __version__
 from acne_runtime.atomic_write import write_atomically
 from acne_runtime.cli.click_command import Group
-from acne_runtime.cli.native_logs import native_logs_silenced
+from acne_runtime.cli.native_logs import silence_native_logs
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.load import DEFAULT_MODEL, model_folders
 
@@ -113,7 +113,7 @@ def main(
         raise click.UsageError(f"--out {out}: the name of a file for --format {wanted} ends in .{wanted}")
     run = run or _shipped_run()
     _need_converters()
-    with native_logs_silenced():
+    with silence_native_logs():
         from acne_export.export import Terms, export
         from acne_export.run_folder import read_run_folder
 
@@ -139,7 +139,7 @@ def inspect(file: Path, as_json: bool) -> None:
     from acne_export.describe import describe
     from acne_runtime.load import load_model
 
-    with native_logs_silenced():
+    with silence_native_logs():
         manifest = load_model(file).manifest
     click.echo(manifest.to_json() if as_json else describe(file, manifest), nl=not as_json)
 
@@ -150,7 +150,7 @@ def verify(file: Path) -> None:
     """Asks FILE again what it answered when it was made, and what its golden vectors say."""
     from acne_export.verify import verify as replay
 
-    with native_logs_silenced():
+    with silence_native_logs():
         for line in replay(file):
             click.echo(line)
 
@@ -162,7 +162,7 @@ def golden(models: tuple[Path, ...]) -> None:
     from acne_export.golden.vectors import write_golden_vectors
 
     for folder in models:
-        with native_logs_silenced():
+        with silence_native_logs():
             written = write_golden_vectors(folder)
         for file in written:
             click.echo(f"wrote {file}")
@@ -180,7 +180,7 @@ def bench(model_files: tuple[Path, ...], threads: tuple[int, ...], runs: int, js
     from acne_export.bench.bench import bench as measure
     from acne_export.bench.bench import table
 
-    with native_logs_silenced():
+    with silence_native_logs():
         rows = measure(model_files, threads, runs)
     text = json.dumps(rows, indent=2) + "\n"
     if json_file == "-":
@@ -213,7 +213,7 @@ def _need_converters() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # converting needs no GPU
     try:
-        with native_logs_silenced():
+        with silence_native_logs():
             import acne_export.export  # noqa: F401
     except ModuleNotFoundError as error:
         raise AcneEdgeError(

@@ -21,7 +21,7 @@ def describe(file: Path, manifest: Manifest) -> str:
         rows.append(("output", f"{output.name} float32 {list(manifest.output_shape(output))}"))
     rows.append(("thresholds", _pairs(dict(zip(manifest.threshold_names, manifest.thresholds, strict=True)))))
     if manifest.task == "detection":
-        where = "inside the file" if manifest.suppresses else "by the runtime"
+        where = "inside the file" if manifest.has_nms else "by the runtime"
         rows.append(("suppression", f"{where}: IoU {manifest.nms_iou}, at most {manifest.max_detections} boxes"))
     for name, value in manifest.validation.items():
         rows.append((name, _pairs(value)))

@@ -32,9 +32,9 @@ from acne_export.tflite_export.metadata import tflite_with_manifest
 from acne_export.validation import ProofError, damaged_layers
 from acne_runtime.atomic_write import write_together
 from acne_runtime.backends.keras import activation_ranges
-from acne_runtime.digest import digest_of
+from acne_runtime.digest import compute_digest
 from acne_runtime.errors import ModelError, SourceError
-from acne_runtime.manifest import InputSpec, Manifest, manifest_beside
+from acne_runtime.manifest import InputSpec, Manifest, manifest_path
 from acne_runtime.model import Model
 
 
@@ -91,7 +91,7 @@ def export(run: RunFolder, recipe: Recipe, out: Path | None, terms: Terms, say: 
     recipes = [recipe, *(others if terms.fallback else [])]
     for number, one in enumerate(recipes, start=1):
         target = out or Path(one.file_name(run.manifest.name, run.manifest.input.width))
-        for file in (target, manifest_beside(target)):
+        for file in (target, manifest_path(target)):
             if file.is_dir():
                 raise ModelError(f"{file}: is a folder; --out names another file")
             if file.exists() and not terms.force:
@@ -106,7 +106,7 @@ def export(run: RunFolder, recipe: Recipe, out: Path | None, terms: Terms, say: 
             say(f"{one.precision} is refused: {error}; trying {recipes[number].precision}")
             continue
         content, manifest = _sealed(made, one.form)
-        write_together({target: content, manifest_beside(target): manifest.to_json().encode()})
+        write_together({target: content, manifest_path(target): manifest.to_json().encode()})
         figures = ", ".join(
             f"{name.replace('_', ' ')} {value:.3g}"
             for name, value in made.figures.items()
@@ -238,7 +238,7 @@ def _sealed(made: Conversion, form: Format) -> tuple[bytes, Manifest]:
     stand_in = hashlib.sha256(made.file).hexdigest()
     put_inside = onnx_with_manifest if form == "onnx" else tflite_with_manifest
     content = put_inside(made.file, dataclasses.replace(made.manifest, digest=stand_in))
-    digest = digest_of(content, stand_in)
+    digest = compute_digest(content, stand_in)
     return content.replace(stand_in.encode(), digest.encode()), dataclasses.replace(made.manifest, digest=digest)
 
 

@@ -35,7 +35,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     temporary: dict[Path, Path] = {}
     try:
         for file, data in contents.items():
-            temporary[file] = temporary_beside(file)
+            temporary[file] = make_temporary(file)
             temporary[file].write_bytes(data)
         for file, written in temporary.items():
             written.replace(file)
@@ -45,7 +45,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         raise
 
 
-def temporary_beside(file: Path) -> Path:
+def make_temporary(file: Path) -> Path:
     """Makes an empty file of a name of its own in `file`'s folder, to be written and then renamed to it.
 
     Raises:

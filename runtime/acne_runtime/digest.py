@@ -8,7 +8,7 @@ import json
 _ZEROS = b"0" * 64
 
 
-def digest_of(content: bytes, stated: str) -> str:
+def compute_digest(content: bytes, stated: str) -> str:
     """Returns the SHA-256, in hexadecimal, of a model file in which the digest that it states counts as zeros.
 
     Args:
@@ -18,7 +18,7 @@ def digest_of(content: bytes, stated: str) -> str:
     return hashlib.sha256(content.replace(stated.encode(), _ZEROS)).hexdigest()
 
 
-def is_damaged(content: bytes, manifest_text: str | bytes | None) -> bool:
+def digest_mismatch(content: bytes, manifest_text: str | bytes | None) -> bool:
     """Returns whether a model file is not what its manifest was made for; without a digest in it nobody can tell.
 
     Args:
@@ -27,6 +27,6 @@ def is_damaged(content: bytes, manifest_text: str | bytes | None) -> bool:
     """
     try:
         stated = json.loads(manifest_text or "{}").get("digest", "")
-        return bool(stated) and digest_of(content, stated) != stated
+        return bool(stated) and compute_digest(content, stated) != stated
     except (ValueError, AttributeError, TypeError, RecursionError):
         return False  # no manifest at all, which whoever reads it will say

@@ -35,6 +35,6 @@ class Frame:
         """
         if self.size is None:
             return self.image
-        from acne_runtime.sources.image_files import read_photo
+        from acne_runtime.sources.image_files import read_image
 
-        return read_photo(Path(self.source), self.size[0] * self.size[1])
+        return read_image(Path(self.source), self.size[0] * self.size[1])

@@ -6,16 +6,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acne_runtime.backends.ultralytics_manifest import is_ultralytics, manifest_of
-from acne_runtime.digest import is_damaged
+from acne_runtime.backends.ultralytics_manifest import is_ultralytics, read_ultralytics_manifest
+from acne_runtime.digest import digest_mismatch
 from acne_runtime.errors import BackendError, ModelError
-from acne_runtime.manifest import Manifest, manifest_beside
+from acne_runtime.manifest import Manifest, manifest_path
 from acne_runtime.model import Model
 
 if TYPE_CHECKING:
     from acne_runtime.backends.base import OpenedFile
 
-MOST_THREADS = 256
+MAX_THREADS = 256
 """Of one inference; ONNX Runtime takes seconds to start hundreds, which no device has cores for."""
 DEFAULT_MODEL = "acne-yolov8-xs"
 
@@ -69,16 +69,16 @@ def load_model(
     if opened.manifest_text is not None:
         manifest = Manifest.from_json(opened.manifest_text, str(file))
     elif is_ultralytics(opened.foreign_metadata):
-        manifest = manifest_of(opened, file.stem)
-    elif manifest_beside(file).is_file():
-        text = manifest_beside(file).read_bytes()
-        manifest = Manifest.from_json(text, str(manifest_beside(file)))
-        if is_damaged(file.read_bytes(), text):
-            raise ModelError(f"{file}: damaged, it is not the file that {manifest_beside(file).name} was made for")
+        manifest = read_ultralytics_manifest(opened, file.stem)
+    elif manifest_path(file).is_file():
+        text = manifest_path(file).read_bytes()
+        manifest = Manifest.from_json(text, str(manifest_path(file)))
+        if digest_mismatch(file.read_bytes(), text):
+            raise ModelError(f"{file}: damaged, it is not the file that {manifest_path(file).name} was made for")
     else:
         raise ModelError(
             f"{file}: carries no manifest, so its classes and thresholds are unknown; export it with acne-export, "
-            f"or put one beside it as {manifest_beside(file).name}"
+            f"or put one beside it as {manifest_path(file).name}"
         )
     if set(opened.outputs) != {output.name for output in manifest.outputs}:
         raise ModelError(f"{file}: its outputs {sorted(opened.outputs)} are not those that its manifest promises")
@@ -92,14 +92,14 @@ def model_files(model: str | Path, backend: str | None = None) -> list[Path]:
         ModelError, BackendError: As `load_model` does, where there is no such model.
     """
     file, _ = _find(model, backend)
-    return [file, manifest_beside(file)]
+    return [file, manifest_path(file)]
 
 
 def _check(backend: object, threads: object, score_threshold: float | None) -> None:
     if backend is not None and backend not in _MODULES:
         raise BackendError(f"backend {backend!r}: is none of {', '.join(_MODULES)}")
-    if type(threads) is not int or not 0 <= threads <= MOST_THREADS:
-        raise BackendError(f"--threads {threads}: not a whole number within 0 to {MOST_THREADS}")
+    if type(threads) is not int or not 0 <= threads <= MAX_THREADS:
+        raise BackendError(f"--threads {threads}: not a whole number within 0 to {MAX_THREADS}")
     if score_threshold is not None and not 0 <= score_threshold <= 1:  # nor NaN
         raise ModelError(f"--score-threshold {score_threshold}: not within 0 to 1")
 

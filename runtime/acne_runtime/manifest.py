@@ -20,7 +20,7 @@ LEFT_OUT = "left_out_of_schema_1"
 METADATA_KEY = "acne_edge_manifest"
 """The name under which the manifest lies in ONNX `metadata_props` and in TFLite's metadata."""
 
-LARGEST_SIDE = 8192
+MAX_SIDE = 8192
 """Pixels; a manifest that asks for more is damaged, and would have the runtime fill the memory."""
 
 MAX_DETECTIONS = 300
@@ -140,7 +140,7 @@ class Manifest:
         _check(len(set(self.classes)) == len(self.classes) > 0, f"classes {self.classes}: none, or one twice")
         for text in (self.name, *self.classes):  # they stand in lines of text and in tables
             _check(text.isprintable() and text != "", f"name {text!r}: empty, or not printable")
-        if self.one_box_a_lesion:
+        if self.one_box_per_lesion:
             _check(
                 len(self.thresholds) == 1,
                 f"{len(self.thresholds)} thresholds for a detector, which has one, that of the lesion score",
@@ -149,7 +149,7 @@ class Manifest:
             _check_one_a_class(self.thresholds, self.classes)
         _check_range(self.thresholds)
         size = (self.input.width, self.input.height)
-        _check(all(0 < side <= LARGEST_SIDE for side in size), f"input size {size} not within 1 to {LARGEST_SIDE}")
+        _check(all(0 < side <= MAX_SIDE for side in size), f"input size {size} not within 1 to {MAX_SIDE}")
         _check(0 <= self.input.pad_value <= 255, f"pad_value {self.input.pad_value} not within 0 to 255")
         _check(self.input.batch >= 0, f"batch {self.input.batch} is negative")
         _check(0.0 < self.nms_iou <= 1.0, f"nms_iou {self.nms_iou} not within 0 to 1")
@@ -162,33 +162,33 @@ class Manifest:
             self._check_detection()
 
     @property
-    def suppresses(self) -> bool:
+    def has_nms(self) -> bool:
         """Whether decoding and suppression lie inside the graph."""
         return any(output.kind in NMS_KINDS for output in self.outputs)
 
     @property
-    def joined(self) -> bool:
+    def is_ultralytics_layout(self) -> bool:
         """Whether boxes and scores come in one output, as Ultralytics' detectors have it."""
         return any(output.kind in ROW_KINDS for output in self.outputs)
 
     @property
-    def one_box_a_lesion(self) -> bool:
+    def one_box_per_lesion(self) -> bool:
         """Whether a lesion has one box and one score, and a probability a type; Ultralytics' have a score a class."""
-        return self.task == "detection" and not self.joined
+        return self.task == "detection" and not self.is_ultralytics_layout
 
     @property
     def threshold_names(self) -> tuple[str, ...]:
         """What each threshold is held against: `lesion`, or the classes."""
-        return ("lesion",) if self.one_box_a_lesion else self.classes
+        return ("lesion",) if self.one_box_per_lesion else self.classes
 
     def _check_detection(self) -> None:
         kinds = [output.kind for output in self.outputs]
-        if self.joined:
+        if self.is_ultralytics_layout:
             _check(len(kinds) == 1, f"outputs {kinds}: a detector with an output of kind {kinds[0]} has no other")
             sides = (self.input.width, self.input.height)
             _check(all(side % max(ROW_STRIDES) == 0 for side in sides), f"input size {sides}: no multiples of 32")
             return
-        if self.suppresses:
+        if self.has_nms:
             _check(sorted(kinds) == sorted(NMS_KINDS), f"outputs {kinds}: a model that suppresses has {NMS_KINDS}")
             return
         _check(self.bins > 1, f"bins {self.bins}: a detection model needs at least 2")
@@ -324,6 +324,6 @@ def _fits(value: object, hint: Any) -> bool:
     return type(value) is kind  # a bool is no int here
 
 
-def manifest_beside(model_file: Path) -> Path:
+def manifest_path(model_file: Path) -> Path:
     """Returns where the readable copy of a model file's manifest lies: `m.onnx` -> `m.onnx.json`."""
     return model_file.with_name(model_file.name + ".json")

@@ -13,9 +13,9 @@ from acne_runtime.backends.base import Backend
 from acne_runtime.errors import ModelError
 from acne_runtime.frame import Frame
 from acne_runtime.manifest import Manifest
-from acne_runtime.postprocess.decode import Candidates, are_probabilities, decode, decode_rows, suppressed_inside
-from acne_runtime.postprocess.nms import suppress
-from acne_runtime.preprocess import Placement, preprocess
+from acne_runtime.postprocess.decode import Candidates, are_probabilities, decode, decode_ultralytics, read_nms_outputs
+from acne_runtime.postprocess.nms import non_max_suppression
+from acne_runtime.preprocess import Letterbox, preprocess
 from acne_runtime.result import Label, Lesion, Result, Timing
 
 _FAR = 1e6
@@ -36,7 +36,7 @@ class Model:
         Raises:
             ModelError: The file has the threshold inside that another is asked instead of.
         """
-        if manifest.suppresses and score_threshold is not None and score_threshold < manifest.thresholds[0]:
+        if manifest.has_nms and score_threshold is not None and score_threshold < manifest.thresholds[0]:
             raise ModelError(
                 f"{manifest.name}: its threshold lies inside the file; --score-threshold can only be above "
                 f"{manifest.thresholds[0]}"
@@ -75,14 +75,14 @@ class Model:
                 f"{self.manifest.name}: made for batches of {self.manifest.input.batch}; the runtime asks one by one"
             )
         started = perf_counter()
-        tensor, placement = preprocess(image, self.manifest.input, size)
+        tensor, letterbox = preprocess(image, self.manifest.input, size)
         prepared = perf_counter()
         outputs = self.backend.run(tensor)
         inferred = perf_counter()
-        lesions, labels = self.postprocess(outputs, placement)
+        lesions, labels = self.postprocess(outputs, letterbox)
         done = perf_counter()
         timing = Timing(1e3 * (prepared - started), 1e3 * (inferred - prepared), 1e3 * (done - inferred))
-        return self._result(placement, lesions, labels, timing, source, frame, time_s)
+        return self._result(letterbox, lesions, labels, timing, source, frame, time_s)
 
     def batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Result]:
         """Looks at several photographs, each `[height, width, 3]` uint8 BGR of any size.
@@ -105,13 +105,13 @@ class Model:
                     f"{self.manifest.name}: output {name!r} answers for {len(output)} photographs of {len(images)}"
                 )
         results = []
-        for place, (_, placement) in enumerate(prepared):
+        for place, (_, letterbox) in enumerate(prepared):
             begun = perf_counter()
             own = {name: output[place : place + 1] for name, output in outputs.items()}
-            lesions, labels = self.postprocess(own, placement)
+            lesions, labels = self.postprocess(own, letterbox)
             spent = 1e3 * (perf_counter() - begun)
             timing = Timing(1e3 * (ready - started) / len(images), 1e3 * (inferred - ready) / len(images), spent)
-            results.append(self._result(placement, lesions, labels, timing))
+            results.append(self._result(letterbox, lesions, labels, timing))
         return results
 
     def stream(self, frames: Iterable[Frame]) -> Iterator[Result]:
@@ -120,7 +120,7 @@ class Model:
             yield self(frame.image, source=frame.source, frame=frame.index, time_s=frame.time_s, size=frame.size)
 
     def postprocess(
-        self, outputs: Mapping[str, NDArray[Any]], placement: Placement
+        self, outputs: Mapping[str, NDArray[Any]], letterbox: Letterbox
     ) -> tuple[tuple[Lesion, ...] | None, tuple[Label, ...] | None]:
         """Turns raw outputs into lesions (detection) or labels (multi-label); the other of the two is None.
 
@@ -137,11 +137,11 @@ class Model:
                 raise ModelError(f"{self.manifest.name}: output {name!r} is of {outputs[name].dtype}, not of float32")
         if self.manifest.task == "multilabel":
             return None, self._labels(outputs[self.manifest.outputs[0].name])
-        return self._lesions(outputs, placement), None
+        return self._lesions(outputs, letterbox), None
 
     def _result(
         self,
-        placement: Placement,
+        letterbox: Letterbox,
         lesions: tuple[Lesion, ...] | None,
         labels: tuple[Label, ...] | None,
         timing: Timing,
@@ -153,8 +153,8 @@ class Model:
             source=source,
             frame=frame,
             time_s=time_s,
-            width=placement.width,
-            height=placement.height,
+            width=letterbox.width,
+            height=letterbox.height,
             model=self.manifest.name,
             classes=self.manifest.classes,
             lesions=lesions,
@@ -171,26 +171,26 @@ class Model:
             for name, score, threshold in zip(self.manifest.classes, scores, self.thresholds.tolist(), strict=True)
         )
 
-    def _lesions(self, outputs: Mapping[str, NDArray[Any]], placement: Placement) -> tuple[Lesion, ...]:
+    def _lesions(self, outputs: Mapping[str, NDArray[Any]], letterbox: Letterbox) -> tuple[Lesion, ...]:
         manifest = self.manifest
         with np.errstate(invalid="ignore"):  # what comes of infinities is refused below
-            if manifest.joined:
-                found = decode_rows(outputs, manifest.outputs[0], manifest.input, self.thresholds)
-            elif manifest.suppresses:
-                found = suppressed_inside(outputs, manifest, self.thresholds[0])
+            if manifest.is_ultralytics_layout:
+                found = decode_ultralytics(outputs, manifest.outputs[0], manifest.input, self.thresholds)
+            elif manifest.has_nms:
+                found = read_nms_outputs(outputs, manifest, self.thresholds[0])
             else:
                 found = decode(outputs, manifest.outputs, self.thresholds[0], manifest.bins)
             if not (are_probabilities(found.scores) and (found.types is None or are_probabilities(found.types))):
                 raise ModelError(f"{manifest.name}: its graph gives scores that are no probabilities")
-            if not manifest.suppresses:
-                found = suppress(found, manifest.nms_iou, manifest.max_detections)
+            if not manifest.has_nms:
+                found = non_max_suppression(found, manifest.nms_iou, manifest.max_detections)
         for left, top, right, bottom in found.boxes.tolist():
             if not (-_FAR < left <= right < _FAR and -_FAR < top <= bottom < _FAR):  # nor any NaN
                 raise ModelError(f"{manifest.name}: its graph gives boxes that are none")
-        return lesions_of(found, placement.to_photograph(found.boxes), manifest.classes)
+        return to_lesions(found, letterbox.to_image(found.boxes), manifest.classes)
 
 
-def lesions_of(found: Candidates, boxes: NDArray[np.float32], classes: tuple[str, ...]) -> tuple[Lesion, ...]:
+def to_lesions(found: Candidates, boxes: NDArray[np.float32], classes: tuple[str, ...]) -> tuple[Lesion, ...]:
     """Returns candidates as lesions, in their order.
 
     Args:

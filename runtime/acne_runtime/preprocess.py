@@ -13,7 +13,7 @@ from acne_runtime.manifest import InputSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class Letterbox:
     """Where a photograph lies inside the model's input.
 
     Attributes:
@@ -32,7 +32,7 @@ class Placement:
     width: int
     height: int
 
-    def to_photograph(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    def to_image(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         """Maps `xyxy` boxes `[n, 4]` from input pixels to photograph pixels, clipped to the photograph."""
         offset = np.array([self.left, self.top] * 2, np.float32)
         scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
@@ -96,7 +96,7 @@ def average_blocks(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
 
 def preprocess(
     image: NDArray[np.uint8], spec: InputSpec, size: tuple[int, int] | None = None
-) -> tuple[NDArray[np.uint8 | np.float32], Placement]:
+) -> tuple[NDArray[np.uint8 | np.float32], Letterbox]:
     """Resizes, pads and reorders one photograph into the input tensor.
 
     The resize is bilinear with half-pixel centres (`cv2.INTER_LINEAR`): phones have it too. Where it would pass over
@@ -136,9 +136,9 @@ def preprocess(
     cv2.cvtColor(resized, cv2.COLOR_BGR2RGB, dst=tensor[0, top : top + new_height, left : left + new_width])
 
     covered = (width, height) if read_at == 1 else (image.shape[1] * read_at, image.shape[0] * read_at)
-    placement = Placement(new_width / covered[0], new_height / covered[1], left, top, width, height)
+    letterbox = Letterbox(new_width / covered[0], new_height / covered[1], left, top, width, height)
     if spec.layout == "NCHW":
         tensor = np.ascontiguousarray(tensor.transpose(0, 3, 1, 2))
     if spec.dtype == "float32":
-        return tensor.astype(np.float32) * np.float32(spec.scale), placement
-    return tensor, placement
+        return tensor.astype(np.float32) * np.float32(spec.scale), letterbox
+    return tensor, letterbox

@@ -109,7 +109,7 @@ def counted_types(manifest: Manifest) -> tuple[str, ...]:
     )
 
 
-def counts_for_severity(manifest: Manifest) -> bool:
+def supports_severity(manifest: Manifest) -> bool:
     """Returns whether a model finds what the grade counts.
 
     Raises:
@@ -118,7 +118,7 @@ def counts_for_severity(manifest: Manifest) -> bool:
     return manifest.task == "detection" and set(counted_types(manifest)) <= set(manifest.classes)
 
 
-class GradedModel:
+class SeverityModel:
     """A detector whose results carry a severity. It is called as a `Model` is."""
 
     def __init__(self, model: Model):
@@ -135,22 +135,22 @@ class GradedModel:
                 higher threshold inside its file.
         """
         manifest = model.manifest
-        if not counts_for_severity(manifest):
+        if not supports_severity(manifest):
             raise ModelError(f"--severity: {manifest.name} does not find {' and '.join(COUNTED)}")
         self.manifest = manifest
         self._types = counted_types(manifest)
         shown = model.thresholds.tolist()
         # One threshold for all types, or one a class.
-        by_class = shown * len(manifest.classes) if manifest.one_box_a_lesion else shown
+        by_class = shown * len(manifest.classes) if manifest.one_box_per_lesion else shown
         self._shown = dict(zip(manifest.classes, by_class, strict=True))
         self._counted, self._ratio = {name: self._shown[name] for name in self._types}, None
         if COUNTING in manifest.validation:
             least, self._ratio = _stated(manifest)
             self._counted = dict.fromkeys(self._types, float(np.float32(least)))
         lowest = [min(one, self._counted.get(name, one)) for name, one in self._shown.items()]
-        if manifest.one_box_a_lesion:
+        if manifest.one_box_per_lesion:
             lowest = [min(lowest)]
-        if manifest.suppresses and lowest != shown:
+        if manifest.has_nms and lowest != shown:
             raise ModelError(
                 f"--severity: {manifest.name} has its threshold inside the file, above that from which lesions "
                 "count; export it without --nms"

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_runtime.errors import ModelError
-from acne_runtime.model import Model, lesions_of
+from acne_runtime.model import Model, to_lesions
 from acne_runtime.postprocess.decode import Candidates
-from acne_runtime.postprocess.nms import suppress
+from acne_runtime.postprocess.nms import non_max_suppression
 from acne_runtime.result import Lesion, Result, Timing
 
 OVERLAP = 96
@@ -80,7 +80,7 @@ class TiledModel:
     ) -> Result:
         """Looks at one photograph; see `Model.__call__`. `timing` sums over all tiles.
 
-        Of all tiles together, at most `acne_runtime.postprocess.nms.MOST_CANDIDATES` lesions are kept, the best ones.
+        Of all tiles together, at most `acne_runtime.postprocess.nms.MAX_CANDIDATES` lesions are kept, the best ones.
 
         Raises:
             ModelError: The photograph was read at less than its size: `size` is not that of `image`.
@@ -128,22 +128,22 @@ class TiledModel:
                     or (right < width and box[2] > right - BORDER)
                     or (bottom < height and box[3] > bottom - BORDER)
                 )
-        types = [one.types or () for one in lesions] if manifest.one_box_a_lesion else None
+        types = [one.types or () for one in lesions] if manifest.one_box_per_lesion else None
         found = Candidates(
             np.array(boxes, np.float32).reshape(-1, 4),
             np.array([one.score for one in lesions], np.float32),
             np.array([names.index(one.name) for one in lesions], np.int64),
             None if types is None else np.array(types, np.float32).reshape(-1, len(names)),
         )
-        chosen = suppress(
-            _without_pieces(found, np.array(cut, bool)),
+        chosen = non_max_suppression(
+            _merge_cut_boxes(found, np.array(cut, bool)),
             manifest.nms_iou,
             manifest.max_detections * max(1, len(results) - 1),
         )
-        return lesions_of(chosen, chosen.boxes, names)
+        return to_lesions(chosen, chosen.boxes, names)
 
 
-def _without_pieces(found: Candidates, cut: NDArray[np.bool_]) -> Candidates:
+def _merge_cut_boxes(found: Candidates, cut: NDArray[np.bool_]) -> Candidates:
     """Returns the boxes that are no cut-off piece of another: whole ones first, whatever their score.
 
     A piece never wins over the lesion that it is a piece of; of pieces alone, the best stays. A piece may look like a
@@ -153,11 +153,11 @@ def _without_pieces(found: Candidates, cut: NDArray[np.bool_]) -> Candidates:
     kept = ~cut
     for one in order[np.count_nonzero(kept) :]:
         others = kept if found.types is not None else kept & (found.classes == found.classes[one])
-        kept[one] = not (_share_inside(found.boxes[one], found.boxes[others]) > INSIDE).any()
+        kept[one] = not (_intersection_over_smaller(found.boxes[one], found.boxes[others]) > INSIDE).any()
     return found.at(order[kept[order]])
 
 
-def _share_inside(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+def _intersection_over_smaller(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns how much of the smaller of two boxes lies in the other, for each of the others."""
     overlap = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
     shared = np.clip(overlap, 0, None).prod(axis=1)

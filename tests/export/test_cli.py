@@ -13,7 +13,7 @@ from acne_export.accuracy import Photographs
 from acne_export.cli import main
 from acne_runtime import __version__
 from acne_runtime.load import load_model
-from acne_runtime.manifest import manifest_beside
+from acne_runtime.manifest import manifest_path
 
 
 @pytest.fixture(autouse=True)
@@ -178,7 +178,7 @@ def test_inspect_tells_what_a_file_says_about_itself(exported):
     assert done.exit_code == 0, done.output
     for part in ("tiny-detector", "int8", "comedones", "letterbox", "[1, 8, 8, 64]", "IoU 0.5", "snr_db", "recipe"):
         assert part in done.stdout, part
-    assert json.loads(run("inspect", file, "--json").stdout) == json.loads(manifest_beside(file).read_text())
+    assert json.loads(run("inspect", file, "--json").stdout) == json.loads(manifest_path(file).read_text())
 
 
 def test_inspect_of_no_model_is_one_line(here):

@@ -19,7 +19,7 @@ from acne_export.validation import ProofError
 from acne_export.verify import verify
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
-from acne_runtime.manifest import Manifest, manifest_beside
+from acne_runtime.manifest import Manifest, manifest_path
 from acne_runtime.model import Model
 from acne_runtime.postprocess.decode import lesion_scores
 
@@ -48,7 +48,7 @@ def test_every_supported_pair_converts_passes_its_proof_opens_and_answers(export
     """The matrix of the issue: a file is only written once its proof has passed."""
     file = exported(task, form, precision)
     model = load_model(file)
-    assert model.backend.manifest_text == manifest_beside(file).read_text()
+    assert model.backend.manifest_text == manifest_path(file).read_text()
     for photograph in PHOTOGRAPHS:
         result = model(photograph)
         if task == "detection":
@@ -274,8 +274,8 @@ def test_a_folder_without_a_readable_photograph_is_refused(runs, tmp_path):
 @pytest.mark.parametrize("form", ["onnx", "tflite"])
 def test_suppression_inside_finds_what_the_runtime_finds(exported, form):
     inside, outside = load_model(exported("detection", form, nms=True)), load_model(exported("detection", form))
-    assert inside.manifest.suppresses
-    assert not outside.manifest.suppresses
+    assert inside.manifest.has_nms
+    assert not outside.manifest.has_nms
     for photograph in PHOTOGRAPHS:
         one, other = inside(photograph), outside(photograph)
         assert one.counts() == other.counts()
@@ -539,5 +539,5 @@ def test_the_runtime_decodes_the_files_heads_as_it_does_the_kerass(exported, net
 
 
 def test_a_manifest_from_a_file_is_one_that_the_runtime_reads(exported):
-    text = manifest_beside(exported("detection", "onnx")).read_text()
+    text = manifest_path(exported("detection", "onnx")).read_text()
     assert Manifest.from_json(text, "here").to_json() == text

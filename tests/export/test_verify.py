@@ -19,7 +19,7 @@ from acne_export.onnx_export.convert import onnx_with_manifest
 from acne_export.verify import ChangedError, verify
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
-from acne_runtime.manifest import METADATA_KEY, manifest_beside
+from acne_runtime.manifest import METADATA_KEY, manifest_path
 
 FILES = [("onnx", "float32"), ("tflite", "float32"), ("tflite", "int8")]
 
@@ -32,7 +32,7 @@ def shipped(request, exported, tmp_path):
     for pair in FILES:
         file = exported(request.param, *pair)
         shutil.copy(file, folder)
-        shutil.copy(manifest_beside(file), folder)
+        shutil.copy(manifest_path(file), folder)
     write_golden_vectors(folder)
     return folder
 

@@ -24,16 +24,16 @@ import cv2
 import numpy as np
 
 from acne_runtime.backends.tflite_metadata import archived_metadata, read_metadata
-from acne_runtime.backends.ultralytics_manifest import manifest_of
-from acne_runtime.cli.native_logs import native_logs_silenced
+from acne_runtime.backends.ultralytics_manifest import read_ultralytics_manifest
+from acne_runtime.cli.native_logs import silence_native_logs
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.manifest import METADATA_KEY, Manifest
-from acne_runtime.sources.image_files import decode_photo
+from acne_runtime.sources.image_files import decode_image
 from acne_runtime.sources.image_header import JPEG_START
-from acne_runtime.sources.standard_input import photographs_from
+from acne_runtime.sources.standard_input import read_stream
 
 SHIPPED = Path(__file__).parents[2] / "models"
-MOST_PIXELS = 1_000_000
+MAX_PIXELS = 1_000_000
 ODD = (
     None,
     True,
@@ -180,11 +180,11 @@ def targets() -> list[Target]:
         shapes: list[Sequence[int | str]] = [(1, 3, 64, 64), (1, 64, 64, 3), ("batch", 3, "h", "w"), ()]
         shape = shapes[rng.integers(1, 3)] if rng.random() < 0.9 else shapes[0]
         opened = SimpleNamespace(name="onnx", foreign_metadata=said, outputs=["output0"], input_shape=shape)
-        return _asked(manifest_of(opened, "fuzz"))  # type: ignore[arg-type]
+        return _asked(read_ultralytics_manifest(opened, "fuzz"))  # type: ignore[arg-type]
 
     return [
-        Target("picture", 0.5, lambda rng: decode_photo(_one(seeds, rng), "fuzz", MOST_PIXELS)),
-        Target("pictures on stdin", 0.1, lambda rng: list(photographs_from(_stream(seeds, rng), MOST_PIXELS))),
+        Target("picture", 0.5, lambda rng: decode_image(_one(seeds, rng), "fuzz", MAX_PIXELS)),
+        Target("pictures on stdin", 0.1, lambda rng: list(read_stream(_stream(seeds, rng), MAX_PIXELS))),
         Target("manifest, values", 0.15, manifest_values),
         Target("manifest, bytes", 0.1, manifest_text),
         Target("TFLite metadata", 0.05, metadata),
@@ -292,7 +292,7 @@ def main(inputs: int, first: int, only: str | None) -> None:
             continue
         count = inputs if only else round(inputs * target.share)
         started = perf_counter()
-        with native_logs_silenced():  # the picture libraries complain there
+        with silence_native_logs():  # the picture libraries complain there
             found, faults = fuzz(target, count, first)
         spent = perf_counter() - started
         every += faults

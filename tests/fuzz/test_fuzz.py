@@ -3,7 +3,7 @@
 import pytest
 from fuzz.fuzz import Target, fuzz, targets
 
-from acne_runtime.cli.native_logs import native_logs_silenced
+from acne_runtime.cli.native_logs import silence_native_logs
 from acne_runtime.errors import AcneEdgeError
 
 TARGETS = targets()
@@ -11,7 +11,7 @@ TARGETS = targets()
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda one: one.name)
 def test_damaged_input_is_accepted_or_refused_in_one_line(target):
-    with native_logs_silenced():
+    with silence_native_logs():
         counts, faults = fuzz(target, 400)
     assert faults == []
     assert counts["accepted"] > 0

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from acne_runtime.sources.image_files import read_photo
+from acne_runtime.sources.image_files import read_image
 from acne_trainer.data.formats.keras_txt import read_keras_txt
 
 FOUR = ("comedones", "nodules", "papules", "pustules")
@@ -32,7 +32,7 @@ def test_the_training_boxes_are_those_its_readme_counts(shared_data, name, boxes
 def test_boxes_lie_on_their_photographs(shared_data):
     for name in ("acne4", "acne04"):
         for sample in read_keras_txt(shared_data / name / "valid").samples[::20]:
-            height, width = read_photo(sample.path).shape[:2]
+            height, width = read_image(sample.path).shape[:2]
             assert (sample.boxes >= -1).all()
             assert (sample.boxes <= [width + 1, height + 1] * 2).all()
 

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from acne_export.verify import verify
 from acne_runtime.load import load_model
-from acne_runtime.manifest import Manifest, manifest_beside
+from acne_runtime.manifest import Manifest, manifest_path
 from acne_runtime.model import Model
-from acne_runtime.sources.image_files import list_photos, read_photo
+from acne_runtime.sources.image_files import list_images, read_image
 
 ROOT = Path(__file__).parents[2]
 MODELS = sorted(folder for folder in (ROOT / "models").iterdir() if folder.is_dir())
@@ -39,7 +39,7 @@ def lesions_missing_from(one, other, threshold):
 def assert_agree(first: Model, second: Model, photos):
     seen = 0
     for photo in photos:
-        image = read_photo(photo)
+        image = read_image(photo)
         one, other = first(image), second(image)
         if one.labels is not None:
             scores = [[label.score for label in result.labels] for result in (one, other)]
@@ -89,7 +89,7 @@ def test_int8_is_under_30_percent_of_the_size_and_lost_at_most_a_point(folder):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_the_manifest_inside_is_the_one_beside(file):
-    beside = Manifest.from_json(manifest_beside(file).read_bytes(), "beside")
+    beside = Manifest.from_json(manifest_path(file).read_bytes(), "beside")
     assert load_model(file).manifest == beside
     assert beside.name == file.parent.name
 
@@ -98,14 +98,14 @@ def test_the_manifest_inside_is_the_one_beside(file):
 def test_the_default_model_counts_the_rendered_lesions_and_hardly_any_on_the_portrait(backend):
     model = load_model(backend=backend)
     drawn = 18
-    assert abs(len(model(read_photo(ROOT / "samples" / "rendered_skin.jpg")).lesions) - drawn) <= 0.2 * drawn
+    assert abs(len(model(read_image(ROOT / "samples" / "rendered_skin.jpg")).lesions) - drawn) <= 0.2 * drawn
     # Of the portrait, a patch on the suit passes for a papule at a score of 0.57: the card's "two of five lie on none".
-    assert len(model(read_photo(ROOT / "samples" / "astronaut.png")).lesions) <= 1
+    assert len(model(read_image(ROOT / "samples" / "astronaut.png")).lesions) <= 1
 
 
 @pytest.mark.parametrize("backend", ["onnx", "litert"])
 def test_the_cnn_answers_for_every_type(backend):
-    result = load_model("acne-cnn", backend=backend)(read_photo(ROOT / "samples" / "rendered_skin.jpg"))
+    result = load_model("acne-cnn", backend=backend)(read_image(ROOT / "samples" / "rendered_skin.jpg"))
     assert [label.name for label in result.labels] == ["comedones", "nodules", "papules", "pustules"]
     assert all(0 < label.score < 1 for label in result.labels)
 
@@ -131,7 +131,7 @@ def test_onnx_and_float_tflite_of_one_model_agree(folder, tmp_path, shared_data)
     arguments = ["--format", "tflite", "--precision", "float32", "--run", str(folder), "--out", str(target)]
     outcome = CliRunner().invoke(main, arguments)
     assert outcome.exit_code == 0, outcome.output
-    photos = list_photos(shared_data / "acne4" / "test")[::6]
+    photos = list_images(shared_data / "acne4" / "test")[::6]
     assert_agree(load_model(folder / f"{folder.name}.onnx"), load_model(target), photos)
 
 

@@ -4,10 +4,10 @@ import shutil
 import numpy as np
 import pytest
 
-from acne_runtime.digest import digest_of, is_damaged
+from acne_runtime.digest import compute_digest, digest_mismatch
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
-from acne_runtime.manifest import METADATA_KEY, manifest_beside
+from acne_runtime.manifest import METADATA_KEY, manifest_path
 
 FORMS = pytest.mark.parametrize("form", ["onnx", "tflite"])
 
@@ -24,19 +24,19 @@ def whole(exported, tmp_path):
 def test_an_exported_file_states_its_own_digest(exported, form):
     file = exported("detection", form, "float32")
     manifest = load_model(file).manifest
-    assert digest_of(file.read_bytes(), manifest.digest) == manifest.digest
-    assert json.loads(manifest_beside(file).read_bytes())["digest"] == manifest.digest
+    assert compute_digest(file.read_bytes(), manifest.digest) == manifest.digest
+    assert json.loads(manifest_path(file).read_bytes())["digest"] == manifest.digest
 
 
 @FORMS
 def test_any_changed_bit_shows(whole, form):
     content, text = whole(form).read_bytes(), load_model(whole(form)).backend.manifest_text
-    assert not is_damaged(content, text)
+    assert not digest_mismatch(content, text)
     for place in np.random.default_rng(0).integers(0, len(content), 300):
         changed = bytearray(content)
         changed[place] ^= 4
-        assert is_damaged(bytes(changed), text), place
-    assert is_damaged(content + b"x", text)
+        assert digest_mismatch(bytes(changed), text), place
+    assert digest_mismatch(content + b"x", text)
 
 
 @FORMS
@@ -54,7 +54,7 @@ def test_a_changed_weight_is_refused_and_not_answered_with(whole, form):
 @FORMS
 def test_a_manifest_beside_tells_too_where_that_inside_is_gone(whole, exported, form):
     file = whole(form)
-    shutil.copy(manifest_beside(exported("detection", form, "float32")), manifest_beside(file))
+    shutil.copy(manifest_path(exported("detection", form, "float32")), manifest_path(file))
     content = bytearray(file.read_bytes().replace(METADATA_KEY.encode(), b"x" * len(METADATA_KEY)))
     file.write_bytes(content)
     with pytest.raises(
@@ -76,8 +76,8 @@ def test_thresholds_changed_inside_the_file_are_refused(whole, form):
 
 @pytest.mark.parametrize("text", [None, "", "{}", "[]", "3", "not JSON", '{"digest": ""}', '{"digest": 3}', "[" * 9999])
 def test_without_a_digest_nobody_can_tell(text):
-    assert not is_damaged(b"whatever", text)
+    assert not digest_mismatch(b"whatever", text)
 
 
 def test_what_states_a_digest_that_stands_nowhere_is_damaged():
-    assert is_damaged(b"whatever", json.dumps({"digest": "0a" * 32}))
+    assert digest_mismatch(b"whatever", json.dumps({"digest": "0a" * 32}))

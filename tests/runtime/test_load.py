@@ -10,7 +10,7 @@ from support.images import picture
 from acne_runtime import load
 from acne_runtime.errors import AcneEdgeError, BackendError, ModelError
 from acne_runtime.load import load_model
-from acne_runtime.manifest import Manifest, manifest_beside
+from acne_runtime.manifest import Manifest, manifest_path
 
 BACKENDS = {"onnx": "onnx", "tflite": "litert"}
 FORMS = pytest.mark.parametrize("form", ["onnx", "tflite"])
@@ -195,7 +195,7 @@ def test_a_model_without_a_manifest_is_refused_with_the_name_to_give_one(bare, t
 @FORMS
 def test_a_model_without_a_manifest_takes_the_one_beside_it(bare, tmp_path, tiny, form):
     file = shutil.copy(bare / f"bare.{form}", tmp_path / f"bare.{form}")
-    manifest_beside(file).write_text(tiny.MULTILABEL.to_json())
+    manifest_path(file).write_text(tiny.MULTILABEL.to_json())
     model = load_model(file)
     assert model.manifest == tiny.MULTILABEL
     assert len(model(picture(50, 70)).labels) == 4
@@ -204,22 +204,22 @@ def test_a_model_without_a_manifest_takes_the_one_beside_it(bare, tmp_path, tiny
 @FORMS
 def test_a_damaged_manifest_beside_the_model_is_named(bare, tmp_path, form):
     file = shutil.copy(bare / f"bare.{form}", tmp_path / f"bare.{form}")
-    manifest_beside(file).write_text("{")
-    with pytest.raises(ModelError, match=f"^{re.escape(str(manifest_beside(file)))}: "):
+    manifest_path(file).write_text("{")
+    with pytest.raises(ModelError, match=f"^{re.escape(str(manifest_path(file)))}: "):
         load_model(file)
 
 
 @FORMS
 def test_the_manifest_inside_wins_over_the_one_beside(exported, tmp_path, tiny, form):
     file = shutil.copy(exported("multilabel", form), tmp_path / f"model.{form}")
-    manifest_beside(file).write_text(dataclasses.replace(tiny.MULTILABEL, name="another").to_json())
+    manifest_path(file).write_text(dataclasses.replace(tiny.MULTILABEL, name="another").to_json())
     assert load_model(file).manifest.name == "tiny-cnn"
 
 
 @FORMS
 def test_a_manifest_of_another_model_is_refused(bare, tmp_path, tiny, form):
     file = shutil.copy(bare / f"bare.{form}", tmp_path / f"bare.{form}")
-    manifest_beside(file).write_text(tiny.DETECTION.to_json())
+    manifest_path(file).write_text(tiny.DETECTION.to_json())
     with pytest.raises(ModelError, match=r"its outputs \['label'\] are not those that its manifest promises"):
         load_model(file)
 
@@ -228,7 +228,7 @@ def test_a_manifest_of_another_model_is_refused(bare, tmp_path, tiny, form):
 def test_a_photograph_of_another_size_than_the_files_input_is_refused(bare, tmp_path, tiny, form):
     file = shutil.copy(bare / f"bare.{form}", tmp_path / f"bare.{form}")
     larger = dataclasses.replace(tiny.MULTILABEL.input, width=96)
-    manifest_beside(file).write_text(dataclasses.replace(tiny.MULTILABEL, input=larger).to_json())
+    manifest_path(file).write_text(dataclasses.replace(tiny.MULTILABEL, input=larger).to_json())
     with pytest.raises(ModelError, match="refuses the input"):
         load_model(file)(picture(50, 70))
 

@@ -20,7 +20,7 @@ from onnx import helper, numpy_helper
 from acne_runtime.cli.run import main
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
-from acne_runtime.manifest import METADATA_KEY, NMS_KINDS, InputSpec, Manifest, OutputSpec, manifest_beside
+from acne_runtime.manifest import METADATA_KEY, NMS_KINDS, InputSpec, Manifest, OutputSpec, manifest_path
 
 SHIPPED = Path(__file__).resolve().parents[2] / "models" / "acne-yolov8-xs"
 SHIPPED_FILES = {"onnx": SHIPPED / "acne-yolov8-xs.onnx", "tflite": SHIPPED / "acne-yolov8-xs-int8.tflite"}
@@ -372,9 +372,9 @@ def test_text_inside_that_is_not_utf_8_is_refused(write, properties, text):
 )
 def test_a_manifest_beside_the_file_that_is_none_is_named(write, text, problem):
     file = write(graph(heads(), {}))
-    manifest_beside(file).write_bytes(text)
+    manifest_path(file).write_bytes(text)
     line = refusal(file)
-    assert line.startswith(f"{manifest_beside(file)}: ")
+    assert line.startswith(f"{manifest_path(file)}: ")
     assert problem in line
 
 

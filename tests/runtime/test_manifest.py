@@ -4,7 +4,7 @@ import json
 import pytest
 
 from acne_runtime.errors import ModelError
-from acne_runtime.manifest import LEFT_OUT, InputSpec, Manifest, OutputSpec, manifest_beside
+from acne_runtime.manifest import LEFT_OUT, InputSpec, Manifest, OutputSpec, manifest_path
 
 ORIGIN = "models/acne.onnx"
 REQUIRED = {"name", "task", "classes", "input", "outputs", "thresholds"}
@@ -359,8 +359,8 @@ def test_a_lesion_has_one_threshold_and_all_else_one_a_class(manifest, changes, 
 def test_what_a_graph_that_suppresses_gives_has_a_shape():
     manifest = read(raw(outputs=inside("box", "score", "types", "count")))
     assert [manifest.output_shape(one) for one in manifest.outputs] == [(1, 120, 4), (1, 120), (1, 120, 4), (1, 1)]
-    assert (manifest.suppresses, manifest.one_box_a_lesion) == (True, True)
+    assert (manifest.has_nms, manifest.one_box_per_lesion) == (True, True)
 
 
 def test_the_readable_copy_lies_beside_the_model_file(tmp_path):
-    assert manifest_beside(tmp_path / "acne.int8.tflite") == tmp_path / "acne.int8.tflite.json"
+    assert manifest_path(tmp_path / "acne.int8.tflite") == tmp_path / "acne.int8.tflite.json"

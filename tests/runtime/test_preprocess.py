@@ -4,7 +4,7 @@ import pytest
 from acne_runtime.errors import SourceError
 from acne_runtime.load import load_model
 from acne_runtime.manifest import InputSpec
-from acne_runtime.preprocess import Placement, average_blocks, preprocess, reading_scale
+from acne_runtime.preprocess import Letterbox, average_blocks, preprocess, reading_scale
 from acne_runtime.tiling import TiledModel
 
 SIZES = [
@@ -41,25 +41,25 @@ def spec(resize, width=64, height=48, **more):
 @ALL_SIZES
 @BOTH_WAYS
 def test_every_photograph_fills_the_models_input(width, height, resize):
-    tensor, placement = preprocess(noise(width, height), spec(resize))
+    tensor, letterbox = preprocess(noise(width, height), spec(resize))
     assert tensor.shape == (1, 48, 64, 3)
     assert tensor.dtype == np.uint8
-    assert (placement.width, placement.height) == (width, height)
+    assert (letterbox.width, letterbox.height) == (width, height)
 
 
 @ALL_SIZES
 def test_a_stretched_photograph_covers_the_whole_input(width, height):
     photograph = np.full((height, width, 3), 200, np.uint8)
-    tensor, placement = preprocess(photograph, spec("stretch", pad_value=9))
+    tensor, letterbox = preprocess(photograph, spec("stretch", pad_value=9))
     assert (tensor == 200).all()
-    assert placement == Placement(64 / width, 48 / height, 0, 0, width, height)
+    assert letterbox == Letterbox(64 / width, 48 / height, 0, 0, width, height)
 
 
 @pytest.mark.parametrize("pad_value", [0, 9, 114, 255])
 @ALL_SIZES
 def test_a_letterbox_is_padded_around_the_centred_photograph(width, height, pad_value):
     photograph = np.full((height, width, 3), 200, np.uint8)
-    tensor, placement = preprocess(photograph, spec("letterbox", pad_value=pad_value))
+    tensor, letterbox = preprocess(photograph, spec("letterbox", pad_value=pad_value))
     gain = min(64 / width, 48 / height)
     new_width = min(64, max(1, round(width * gain)))
     new_height = min(48, max(1, round(height * gain)))
@@ -67,13 +67,13 @@ def test_a_letterbox_is_padded_around_the_centred_photograph(width, height, pad_
     expected = np.full((48, 64, 3), pad_value, np.uint8)
     expected[top : top + new_height, left : left + new_width] = 200
     np.testing.assert_array_equal(tensor[0], expected)
-    assert placement == Placement(new_width / width, new_height / height, left, top, width, height)
+    assert letterbox == Letterbox(new_width / width, new_height / height, left, top, width, height)
 
 
 @pytest.mark.parametrize(("width", "height"), [(128, 96), (32, 24), (640, 480), (200, 100), (100, 200), (64, 48)])
 def test_a_letterbox_keeps_the_shape_of_lesions(width, height):
-    _, placement = preprocess(noise(width, height), spec("letterbox"))
-    assert placement.scale_x == pytest.approx(placement.scale_y, rel=0.02)
+    _, letterbox = preprocess(noise(width, height), spec("letterbox"))
+    assert letterbox.scale_x == pytest.approx(letterbox.scale_y, rel=0.02)
 
 
 def test_odd_padding_leaves_the_spare_pixel_on_the_right_and_at_the_bottom():
@@ -105,9 +105,9 @@ def test_a_float_input_holds_the_scaled_pixels(width, height, resize, scale):
 @pytest.mark.parametrize(("width", "height"), [(64, 48), (1, 1), (1, 9), (9, 1), (416, 416)])
 def test_a_photograph_of_the_right_size_is_handed_over_pixel_for_pixel(resize, width, height):
     photograph = noise(width, height)
-    tensor, placement = preprocess(photograph, spec(resize, width, height))
+    tensor, letterbox = preprocess(photograph, spec(resize, width, height))
     np.testing.assert_array_equal(tensor[0], photograph[:, :, ::-1])
-    assert placement == Placement(1.0, 1.0, 0, 0, width, height)
+    assert letterbox == Letterbox(1.0, 1.0, 0, 0, width, height)
 
 
 @pytest.mark.parametrize(("width", "height", "left", "top"), [(64, 20, 0, 14), (30, 48, 17, 0)])
@@ -149,25 +149,25 @@ def test_a_marked_lesion_lies_where_the_placement_says(width, height, resize):
     x1, y1, x2, y2 = box[0].astype(int)
     photograph = np.zeros((height, width, 3), np.uint8)
     photograph[y1:y2, x1:x2] = 255
-    tensor, placement = preprocess(photograph, spec(resize, 320, 256, pad_value=0))
+    tensor, letterbox = preprocess(photograph, spec(resize, 320, 256, pad_value=0))
     rows, columns = np.nonzero(tensor[0, :, :, 0] >= 128)
     seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-    np.testing.assert_allclose(placement.to_input(box)[0], seen, atol=0.51)
+    np.testing.assert_allclose(letterbox.to_input(box)[0], seen, atol=0.51)
 
 
 @ALL_SIZES
 @BOTH_WAYS
 @pytest.mark.parametrize(("input_width", "input_height"), [(64, 48), (416, 416), (640, 640)])
 def test_boxes_return_from_the_models_pixels_unchanged(width, height, resize, input_width, input_height):
-    _, placement = preprocess(noise(width, height), spec(resize, input_width, input_height))
+    _, letterbox = preprocess(noise(width, height), spec(resize, input_width, input_height))
     corners = np.random.default_rng(1).uniform(0, [[[width, height]] * 2] * 50)
     boxes = np.sort(corners, axis=1).reshape(-1, 4).astype(np.float32)
     # A few roundings of a float32 as large as the input's side, seen through the scale.
     rounding = (
-        4 * np.finfo(np.float32).eps * np.array([input_width / placement.scale_x, input_height / placement.scale_y] * 2)
+        4 * np.finfo(np.float32).eps * np.array([input_width / letterbox.scale_x, input_height / letterbox.scale_y] * 2)
     )
-    there = placement.to_input(boxes)
-    back = placement.to_photograph(there)
+    there = letterbox.to_input(boxes)
+    back = letterbox.to_image(there)
     assert there.dtype == back.dtype == np.float32
     assert (np.abs(back - boxes) <= rounding + 1e-6 * boxes).all()
 
@@ -175,23 +175,23 @@ def test_boxes_return_from_the_models_pixels_unchanged(width, height, resize, in
 @ALL_SIZES
 @BOTH_WAYS
 def test_a_photographs_frame_stays_inside_the_input(width, height, resize):
-    _, placement = preprocess(noise(width, height), spec(resize))
-    frame = placement.to_input(np.array([[0, 0, width, height]], np.float32))[0]
+    _, letterbox = preprocess(noise(width, height), spec(resize))
+    frame = letterbox.to_input(np.array([[0, 0, width, height]], np.float32))[0]
     assert (frame >= -1e-3).all()
     assert (frame <= np.array([64, 48, 64, 48]) + 1e-3).all()
 
 
 def test_boxes_are_clipped_to_the_photograph():
-    placement = Placement(scale_x=0.5, scale_y=0.5, left=10, top=0, width=100, height=80)
+    letterbox = Letterbox(scale_x=0.5, scale_y=0.5, left=10, top=0, width=100, height=80)
     boxes = np.array([[0, -5, 20, 50], [60, 30, 90, 41], [-9, -9, -1, -1], [10, 0, 60, 40]], np.float32)
     expected = [[0, 0, 20, 80], [100, 60, 100, 80], [0, 0, 0, 0], [0, 0, 100, 80]]
-    np.testing.assert_array_equal(placement.to_photograph(boxes), np.array(expected, np.float32))
+    np.testing.assert_array_equal(letterbox.to_image(boxes), np.array(expected, np.float32))
 
 
 def test_no_boxes_give_no_boxes():
-    placement = Placement(0.5, 0.5, 10, 0, 100, 80)
+    letterbox = Letterbox(0.5, 0.5, 10, 0, 100, 80)
     none = np.empty((0, 4), np.float32)
-    assert placement.to_photograph(none).shape == placement.to_input(none).shape == (0, 4)
+    assert letterbox.to_image(none).shape == letterbox.to_input(none).shape == (0, 4)
 
 
 @pytest.mark.parametrize(
@@ -243,9 +243,9 @@ def test_averaging_misses_no_pixel_so_that_fine_stripes_become_grey(resize, size
     width, height = size
     stripes = np.zeros((height, width, 3), np.uint8)
     stripes[:, ::2] = 200
-    tensor, placement = preprocess(stripes, averaging(resize, pad_value=100))
+    tensor, letterbox = preprocess(stripes, averaging(resize, pad_value=100))
     if width >= 4 * 64:  # at least two stripes in every block
-        inside = tensor[0, placement.top : 48 - placement.top, placement.left : 64 - placement.left]
+        inside = tensor[0, letterbox.top : 48 - letterbox.top, letterbox.left : 64 - letterbox.left]
         assert abs(int(inside.min()) - 100) <= 34
         assert abs(int(inside.max()) - 100) <= 34
 
@@ -257,11 +257,11 @@ def test_after_averaging_a_place_still_lies_where_the_placement_says(resize, siz
     photograph = np.zeros((height, width, 3), np.uint8)
     x, y, half = int(width * 0.7), int(height * 0.3), max(2, width // 32)
     photograph[y - half : y + half, x - half : x + half] = 255
-    tensor, placement = preprocess(photograph, averaging(resize, pad_value=0))
+    tensor, letterbox = preprocess(photograph, averaging(resize, pad_value=0))
     mass = tensor[0, ..., 0].astype(float)
     rows, columns = np.indices(mass.shape) + 0.5
     middle = np.array([(mass * columns).sum(), (mass * rows).sum()]) / mass.sum()
-    expected = placement.to_input(np.float32([[x, y, x, y]]))[0, :2]
+    expected = letterbox.to_input(np.float32([[x, y, x, y]]))[0, :2]
     np.testing.assert_allclose(middle, expected, atol=0.15)
 
 
@@ -287,12 +287,12 @@ def test_a_jpeg_is_read_at_the_largest_part_of_its_size_that_is_enough(size, exp
 def test_a_smaller_reading_is_placed_as_the_photograph_itself(part, size):
     width, height = size
     reading = noise(-(-width // part), -(-height // part))
-    tensor, placement = preprocess(reading, averaging(), size=size)
+    tensor, letterbox = preprocess(reading, averaging(), size=size)
     _, whole = preprocess(noise(*size), averaging())
-    assert (placement.width, placement.height) == size
-    assert (placement.left, placement.top) == (whole.left, whole.top)
+    assert (letterbox.width, letterbox.height) == size
+    assert (letterbox.left, letterbox.top) == (whole.left, whole.top)
     # Both leave out less than a block on the right and at the bottom.
     for corner in ([0, 0, width, height], [width / 3, height / 3, width / 2, height / 2]):
         box = np.float32([corner])
-        np.testing.assert_allclose(placement.to_input(box), whole.to_input(box), atol=1.0)
+        np.testing.assert_allclose(letterbox.to_input(box), whole.to_input(box), atol=1.0)
     assert tensor.shape == (1, 48, 64, 3)

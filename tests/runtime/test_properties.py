@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from acne_runtime.manifest import InputSpec, OutputSpec
 from acne_runtime.postprocess.decode import Candidates, decode, lesion_scores
-from acne_runtime.postprocess.nms import suppress
+from acne_runtime.postprocess.nms import non_max_suppression
 from acne_runtime.preprocess import preprocess
 
 LARGEST = 4000
@@ -40,17 +40,17 @@ def photograph(width, height):
 @given(SIDES, SIDES, SPECS, SHARES)
 @REPEATABLE
 def test_boxes_return_from_the_models_pixels(width, height, spec, shares):
-    _, placement = preprocess(photograph(width, height), spec)
+    _, letterbox = preprocess(photograph(width, height), spec)
     corners = np.array(shares).reshape(-1, 2, 2) * (width, height)
     boxes = np.sort(corners, axis=1).reshape(-1, 4).astype(np.float32)
-    np.testing.assert_allclose(placement.to_photograph(placement.to_input(boxes)), boxes, rtol=0, atol=0.01)
+    np.testing.assert_allclose(letterbox.to_image(letterbox.to_input(boxes)), boxes, rtol=0, atol=0.01)
 
 
 @given(SIDES, SIDES, SPECS)
 @REPEATABLE
 def test_the_photograph_fills_its_place_and_the_padding_the_rest(width, height, spec):
-    tensor, placement = preprocess(photograph(width, height), spec)
-    frame = placement.to_input(np.array([[0, 0, width, height]], np.float32))[0]
+    tensor, letterbox = preprocess(photograph(width, height), spec)
+    frame = letterbox.to_input(np.array([[0, 0, width, height]], np.float32))[0]
     left, top, right, bottom = np.rint(frame).astype(int)
     np.testing.assert_allclose(frame, [left, top, right, bottom], atol=1e-3)
     assert 0 <= left < right <= spec.width
@@ -63,8 +63,8 @@ def test_the_photograph_fills_its_place_and_the_padding_the_rest(width, height, 
 @given(SIDES, SIDES, INPUT_SIDES, INPUT_SIDES)
 @REPEATABLE
 def test_a_letterbox_keeps_the_aspect_ratio_and_touches_two_borders(width, height, input_width, input_height):
-    _, placement = preprocess(photograph(width, height), InputSpec("image", input_width, input_height, "letterbox"))
-    placed = np.array([width * placement.scale_x, height * placement.scale_y])
+    _, letterbox = preprocess(photograph(width, height), InputSpec("image", input_width, input_height, "letterbox"))
+    placed = np.array([width * letterbox.scale_x, height * letterbox.scale_y])
     np.testing.assert_allclose(placed, np.rint(placed), atol=1e-6)
     placed_width, placed_height = np.rint(placed).astype(int)
     gain = min(input_width / width, input_height / height)
@@ -72,8 +72,8 @@ def test_a_letterbox_keeps_the_aspect_ratio_and_touches_two_borders(width, heigh
     assert abs(placed_height - max(1, height * gain)) <= 0.5 + 1e-6
     assert placed_width == input_width or placed_height == input_height
     # Centred, but for the odd pixel.
-    assert input_width - placed_width - 2 * placement.left in (0, 1)
-    assert input_height - placed_height - 2 * placement.top in (0, 1)
+    assert input_width - placed_width - 2 * letterbox.left in (0, 1)
+    assert input_height - placed_height - 2 * letterbox.top in (0, 1)
 
 
 def overlap(a, b):
@@ -137,7 +137,7 @@ def limits(draw, overlaps):
 def assert_survivors_as_a_plain_double_loop_says(found, data):
     overlaps = every_overlap(found)
     iou, most = data.draw(limits(overlaps), "iou"), data.draw(st.integers(1, 30), "most")
-    got, expected = suppress(found, iou, most), plain_suppress(found, overlaps, iou, most)
+    got, expected = non_max_suppression(found, iou, most), plain_suppress(found, overlaps, iou, most)
     for one, other in zip(got, expected, strict=True):
         np.testing.assert_array_equal(one, other)
 

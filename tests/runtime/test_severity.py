@@ -8,7 +8,7 @@ from acne_runtime.errors import ModelError
 from acne_runtime.manifest import NMS_KINDS, InputSpec, Manifest, OutputSpec
 from acne_runtime.model import Model
 from acne_runtime.result import NO_DIAGNOSIS
-from acne_runtime.severity import GRADES, GradedModel, Severity, counts_for_severity, grade_of
+from acne_runtime.severity import GRADES, Severity, SeverityModel, grade_of, supports_severity
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 SIDE = 64
@@ -81,7 +81,7 @@ def counting(threshold=0.5, ratio=(0.25, 3.0), manifest=DETECTOR, **more):
 
 def graded(manifest, score_threshold=None, **found):
     found = {name: one if isinstance(one, tuple) else (one, 0.9) for name, one in found.items()}
-    return GradedModel(Model(manifest, Finds(**found), score_threshold))(
+    return SeverityModel(Model(manifest, Finds(**found), score_threshold))(
         PHOTOGRAPH, source="a.jpg", frame=3, time_s=1.5
     )
 
@@ -153,7 +153,7 @@ def test_another_threshold_changes_what_is_shown_and_not_what_counts():
 
 
 def graded_heads(manifest, score_threshold=None, **found):
-    return GradedModel(Model(manifest, FindsInHeads(**found), score_threshold))(PHOTOGRAPH)
+    return SeverityModel(Model(manifest, FindsInHeads(**found), score_threshold))(PHOTOGRAPH)
 
 
 @pytest.mark.parametrize(
@@ -197,8 +197,8 @@ def test_a_manifest_says_which_types_count(types, count, what):
 
 def test_a_model_of_other_types_is_graded_where_it_says_that_they_count():
     acne = dataclasses.replace(counting(manifest=HEADS, types=["acne"]), classes=("acne",))
-    assert counts_for_severity(acne)
-    assert not counts_for_severity(dataclasses.replace(acne, validation={}))
+    assert supports_severity(acne)
+    assert not supports_severity(dataclasses.replace(acne, validation={}))
 
 
 @pytest.mark.parametrize("types", [[], "papules", ["scars"], ["papules", "papules"], [["papules"]], None, 3], ids=str)
@@ -206,7 +206,7 @@ def test_counted_types_that_are_not_its_classes_are_refused_in_one_line(types):
     with pytest.raises(
         ModelError, match=r"^tiny-detector: validation\.counting\.types .* must list some of comedones, nod"
     ):
-        GradedModel(Model(counting(manifest=HEADS, types=types), FindsInHeads()))
+        SeverityModel(Model(counting(manifest=HEADS, types=types), FindsInHeads()))
 
 
 def test_a_score_at_the_threshold_counts_and_is_shown_as_without_a_grade():
@@ -249,18 +249,18 @@ def test_a_graded_result_has_it_in_its_json():
 
 def test_a_model_that_does_not_find_them_is_not_graded():
     one_class = dataclasses.replace(DETECTOR, classes=("acne",), thresholds=(0.5,))
-    assert [counts_for_severity(one) for one in (DETECTOR, CLASSIFIER, one_class)] == [True, False, False]
+    assert [supports_severity(one) for one in (DETECTOR, CLASSIFIER, one_class)] == [True, False, False]
     with pytest.raises(ModelError, match="tiny-cnn does not find papules and pustules"):
-        GradedModel(Model(CLASSIFIER, Finds()))
+        SeverityModel(Model(CLASSIFIER, Finds()))
 
 
 def test_a_threshold_inside_the_file_above_that_which_counts_is_refused():
     outputs = tuple(OutputSpec(one, one) for one in NMS_KINDS)
     inside = dataclasses.replace(counting(0.3), outputs=outputs, thresholds=(0.5,))
     with pytest.raises(ModelError, match=r"threshold inside the file.*export it without --nms"):
-        GradedModel(Model(inside, Finds()))
+        SeverityModel(Model(inside, Finds()))
     counts_above = dataclasses.replace(inside, validation=counting(0.6).validation)
-    GradedModel(Model(counts_above, Finds()))
+    SeverityModel(Model(counts_above, Finds()))
 
 
 def test_there_are_four_grades():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from acne_runtime.errors import SourceError
 from acne_runtime.manifest import InputSpec
 from acne_runtime.preprocess import preprocess
-from acne_runtime.sources.image_files import list_photos, read_photo
+from acne_runtime.sources.image_files import list_images, read_image
 
 MOST = 128
 """More of them hardly widen an activation's range."""
@@ -30,12 +30,12 @@ def inputs_from(folder: Path, spec: InputSpec, say: Callable[[str], None], most:
     Raises:
         SourceError: The folder has no photograph that can be read.
     """
-    photos = list_photos(folder)
+    photos = list_images(folder)
     chosen = photos[:: -(-len(photos) // most)]
     tensors = []
     for photo in chosen:
         try:
-            tensors.append(preprocess(read_photo(photo), dataclasses.replace(spec, dtype="uint8"))[0])
+            tensors.append(preprocess(read_image(photo), dataclasses.replace(spec, dtype="uint8"))[0])
         except SourceError as error:
             say(f"passed over: {error}")
     if not tensors:

@@ -13,7 +13,7 @@ from ai_edge_litert.interpreter import Interpreter, load_delegate
 from numpy.typing import NDArray
 
 from acne_runtime.backends.tflite_metadata import archived_metadata, read_metadata
-from acne_runtime.digest import is_damaged
+from acne_runtime.digest import digest_mismatch
 from acne_runtime.errors import BackendError, ModelError, one_line
 from acne_runtime.manifest import METADATA_KEY
 
@@ -49,7 +49,7 @@ class LiteRtBackend:
         try:
             text = read_metadata(content, METADATA_KEY)
             manifest = None if text is None else text.decode("utf-8", "replace")
-            if is_damaged(content, manifest):  # on some of which LiteRT would end the process
+            if digest_mismatch(content, manifest):  # on some of which LiteRT would end the process
                 raise ModelError(f"{file}: damaged, it is not the file that was exported; copy it again")
             self._interpreter = Interpreter(
                 model_content=content, num_threads=threads or None, experimental_delegates=delegates

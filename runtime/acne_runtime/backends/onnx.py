@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from acne_runtime.digest import is_damaged
+from acne_runtime.digest import digest_mismatch
 from acne_runtime.errors import BackendError, ModelError
 from acne_runtime.manifest import METADATA_KEY
 
@@ -63,7 +63,7 @@ class OnnxBackend:
         except ValueError as error:  # not one input, or text that is no UTF-8
             raise ModelError(f"{file}: ONNX Runtime cannot open this model: {_first_line(error)}") from error
         self.manifest_text: str | None = self.foreign_metadata.get(METADATA_KEY)
-        if is_damaged(file.read_bytes(), self.manifest_text):
+        if digest_mismatch(file.read_bytes(), self.manifest_text):
             raise ModelError(f"{file}: damaged, it is not the file that was exported; copy it again")
 
     def run(self, tensor: NDArray[np.uint8 | np.float32]) -> Mapping[str, NDArray[np.float32]]:

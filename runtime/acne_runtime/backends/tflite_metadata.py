@@ -24,9 +24,9 @@ _METADATA_NAME, _METADATA_BUFFER = 0, 1
 _BUFFER_DATA = 0
 _ARCHIVED = ("TFLITE_ULTRALYTICS_METADATA.json", "metadata.json")
 """What Ultralytics' exporter calls its statements, one version and another."""
-_MOST_ARCHIVED = 1 << 20
+_MAX_ARCHIVED = 1 << 20
 """Bytes unpacked of them; more would be a bomb."""
-_DAMAGED = (
+_PARSE_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     LZMAError,
@@ -66,10 +66,10 @@ def archived_metadata(tflite: bytes) -> dict[str, str]:
     try:
         with zipfile.ZipFile(io.BytesIO(tflite)) as archive:
             name = next((one for one in archive.namelist() if one in _ARCHIVED), None)
-            if name is None or archive.getinfo(name).file_size > _MOST_ARCHIVED:
+            if name is None or archive.getinfo(name).file_size > _MAX_ARCHIVED:
                 return {}
             raw = json.loads(archive.read(name))
-    except _DAMAGED:
+    except _PARSE_ERRORS:
         return {}
     return {str(key): str(value) for key, value in raw.items()} if isinstance(raw, dict) else {}
 

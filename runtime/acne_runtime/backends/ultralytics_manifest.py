@@ -20,7 +20,7 @@ THRESHOLD = 0.25
 IOU = 0.7
 """Theirs for suppression."""
 PAD_VALUE = 114
-_DAMAGED = (
+_PARSE_ERRORS = (
     ValueError,
     SyntaxError,
     KeyError,
@@ -38,7 +38,7 @@ def is_ultralytics(metadata: Mapping[str, str]) -> bool:
     return {"names", "imgsz", "task"} <= metadata.keys()
 
 
-def manifest_of(opened: OpenedFile, name: str) -> Manifest:
+def read_ultralytics_manifest(opened: OpenedFile, name: str) -> Manifest:
     """Returns a manifest for one of their detectors, whose input is float32, 0 to 1.
 
     Boxes are in pixels of the input in ONNX files, in shares of its sides in TFLite files. The input is
@@ -82,7 +82,7 @@ def manifest_of(opened: OpenedFile, name: str) -> Manifest:
         )
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
-    except _DAMAGED as error:
+    except _PARSE_ERRORS as error:
         said = (str(error).splitlines() or [""])[0]
         raise ModelError(f"{name}: its Ultralytics metadata does not parse ({said})") from error
 

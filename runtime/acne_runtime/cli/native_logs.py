@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def native_logs_silenced() -> Iterator[None]:
+def silence_native_logs() -> Iterator[None]:
     """Sends what C and C++ code writes to standard error into nothing; Python exceptions come through as ever.
 
     TensorFlow and LiteRT announce themselves there before any of their log settings can apply.

@@ -17,25 +17,25 @@ import cv2
 
 from acne_runtime import __version__
 from acne_runtime.cli.click_command import Command
-from acne_runtime.cli.native_logs import native_logs_silenced
+from acne_runtime.cli.native_logs import silence_native_logs
 from acne_runtime.errors import SourceError, printable
 from acne_runtime.load import DEFAULT_MODEL, load_model, model_files
 from acne_runtime.model import Model
 from acne_runtime.preprocess import reading_scale
-from acne_runtime.severity import GradedModel, counts_for_severity
-from acne_runtime.sinks.annotated_media import SavedPictures, SavedVideo
+from acne_runtime.severity import SeverityModel, supports_severity
+from acne_runtime.sinks.annotated_media import ImageWriter, VideoWriter
 from acne_runtime.sinks.base import Sink
 from acne_runtime.sinks.coco_file import CocoFile
-from acne_runtime.sinks.console import Summary
-from acne_runtime.sinks.csv_file import CsvTable
+from acne_runtime.sinks.console import ConsoleSummary
+from acne_runtime.sinks.csv_file import CsvFile
 from acne_runtime.sinks.json_lines import JsonLines
-from acne_runtime.sinks.overwrite_guard import Originals
+from acne_runtime.sinks.overwrite_guard import OverwriteGuard
 from acne_runtime.sinks.progress import Progress, TileProgress
 from acne_runtime.sinks.window import Window, WindowClosedError
 from acne_runtime.sources.open_source import Source, open_camera, open_source
 from acne_runtime.tiling import OVERLAP, TiledModel
 
-Runner: TypeAlias = Model | TiledModel | GradedModel
+Runner: TypeAlias = Model | TiledModel | SeverityModel
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _STANDARD_INPUT = Path("/dev/stdin")
@@ -125,13 +125,13 @@ def main(
         assert camera_number is not None
         opened = open_camera(camera_number, max_fps, _say)
     else:
-        most_pixels = round(max_megapixels * 1e6)
-        opened = open_source(source, max_fps=max_fps, most_pixels=most_pixels, scale=scale, on_error=report, say=_say)
+        max_pixels = round(max_megapixels * 1e6)
+        opened = open_source(source, max_fps=max_fps, max_pixels=max_pixels, scale=scale, on_error=report, say=_say)
     if max_fps and opened.live is None:
         raise click.UsageError("--max-fps: goes with a camera or a stream")
     somebody_looks = not quiet and sys.stderr.isatty()
     tile_progress = TileProgress() if somebody_looks else None
-    with native_logs_silenced():
+    with silence_native_logs():
         loaded += [
             load_model(
                 name,
@@ -154,12 +154,12 @@ def main(
     ]
     if tile and not any(isinstance(runner, TiledModel) for runner in runners):
         raise click.UsageError("--tile: none of the models finds boxes")
-    if severity and not any(isinstance(runner, GradedModel) for runner in runners):
+    if severity and not any(isinstance(runner, SeverityModel) for runner in runners):
         raise click.UsageError("--severity: none of the models finds what the grade counts")
 
     tables = {"--json": json_file if json_file != "-" else None, "--csv": csv_file, "--coco": coco_file}
     outputs = {option: Path(file) for option, file in tables.items() if file}
-    originals = Originals(
+    originals = OverwriteGuard(
         [*opened.files, *([_STANDARD_INPUT] if source == "-" else []), *([delegate] if delegate else [])]
         + [file for name in models for file in model_files(name, backend)]
     )
@@ -170,7 +170,7 @@ def main(
         progress = Progress(opened.count)
         sinks.append(progress)
     elif not quiet:
-        sinks.append(Summary(pause_s=1.0 if opened.is_video else 0.0, to_stderr=json_file == "-"))
+        sinks.append(ConsoleSummary(pause_s=1.0 if opened.is_video else 0.0, to_stderr=json_file == "-"))
     _look(opened, runners, sinks)
     if opened.live is not None and opened.live.dropped and not quiet:
         _say(f"{opened.live.dropped} frames were passed over: newer ones came before they were looked at")
@@ -226,12 +226,12 @@ def _runner(model: Model, tile: bool, overlap: int, severity: bool, tile_progres
     """Returns the model as the options ask for it; a classifier runs beside a detector as it is."""
     if tile and model.manifest.task == "detection":
         return TiledModel(model, overlap, tile_progress)
-    if severity and counts_for_severity(model.manifest):
-        return GradedModel(model)
+    if severity and supports_severity(model.manifest):
+        return SeverityModel(model)
     return model
 
 
-def _refuse_clashes(outputs: Mapping[str, Path], originals: Originals) -> None:
+def _refuse_clashes(outputs: Mapping[str, Path], originals: OverwriteGuard) -> None:
     """Raises where two outputs are one file, or one is what the run reads."""
     named: dict[Path, str] = {}
     for option, file in outputs.items():
@@ -248,21 +248,21 @@ def _sinks(
     coco_file: Path | None,
     save: Path | None,
     show: bool,
-    originals: Originals,
+    originals: OverwriteGuard,
 ) -> list[Sink]:
     sinks: list[Sink] = []
     if json_file:
         sinks.append(JsonLines(json_file))
     if csv_file:
-        sinks.append(CsvTable(csv_file))
+        sinks.append(CsvFile(csv_file))
     if coco_file:
         sinks.append(CocoFile(coco_file, numbered=opened.is_video or not opened.files))
     if save and opened.is_video:
         # What was recorded cannot be looked at again: each recording has a name of its own.
         when = f"-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}" if opened.live else ""
-        sinks.append(SavedVideo(save / f"{opened.name}{when}.mp4", opened.rate, originals))
+        sinks.append(VideoWriter(save / f"{opened.name}{when}.mp4", opened.rate, originals))
     elif save:
-        sinks.append(SavedPictures(save, originals))
+        sinks.append(ImageWriter(save, originals))
     if show:
         sinks.append(Window(wait_ms=1 if opened.is_video else 0))
     return sinks

@@ -129,7 +129,7 @@ def _cells(rows: int, columns: int, stride: int) -> NDArray[np.float32]:
     return np.concatenate([np.stack([x, y, x, y], axis=1), outwards], axis=1, dtype=np.float32) * np.float32(stride)
 
 
-def suppressed_inside(
+def read_nms_outputs(
     outputs: Mapping[str, NDArray[np.float32]], manifest: Manifest, threshold: np.float32
 ) -> Candidates:
     """Reads what a graph with its own decoding and suppression found, best score first.
@@ -153,7 +153,7 @@ def suppressed_inside(
     return inside.at(~(inside.scores < threshold))
 
 
-def decode_rows(
+def decode_ultralytics(
     outputs: Mapping[str, NDArray[np.float32]], spec: OutputSpec, given: InputSpec, thresholds: NDArray[np.float32]
 ) -> Candidates:
     """Reads the joined output of an Ultralytics detector; as its `predict` does, each box under its best class only.

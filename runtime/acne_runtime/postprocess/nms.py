@@ -7,11 +7,11 @@ import numpy as np
 
 from acne_runtime.postprocess.decode import Candidates
 
-MOST_CANDIDATES = 4096
+MAX_CANDIDATES = 4096
 """Best candidates looked at; the cost grows with their square and no photograph shows that many lesions."""
 
 
-def suppress(candidates: Candidates, iou: float, most: int) -> Candidates:
+def non_max_suppression(candidates: Candidates, iou: float, most: int) -> Candidates:
     """Keeps boxes that no better box overlaps by more than `iou`, whatever their types.
 
     Of models that do not say the probability of each type, only boxes of one class suppress each other, as Ultralytics'
@@ -27,8 +27,8 @@ def suppress(candidates: Candidates, iou: float, most: int) -> Candidates:
     """
     if not len(candidates.boxes):
         return candidates
-    if len(candidates.boxes) > MOST_CANDIDATES:
-        candidates = candidates.at(np.argsort(-candidates.scores, kind="stable")[:MOST_CANDIDATES])
+    if len(candidates.boxes) > MAX_CANDIDATES:
+        candidates = candidates.at(np.argsort(-candidates.scores, kind="stable")[:MAX_CANDIDATES])
     boxes, scores, classes, types = candidates
     # OpenCV tells classes apart by moving each to a place of its own, which holds for coordinates from 0 on only.
     corner = boxes[:, :2] - boxes[:, :2].min(axis=0)

@@ -10,22 +10,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_runtime.atomic_write import temporary_beside, write_atomically
+from acne_runtime.atomic_write import make_temporary, write_atomically
 from acne_runtime.draw import annotate
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.frame import Frame
 from acne_runtime.result import Result
-from acne_runtime.sinks.overwrite_guard import Originals
+from acne_runtime.sinks.overwrite_guard import OverwriteGuard
 from acne_runtime.sources.image_files import SUFFIXES
 
-LEAST_FREE = 16 << 20
+MIN_FREE = 16 << 20
 """Bytes left on the disk with which a video can still be finished."""
 
 
-class SavedPictures:
+class ImageWriter:
     """Writes each photograph, annotated, under its own name into a folder; what cannot be written as it was, as PNG."""
 
-    def __init__(self, folder: Path, sources: Originals):
+    def __init__(self, folder: Path, sources: OverwriteGuard):
         self._folder, self._sources = folder, sources
         self._written: set[Path] = set()
 
@@ -54,10 +54,10 @@ class SavedPictures:
         """Nothing is left open."""
 
 
-class SavedVideo:
+class VideoWriter:
     """Writes the annotated frames of one video or camera as an MP4 file."""
 
-    def __init__(self, file: Path, rate: float, sources: Originals):
+    def __init__(self, file: Path, rate: float, sources: OverwriteGuard):
         """Remembers where to write; the file appears under its name when it is whole.
 
         Args:
@@ -80,7 +80,7 @@ class SavedVideo:
         """
         if self._writer is None:
             self._writer = self._opened(frame)
-        if shutil.disk_usage(self._file.parent).free < LEAST_FREE:  # OpenCV would lose frames without a word
+        if shutil.disk_usage(self._file.parent).free < MIN_FREE:  # OpenCV would lose frames without a word
             raise AcneEdgeError(f"{self._file}: the disk is nearly full; the video ends here")
         picture: NDArray[np.uint8] = annotate(frame.full_image(), *results)
         if (picture.shape[1], picture.shape[0]) != self._size:
@@ -101,7 +101,7 @@ class SavedVideo:
         self._sources.check(self._file, f"--save {self._file.parent}")
         if self._file.is_dir():
             raise AcneEdgeError(f"{self._file}: is a folder; name another one with --save")
-        self._part = temporary_beside(self._file)
+        self._part = make_temporary(self._file)
         self._size = (frame.image.shape[1], frame.image.shape[0])
         writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, self._size)
         if not writer.isOpened():

@@ -12,7 +12,7 @@ from acne_runtime.frame import Frame
 from acne_runtime.result import NO_DIAGNOSIS, Result
 
 
-class Summary:
+class ConsoleSummary:
     """Prints what was found, for people."""
 
     def __init__(self, pause_s: float, to_stderr: bool):

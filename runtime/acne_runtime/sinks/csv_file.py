@@ -14,7 +14,7 @@ from acne_runtime.sinks.line_file import LineFile
 COLUMNS = ("source", "frame", "time_s", "model", "class", "score", "present", "unsure", "x1", "y1", "x2", "y2")
 
 
-class CsvTable:
+class CsvFile:
     """Writes `COLUMNS`; a frame without lesions has one line whose `class` is empty, so that it is not lost."""
 
     def __init__(self, file: Path):

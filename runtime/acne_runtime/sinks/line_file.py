@@ -41,7 +41,7 @@ class LineFile:
             except OSError:
                 pass  # a file system without locks
         self._whole = 0
-        self._cut_back()
+        self._truncate()
 
     def write(self, lines: str) -> None:
         """Appends lines, each with its end.
@@ -56,7 +56,7 @@ class LineFile:
                 left = left[self._stream.write(left) :]
         except OSError as error:
             with contextlib.suppress(OSError):
-                self._cut_back()
+                self._truncate()
             raise OSError(error.errno, error.strerror, str(self._file)) from error
         self._whole += len(data)
 
@@ -64,6 +64,6 @@ class LineFile:
         """Closes the file."""
         self._stream.close()
 
-    def _cut_back(self) -> None:
+    def _truncate(self) -> None:
         if self._regular:
             self._stream.truncate(self._whole)

@@ -9,7 +9,7 @@ from pathlib import Path
 from acne_runtime.errors import AcneEdgeError
 
 
-class Originals:
+class OverwriteGuard:
     """The photographs, videos and models of a run, known by where they lie on the disk: links lead there too."""
 
     def __init__(self, files: Iterable[Path] = ()):

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from acne_runtime.errors import SourceError
 from acne_runtime.frame import Frame
-from acne_runtime.sources.image_header import JPEG_START, is_cut_off, stated_size
+from acne_runtime.sources.image_header import JPEG_START, is_truncated, read_size
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
-MOST_PIXELS = 256_000_000
+MAX_PIXELS = 256_000_000
 """Of one photograph, unless told: more than any phone takes, and 768 MB once decoded."""
 _BYTES_A_PIXEL = 8
 """Of a picture as large as can be: uncompressed, 16 bits, with transparency."""
@@ -29,9 +29,9 @@ _FLAGS = {
 }
 
 
-def most_bytes(most_pixels: int) -> int:
+def max_bytes(max_pixels: int) -> int:
     """Returns how large a file of so many pixels can be, with a megabyte for what stands around them."""
-    return _BYTES_A_PIXEL * most_pixels + (1 << 20)
+    return _BYTES_A_PIXEL * max_pixels + (1 << 20)
 
 
 ReadingScale = Callable[[int, int], int]
@@ -43,48 +43,48 @@ def full_size(width: int, height: int) -> int:
     return 1
 
 
-def read_photo(file: Path, most_pixels: int = MOST_PIXELS) -> NDArray[np.uint8]:
+def read_image(file: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Reads one photograph upright (its EXIF orientation applied): `[height, width, 3]` uint8 BGR.
 
     Args:
         file: The photograph.
-        most_pixels: A larger one is refused before it is decoded: a few kilobytes can claim gigapixels.
+        max_pixels: A larger one is refused before it is decoded: a few kilobytes can claim gigapixels.
 
     Raises:
         SourceError: It is missing, empty, cut off, too large, or no picture.
     """
-    return read_frame(file, most_pixels).image
+    return read_frame(file, max_pixels).image
 
 
-def read_frame(file: Path, most_pixels: int = MOST_PIXELS, scale: ReadingScale = full_size) -> Frame:
-    """Reads one photograph as `read_photo` does, a JPEG at the scale that is enough: that is quicker by far.
+def read_frame(file: Path, max_pixels: int = MAX_PIXELS, scale: ReadingScale = full_size) -> Frame:
+    """Reads one photograph as `read_image` does, a JPEG at the scale that is enough: that is quicker by far.
 
     Args:
         file: The photograph.
-        most_pixels: As for `read_photo`.
+        max_pixels: As for `read_image`.
         scale: The part of its size at which it may be read.
 
     Raises:
-        SourceError: As for `read_photo`.
+        SourceError: As for `read_image`.
     """
     try:
         size = file.stat().st_size
-        if size > most_bytes(most_pixels):
+        if size > max_bytes(max_pixels):
             raise SourceError(
                 f"{file}: {size:,} bytes are more than a photograph has; --max-megapixels raises the limit"
             )
         data = file.read_bytes()
     except OSError as error:
         raise SourceError(f"{file}: {error.strerror}") from error
-    return decode_frame(data, str(file), most_pixels, scale)
+    return decode_frame(data, str(file), max_pixels, scale)
 
 
-def decode_photo(data: bytes, name: str, most_pixels: int = MOST_PIXELS) -> NDArray[np.uint8]:
+def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decodes one photograph upright, `[height, width, 3]` uint8 BGR; see `decode_frame`."""
-    return decode_frame(data, name, most_pixels).image
+    return decode_frame(data, name, max_pixels).image
 
 
-def decode_frame(data: bytes, name: str, most_pixels: int = MOST_PIXELS, scale: ReadingScale = full_size) -> Frame:
+def decode_frame(data: bytes, name: str, max_pixels: int = MAX_PIXELS, scale: ReadingScale = full_size) -> Frame:
     """Decodes one photograph upright.
 
     Grey, 16-bit and CMYK pictures become 8-bit colour ones; transparency is dropped.
@@ -92,7 +92,7 @@ def decode_frame(data: bytes, name: str, most_pixels: int = MOST_PIXELS, scale: 
     Args:
         data: A whole file.
         name: What errors call it.
-        most_pixels: As for `read_photo`.
+        max_pixels: As for `read_image`.
         scale: As for `read_frame`; other kinds than JPEG are read at their own size.
 
     Raises:
@@ -101,16 +101,16 @@ def decode_frame(data: bytes, name: str, most_pixels: int = MOST_PIXELS, scale: 
     if not data:
         raise SourceError(f"{name}: the file is empty")
     try:
-        width, height = stated_size(data)
+        width, height = read_size(data)
     except ValueError as error:
         raise SourceError(f"{name}: not a photograph, or a damaged one: {error}") from error
-    if width * height > most_pixels:
+    if width * height > max_pixels:
         raise SourceError(
-            f"{name}: {width} x {height} pixels are more than the limit of {most_pixels / 1e6:g} megapixels; "
+            f"{name}: {width} x {height} pixels are more than the limit of {max_pixels / 1e6:g} megapixels; "
             "--max-megapixels raises it"
         )
     # OpenCV fills what is missing of a cut-off JPEG with grey; that is no photograph to judge skin by.
-    if data.startswith(JPEG_START) and is_cut_off(data):
+    if data.startswith(JPEG_START) and is_truncated(data):
         raise SourceError(f"{name}: the JPEG is cut off; copy it again")
     # By its orientation in EXIF it may be turned.
     part = min(scale(width, height), scale(height, width)) if data.startswith(JPEG_START) else 1
@@ -128,7 +128,7 @@ def decode_frame(data: bytes, name: str, most_pixels: int = MOST_PIXELS, scale: 
     return Frame(image, name, size=(height, width) if turned else (width, height))  # type: ignore[arg-type]
 
 
-def list_photos(folder: Path) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
     """Returns the photographs directly in a folder, sorted by name.
 
     Raises:
@@ -143,20 +143,20 @@ def list_photos(folder: Path) -> list[Path]:
 def photos(
     files: Iterable[Path],
     on_error: Callable[[SourceError], None] | None = None,
-    most_pixels: int = MOST_PIXELS,
+    max_pixels: int = MAX_PIXELS,
     scale: ReadingScale = full_size,
 ) -> Iterator[Frame]:
     """Reads photographs one after the other.
 
     Args:
         files: The photographs; one that has gone by the time it is read counts as unreadable.
-        most_pixels: As for `read_photo`.
+        max_pixels: As for `read_image`.
         scale: As for `read_frame`.
         on_error: Is told of each photograph that cannot be read, which is then passed over; None raises instead.
     """
     for file in files:
         try:
-            frame = read_frame(file, most_pixels, scale)
+            frame = read_frame(file, max_pixels, scale)
         except SourceError as error:
             if on_error is None:
                 raise

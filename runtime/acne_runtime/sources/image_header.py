@@ -23,7 +23,7 @@ _JPEG_APP2, _MPF, _MPF_ENTRIES = 0xE2, b"MPF\0", 0xB002
 """The segment, its name, and its tag for the list of a file's pictures (CIPA DC-007, 5.2.3)."""
 
 
-def stated_size(data: bytes) -> tuple[int, int]:
+def read_size(data: bytes) -> tuple[int, int]:
     """Returns width and height in pixels as a JPEG, PNG, BMP, WebP or TIFF states them.
 
     Args:
@@ -46,12 +46,12 @@ def stated_size(data: bytes) -> tuple[int, int]:
     raise ValueError("it is no JPEG, PNG, BMP, WebP or TIFF")
 
 
-def is_picture(data: bytes | bytearray) -> bool:
+def is_image(data: bytes | bytearray) -> bool:
     """Returns whether data begin as a picture does whose size can be told."""
     return any(data.startswith(start) for start, _ in _KINDS)
 
 
-def is_cut_off(jpeg: bytes) -> bool:
+def is_truncated(jpeg: bytes) -> bool:
     """Returns whether a JPEG's own pixels lack their end; thumbnails before and videos behind them have their own."""
     end, _ = jpeg_end(jpeg)
     return end < 0 or not jpeg.endswith(JPEG_END, 0, end)
@@ -81,7 +81,7 @@ def jpeg_end(jpeg: bytes | bytearray, place: int = len(JPEG_START)) -> tuple[int
     return -1, max(place, len(jpeg) - 1)
 
 
-def other_pictures(jpeg: bytes) -> dict[int, int]:
+def embedded_images(jpeg: bytes) -> dict[int, int]:
     """Returns where a JPEG says that further pictures begin, from its own beginning on, and their bytes.
 
     Phones hang a map of brightness or a preview behind the photograph, each a JPEG itself (CIPA DC-007, 5.2.3).

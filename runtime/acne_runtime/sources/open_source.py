@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from acne_runtime.errors import SourceError
 from acne_runtime.frame import Frame
 from acne_runtime.sources import image_files, standard_input
-from acne_runtime.sources.stream import Live
+from acne_runtime.sources.stream import LiveStream
 from acne_runtime.sources.video_file import SUFFIXES as VIDEO_SUFFIXES
 from acne_runtime.sources.video_file import Video
 
@@ -38,7 +38,7 @@ class Source:
     name: str
     count: int = 0
     rate: float = 0.0
-    live: Live | None = None
+    live: LiveStream | None = None
     files: Sequence[Path] = ()
 
     @property
@@ -53,7 +53,7 @@ CAMERA_RATE = 15.0
 
 def open_camera(number: int, max_fps: float, say: Callable[[str], None]) -> Source:
     """Opens a camera of this device; 0 is the first."""
-    live = Live(number, f"camera:{number}", max_fps=max_fps, say=say)
+    live = LiveStream(number, f"camera:{number}", max_fps=max_fps, say=say)
     return Source(live, f"camera-{number}", rate=min(max_fps or CAMERA_RATE, CAMERA_RATE), live=live)
 
 
@@ -61,7 +61,7 @@ def open_source(
     source: str,
     *,
     max_fps: float = 0.0,
-    most_pixels: int = image_files.MOST_PIXELS,
+    max_pixels: int = image_files.MAX_PIXELS,
     scale: image_files.ReadingScale = image_files.full_size,
     on_error: Callable[[SourceError], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
@@ -71,7 +71,7 @@ def open_source(
     Args:
         source: What to open.
         max_fps: Most frames a second of a stream; 0 for as many as come.
-        most_pixels: As for `image_files.read_photo`.
+        max_pixels: As for `image_files.read_image`.
         scale: As for `image_files.read_frame`, for photographs in files.
         on_error: Is told of each photograph of several that cannot be read; `None` raises.
         say: Is told when a stream goes away and when it is back.
@@ -85,27 +85,27 @@ def open_source(
         if sys.stdin is None:  # closed by whoever started this
             raise SourceError("--source -: there is no standard input")
         return Source(
-            standard_input.photographs_from(cast(BufferedReader, sys.stdin.buffer), most_pixels, on_error),
+            standard_input.read_stream(cast(BufferedReader, sys.stdin.buffer), max_pixels, on_error),
             standard_input.NAME,
         )
     scheme = source.partition("://")[0].lower()
     if "://" in source and scheme in _STREAMS:
-        live = Live(source, _without_password(source), max_fps=max_fps, say=say)
+        live = LiveStream(source, _without_password(source), max_fps=max_fps, say=say)
         return Source(live, scheme, rate=min(max_fps or CAMERA_RATE, CAMERA_RATE), live=live)
     path = Path(source)
     if path.is_dir():
-        return _several(image_files.list_photos(path), path.name, on_error, most_pixels, scale)
+        return _several(image_files.list_images(path), path.name, on_error, max_pixels, scale)
     if path.is_file():
         if path.suffix.lower() in VIDEO_SUFFIXES:
             frames = Video(path)
             return Source(frames, path.stem, frames.count, frames.rate, files=(path,))
-        return Source(image_files.photos([path], most_pixels=most_pixels, scale=scale), path.stem, 1, files=(path,))
+        return Source(image_files.photos([path], max_pixels=max_pixels, scale=scale), path.stem, 1, files=(path,))
     if glob.has_magic(source):
         found = sorted(Path(one) for one in glob.glob(source, recursive=True))  # noqa: PTH207  (absolute patterns too)
         files = [one for one in found if one.suffix.lower() in image_files.SUFFIXES and one.is_file()]
         if not files:
             raise SourceError(f"{source}: no photograph matches this pattern")
-        return _several(files, "photographs", on_error, most_pixels, scale)
+        return _several(files, "photographs", on_error, max_pixels, scale)
     raise SourceError(f"{source}: no such photograph, folder, video or stream")
 
 
@@ -122,7 +122,7 @@ def _several(
     files: list[Path],
     name: str,
     on_error: Callable[[SourceError], None] | None,
-    most_pixels: int,
+    max_pixels: int,
     scale: image_files.ReadingScale,
 ) -> Source:
-    return Source(image_files.photos(files, on_error, most_pixels, scale), name, len(files), files=files)
+    return Source(image_files.photos(files, on_error, max_pixels, scale), name, len(files), files=files)

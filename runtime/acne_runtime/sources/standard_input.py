@@ -9,8 +9,8 @@ from time import monotonic
 
 from acne_runtime.errors import SourceError
 from acne_runtime.frame import Frame
-from acne_runtime.sources.image_files import MOST_PIXELS, decode_photo, most_bytes
-from acne_runtime.sources.image_header import JPEG_START, is_picture, jpeg_end, other_pictures
+from acne_runtime.sources.image_files import MAX_PIXELS, decode_image, max_bytes
+from acne_runtime.sources.image_header import JPEG_START, embedded_images, is_image, jpeg_end
 
 NAME = "stdin"
 _PIECE = 1 << 16
@@ -19,25 +19,25 @@ _JPEG_BEGINS = re.compile(rb"\xff\xd8\xff(?:[\xe0-\xef]..[ -~]{3}|[\xc0\xc2\xc4\
 _LONGEST_BEGIN = 9
 
 
-def photographs_from(
+def read_stream(
     stream: BufferedIOBase,
-    most_pixels: int = MOST_PIXELS,
+    max_pixels: int = MAX_PIXELS,
     on_error: Callable[[SourceError], None] | None = None,
 ) -> Iterator[Frame]:
     """Reads until the stream ends; each JPEG is handed on as soon as its own end has come.
 
     Args:
         stream: Such as `sys.stdin.buffer`.
-        most_pixels: As for `photos.read_photo`.
+        max_pixels: As for `photos.read_image`.
         on_error: Is told of each photograph that cannot be read, which is then passed over; None raises instead.
 
     Raises:
         SourceError: Nothing comes, or what comes is no picture.
     """
     started, index = monotonic(), 0
-    for data in _apart(stream, most_bytes(most_pixels)):
+    for data in _apart(stream, max_bytes(max_pixels)):
         try:
-            image = decode_photo(data, f"{NAME}:{index}", most_pixels)
+            image = decode_image(data, f"{NAME}:{index}", max_pixels)
         except SourceError as error:
             if on_error is None:
                 raise
@@ -59,7 +59,7 @@ def _apart(stream: BufferedIOBase, most: int) -> Iterator[bytes]:
     others: dict[int, int] | None = None  # where the last photograph's further pictures begin; None before the first
 
     def is_own(length: int) -> bool:
-        return others is None or (is_picture(data) and length > others.get(passed, 0))
+        return others is None or (is_image(data) and length > others.get(passed, 0))
 
     while piece := stream.read1(_PIECE):  # what there is, without waiting for more
         data += piece
@@ -69,7 +69,7 @@ def _apart(stream: BufferedIOBase, most: int) -> Iterator[bytes]:
                 break
             if is_own(end):
                 one, passed = bytes(data[:end]), 0
-                others = other_pictures(one)
+                others = embedded_images(one)
                 yield one
             data, place, passed = data[end:], 0, passed + end
         if len(data) > most:
@@ -87,7 +87,7 @@ def _end(data: bytearray, place: int, first: bool) -> tuple[int, int]:
     """
     if data.startswith(JPEG_START):
         return jpeg_end(data, max(place, len(JPEG_START)))
-    if first and is_picture(data):
+    if first and is_image(data):
         return -1, 0
     found = _JPEG_BEGINS.search(data, place)
     return (found.start(), 0) if found else (-1, max(0, len(data) - _LONGEST_BEGIN))

@@ -17,11 +17,11 @@ from acne_runtime.errors import SourceError, one_line
 from acne_runtime.frame import Frame
 from acne_runtime.sources.video_file import Capture, ends_early, frame_time
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
 """Between two attempts to open again; each pause is twice the one before."""
 GIVE_UP_AFTER_S = 300.0
 """Without a frame for so long, the source is gone."""
-_LEAST_RATE, _MOST_RATE = 0.001, 1000.0
+_MIN_RATE, _MAX_RATE = 0.001, 1000.0
 _TIMEOUT_MS = 10_000
 _READ_TIMEOUT = (cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS)
 
@@ -35,7 +35,7 @@ def open_capture(where: int | str) -> Capture:
     return capture
 
 
-class Live:
+class LiveStream:
     """Frames of a camera or stream, read in a thread of their own so that none waits for the model.
 
     Attributes:
@@ -66,8 +66,8 @@ class Live:
         Raises:
             SourceError: The rate is none.
         """
-        if max_fps != 0 and not _LEAST_RATE <= max_fps <= _MOST_RATE:  # nor NaN
-            raise SourceError(f"--max-fps {max_fps}: not within {_LEAST_RATE} to {_MOST_RATE:g}, nor 0")
+        if max_fps != 0 and not _MIN_RATE <= max_fps <= _MAX_RATE:  # nor NaN
+            raise SourceError(f"--max-fps {max_fps}: not within {_MIN_RATE} to {_MAX_RATE:g}, nor 0")
         self._where, self._name, self._say, self._opener, self._pause = where, name, say, opener, pause
         self._least_gap = 1 / max_fps if max_fps else 0.0
         self.dropped = 0
@@ -165,7 +165,7 @@ class Live:
                 capture.release()
                 if self._stop.wait(pause):
                     return
-                pause = min(2 * pause, LONGEST_PAUSE_S)
+                pause = min(2 * pause, MAX_PAUSE_S)
                 capture = self._opener(self._where)  # one that does not open gives no frame either
         finally:
             capture.release()

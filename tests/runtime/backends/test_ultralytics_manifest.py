@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from acne_runtime.backends.ultralytics_manifest import is_ultralytics, manifest_of
+from acne_runtime.backends.ultralytics_manifest import is_ultralytics, read_ultralytics_manifest
 from acne_runtime.errors import ModelError
 from acne_runtime.model import Model
 
@@ -57,7 +57,7 @@ def test_their_statements_are_told_from_ours():
 
 
 def test_their_statements_become_a_manifest():
-    manifest = manifest_of(opened(), "yolov8n")
+    manifest = read_ultralytics_manifest(opened(), "yolov8n")
     assert manifest.classes == ("papules", "comedones", "scars")
     assert (manifest.input.width, manifest.input.height, manifest.input.resize) == (96, 64, "letterbox")
     assert (manifest.input.dtype, manifest.input.layout, manifest.input.pad_value) == ("float32", "NCHW", 114)
@@ -85,7 +85,7 @@ def test_their_boxes_come_out_in_pixels_of_the_photograph(backend_name, sides, s
         (110, 10 / side_x, 10 / side_y, 8 / side_x, 8 / side_y, 1, 0.24),  # below the threshold
     )
     backend = FakeBackend(found)
-    result = Model(manifest_of(opened(backend_name, shape), "yolov8n"), backend)(PHOTOGRAPH)
+    result = Model(read_ultralytics_manifest(opened(backend_name, shape), "yolov8n"), backend)(PHOTOGRAPH)
     assert [(one.name, round(one.score, 3)) for one in result.lesions] == [
         ("papules", 0.9),
         ("scars", 0.7),
@@ -111,7 +111,7 @@ def test_their_boxes_come_out_in_pixels_of_the_photograph(backend_name, sides, s
     ],
 )
 def test_class_names_come_in_the_order_of_their_numbers(names, classes):
-    assert manifest_of(opened(names=names), "m").classes == classes
+    assert read_ultralytics_manifest(opened(names=names), "m").classes == classes
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,6 @@ def test_class_names_come_in_the_order_of_their_numbers(names, classes):
 )
 def test_what_is_no_plain_detector_of_theirs_is_refused_in_one_line(changes, outputs, problem):
     with pytest.raises(ModelError, match=problem) as refused:
-        manifest_of(opened(outputs=outputs, **changes), "yolo")
+        read_ultralytics_manifest(opened(outputs=outputs, **changes), "yolo")
     assert "yolo" in str(refused.value)
     assert "\n" not in str(refused.value)

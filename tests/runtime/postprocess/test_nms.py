@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from acne_runtime.postprocess.decode import Candidates
-from acne_runtime.postprocess.nms import MOST_CANDIDATES, suppress
+from acne_runtime.postprocess.nms import MAX_CANDIDATES, non_max_suppression
 
 
 def candidates(boxes, scores, classes, types=None):
@@ -70,7 +70,7 @@ def assert_same(got, expected):
 def test_random_boxes_survive_as_a_plain_double_loop_says(count, classes, low, high, iou, kind):
     found = kind(random_candidates(count, classes, seed=count + classes, low=low, high=high))
     expected = plain_suppress(found, iou, 10_000)
-    assert_same(suppress(found, iou, 10_000), expected)
+    assert_same(non_max_suppression(found, iou, 10_000), expected)
 
 
 @BOTH
@@ -78,35 +78,35 @@ def test_random_boxes_survive_as_a_plain_double_loop_says(count, classes, low, h
 @pytest.mark.parametrize("seed", range(3))
 def test_equal_scores_keep_the_order_they_came_in(levels, seed, kind):
     found = kind(random_candidates(200, 3, seed, low=0, high=200, levels=levels))
-    assert_same(suppress(found, 0.4, 10_000), plain_suppress(found, 0.4, 10_000))
+    assert_same(non_max_suppression(found, 0.4, 10_000), plain_suppress(found, 0.4, 10_000))
 
 
 @BOTH
 @pytest.mark.parametrize("most", [0, 1, 5, 300])
 def test_no_more_than_the_best_few_are_kept(most, kind):
     found = kind(random_candidates(400, 4, seed=9))
-    got = suppress(found, 0.6, most)
+    got = non_max_suppression(found, 0.6, most)
     assert_same(got, plain_suppress(found, 0.6, most))
     assert len(got.scores) == min(most, len(plain_suppress(found, 0.6, 10_000).scores))
 
 
 def test_survivors_come_best_score_first_over_all_classes():
     boxes = [[100 * i, 0, 100 * i + 10, 10] for i in range(5)]
-    got = suppress(candidates(boxes, [0.2, 0.9, 0.5, 0.7, 0.1], [1, 0, 1, 2, 0]), 0.5, 300)
+    got = non_max_suppression(candidates(boxes, [0.2, 0.9, 0.5, 0.7, 0.1], [1, 0, 1, 2, 0]), 0.5, 300)
     np.testing.assert_allclose(got.scores, [0.9, 0.7, 0.5, 0.2, 0.1])
     assert got.classes.tolist() == [0, 2, 1, 1, 0]
     assert got.boxes[:, 0].tolist() == [100, 300, 200, 0, 400]
 
 
 def test_no_candidates_leave_none():
-    got = suppress(candidates([], [], []), 0.5, 300)
+    got = non_max_suppression(candidates([], [], []), 0.5, 300)
     assert (got.boxes.shape, got.scores.shape, got.classes.shape) == ((0, 4), (0,), (0,))
 
 
 @pytest.mark.parametrize("shift", [-1000, -5, 0, 1000])
 def test_a_lesion_of_two_types_is_kept_once_as_the_better(shift):
     box = [shift, shift, shift + 20, shift + 20]
-    got = suppress(saying_types(candidates([box, box, box], [0.4, 0.8, 0.7], [0, 3, 0])), 0.5, 300)
+    got = non_max_suppression(saying_types(candidates([box, box, box], [0.4, 0.8, 0.7], [0, 3, 0])), 0.5, 300)
     np.testing.assert_allclose(got.scores, [0.8])
     assert (got.classes.tolist(), got.types.argmax(axis=1).tolist()) == ([3], [3])
 
@@ -114,7 +114,7 @@ def test_a_lesion_of_two_types_is_kept_once_as_the_better(shift):
 @pytest.mark.parametrize("shift", [-1000, -5, 0, 1000])
 def test_a_box_of_two_classes_is_kept_under_both_where_no_types_are_said(shift):
     box = [shift, shift, shift + 20, shift + 20]
-    got = suppress(candidates([box, box, box], [0.4, 0.8, 0.7], [0, 3, 0]), 0.5, 300)
+    got = non_max_suppression(candidates([box, box, box], [0.4, 0.8, 0.7], [0, 3, 0]), 0.5, 300)
     np.testing.assert_allclose(got.scores, [0.8, 0.7])
     assert got.classes.tolist() == [3, 0]
 
@@ -122,38 +122,38 @@ def test_a_box_of_two_classes_is_kept_under_both_where_no_types_are_said(shift):
 def test_boxes_of_one_class_that_overlap_less_than_the_limit_are_all_kept():
     # Their overlap is 10 / 190.
     boxes = [[0, 0, 10, 10], [9, 0, 19, 10]]
-    assert len(suppress(candidates(boxes, [0.9, 0.8], [0, 0]), 0.06, 300).scores) == 2
-    assert len(suppress(candidates(boxes, [0.9, 0.8], [0, 0]), 0.05, 300).scores) == 1
+    assert len(non_max_suppression(candidates(boxes, [0.9, 0.8], [0, 0]), 0.06, 300).scores) == 2
+    assert len(non_max_suppression(candidates(boxes, [0.9, 0.8], [0, 0]), 0.05, 300).scores) == 1
 
 
 def test_an_overlap_of_exactly_the_limit_is_kept():
     boxes = [[0, 0, 8, 8], [0, 0, 4, 8]]
-    assert len(suppress(candidates(boxes, [0.9, 0.8], [0, 0]), 0.5, 300).scores) == 2
+    assert len(non_max_suppression(candidates(boxes, [0.9, 0.8], [0, 0]), 0.5, 300).scores) == 2
 
 
 def test_a_suppressed_box_suppresses_nothing():
     # Each overlaps its neighbour by a half over one and a half: the middle one falls, the last one stays.
     boxes = [[0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10]]
-    got = suppress(candidates(boxes, [0.9, 0.8, 0.7], [0, 0, 0]), 0.3, 300)
+    got = non_max_suppression(candidates(boxes, [0.9, 0.8, 0.7], [0, 0, 0]), 0.3, 300)
     np.testing.assert_allclose(got.scores, [0.9, 0.7])
 
 
 def test_a_score_of_zero_is_kept_when_the_thresholds_let_it_through():
     boxes = [[0, 0, 10, 10], [50, 50, 60, 60]]
-    assert len(suppress(candidates(boxes, [0.9, 0.0], [0, 0]), 0.5, 300).scores) == 2
+    assert len(non_max_suppression(candidates(boxes, [0.9, 0.0], [0, 0]), 0.5, 300).scores) == 2
 
 
 @BOTH
 def test_of_too_many_candidates_the_best_are_looked_at(kind):
-    count = MOST_CANDIDATES + 50
+    count = MAX_CANDIDATES + 50
     corners = np.stack(np.divmod(np.arange(count), 100), axis=1) * 10.0
     scores = np.linspace(0.1, 0.9, count)
     found = kind(candidates(np.concatenate([corners, corners + 5], axis=1), scores, np.zeros(count)))
-    got = suppress(found, 0.5, count)
-    np.testing.assert_array_equal(got.scores, found.scores[::-1][:MOST_CANDIDATES])
+    got = non_max_suppression(found, 0.5, count)
+    np.testing.assert_array_equal(got.scores, found.scores[::-1][:MAX_CANDIDATES])
 
 
 def test_the_candidates_themselves_are_left_alone():
     found, before = random_candidates(100, 2, seed=3), random_candidates(100, 2, seed=3)
-    suppress(found, 0.5, 300)
+    non_max_suppression(found, 0.5, 300)
     assert_same(found, before)

@@ -2,7 +2,7 @@ import csv
 
 from acne_runtime.frame import Frame
 from acne_runtime.result import Label, Lesion, Result, Timing
-from acne_runtime.sinks.csv_file import COLUMNS, CsvTable
+from acne_runtime.sinks.csv_file import COLUMNS, CsvFile
 
 CLASSES = ("comedones", "papules")
 TIMING = Timing(1.0, 2.0, 3.0)
@@ -13,7 +13,7 @@ def result(source, index, *, lesions=None, labels=None):
 
 
 def test_a_table_has_a_line_for_each_lesion_label_and_empty_frame(tmp_path):
-    table = CsvTable(tmp_path / "out" / "found.csv")
+    table = CsvFile(tmp_path / "out" / "found.csv")
     found = result("a,b.jpg", 0, lesions=(Lesion("papules", 0.91234, (1.0, 2.5, 30.0, 40.123), (0.5, 0.6), True),))
     present = result("a,b.jpg", 0, labels=(Label("comedones", 0.25, False), Label("papules", 0.75, True)))
     frame = Frame(None, "a,b.jpg")
@@ -44,5 +44,5 @@ def test_a_table_has_a_line_for_each_lesion_label_and_empty_frame(tmp_path):
 
 
 def test_a_table_without_frames_is_no_file(tmp_path):
-    CsvTable(tmp_path / "found.csv").close()
+    CsvFile(tmp_path / "found.csv").close()
     assert list(tmp_path.iterdir()) == []

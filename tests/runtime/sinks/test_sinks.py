@@ -15,15 +15,15 @@ from acne_runtime.frame import Frame
 from acne_runtime.result import NO_DIAGNOSIS, Label, Lesion, Result, Timing
 from acne_runtime.severity import Severity
 from acne_runtime.sinks import annotated_media
-from acne_runtime.sinks.annotated_media import SavedPictures, SavedVideo
-from acne_runtime.sinks.console import Summary, describe
+from acne_runtime.sinks.annotated_media import ImageWriter, VideoWriter
+from acne_runtime.sinks.console import ConsoleSummary, describe
 from acne_runtime.sinks.json_lines import JsonLines
-from acne_runtime.sinks.overwrite_guard import Originals
+from acne_runtime.sinks.overwrite_guard import OverwriteGuard
 from acne_runtime.sinks.window import Window
 from acne_runtime.sources.image_files import SUFFIXES
 from acne_runtime.sources.video_file import Video
 
-NOTHING_READ = Originals()
+NOTHING_READ = OverwriteGuard()
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 LESIONS = (
     Lesion("papules", 0.9, (10.0, 12.0, 40.0, 44.0)),
@@ -110,7 +110,7 @@ def test_json_lines_go_to_standard_output_and_leave_it_open(capsys):
 def test_a_picture_is_saved_annotated_under_its_own_name(tmp_path, suffix):
     source = write_picture(tmp_path / f"face{suffix}", 120, 160)
     before = source.read_bytes()
-    sink = SavedPictures(tmp_path / "out" / "here", NOTHING_READ)
+    sink = ImageWriter(tmp_path / "out" / "here", NOTHING_READ)
     sink.write(frame(source), [answer(str(source))])
     sink.close()
     written = cv2.imread(str(tmp_path / "out" / "here" / f"face{suffix}"))
@@ -127,7 +127,7 @@ def test_a_picture_never_overwrites_its_source(tmp_path, way):
     (tmp_path / "link").symlink_to(tmp_path)
     before = source.read_bytes()
     with pytest.raises(AcneEdgeError, match=r"--save .*would overwrite .*face\.png"):
-        SavedPictures(tmp_path / way, Originals([source])).write(frame(source), [answer(str(source))])
+        ImageWriter(tmp_path / way, OverwriteGuard([source])).write(frame(source), [answer(str(source))])
     assert source.read_bytes() == before
 
 
@@ -139,26 +139,26 @@ def test_a_picture_never_overwrites_one_that_comes_later(tmp_path):
         write_picture(file, 120, 160)
     before = later.read_bytes()
     with pytest.raises(AcneEdgeError, match=r"--save .*right: would overwrite .*right/face\.png, which this run reads"):
-        SavedPictures(later.parent, Originals([now, later])).write(frame(now), [answer(str(now))])
+        ImageWriter(later.parent, OverwriteGuard([now, later])).write(frame(now), [answer(str(now))])
     assert later.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["face.heic", "face.jfif"])
 def test_a_picture_of_a_kind_that_cannot_be_written_becomes_a_png(tmp_path, name):
-    SavedPictures(tmp_path / "out", NOTHING_READ).write(frame(tmp_path / name), [answer()])
+    ImageWriter(tmp_path / "out", NOTHING_READ).write(frame(tmp_path / name), [answer()])
     assert cv2.imread(str(tmp_path / "out" / "face.png")).shape == (120, 160, 3)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["face.png"]
 
 
 def test_pictures_from_standard_input_are_numbered(tmp_path):
-    sink = SavedPictures(tmp_path, NOTHING_READ)
+    sink = ImageWriter(tmp_path, NOTHING_READ)
     for index in range(2):
         sink.write(frame("stdin", index), [answer("stdin", index)])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["stdin-0.png", "stdin-1.png"]
 
 
 def test_pictures_of_one_name_from_several_folders_are_all_kept(tmp_path):
-    sink = SavedPictures(tmp_path / "out", NOTHING_READ)
+    sink = ImageWriter(tmp_path / "out", NOTHING_READ)
     for folder in ("left", "right", "front"):
         sink.write(frame(tmp_path / folder / "face.jpg"), [answer()])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["face-2.jpg", "face-3.jpg", "face.jpg"]
@@ -166,7 +166,7 @@ def test_pictures_of_one_name_from_several_folders_are_all_kept(tmp_path):
 
 def test_a_saved_video_plays_and_leaves_no_part_behind(tmp_path):
     file = tmp_path / "out" / "clip.mp4"
-    sink = SavedVideo(file, 10.0, NOTHING_READ)
+    sink = VideoWriter(file, 10.0, NOTHING_READ)
     for index in range(7):
         sink.write(frame("clip.mov", index), [answer("clip.mov", index)])
         assert not file.exists()  # a name stands for a whole file
@@ -180,7 +180,7 @@ def test_a_saved_video_plays_and_leaves_no_part_behind(tmp_path):
 
 
 def test_frames_that_change_their_size_are_fitted_to_the_first(tmp_path):
-    sink = SavedVideo(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
+    sink = VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
     for index, size in enumerate(((120, 160), (60, 80), (240, 320))):
         sink.write(frame("camera:0", index, size=size), [answer("camera:0", index, size=size)])
     sink.close()
@@ -188,12 +188,12 @@ def test_frames_that_change_their_size_are_fitted_to_the_first(tmp_path):
 
 
 def test_a_saved_video_without_frames_is_no_file(tmp_path):
-    SavedVideo(tmp_path / "out" / "clip.mp4", 10.0, NOTHING_READ).close()
+    VideoWriter(tmp_path / "out" / "clip.mp4", 10.0, NOTHING_READ).close()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_saved_video_may_be_closed_twice(tmp_path):
-    sink = SavedVideo(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
+    sink = VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
     sink.write(frame("camera:0"), [answer("camera:0")])
     sink.close()
     sink.close()
@@ -203,7 +203,7 @@ def test_a_saved_video_may_be_closed_twice(tmp_path):
 def test_a_video_never_overwrites_its_source(tmp_path):
     source = tmp_path / "clip.mp4"
     source.write_bytes(b"the video")
-    sink = SavedVideo(source, 10.0, Originals([source]))
+    sink = VideoWriter(source, 10.0, OverwriteGuard([source]))
     with pytest.raises(AcneEdgeError, match=r"--save .*would overwrite .*clip\.mp4"):
         sink.write(frame(source), [answer(str(source))])
     sink.close()
@@ -213,7 +213,7 @@ def test_a_video_never_overwrites_its_source(tmp_path):
 
 def test_the_frames_of_a_camera_keep_their_pace(tmp_path):
     """Two quick frames, of which the video has room for one, then one that stood for half a second, and two more."""
-    sink = SavedVideo(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
+    sink = VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
     for index, time_s in enumerate((0.0, 0.02, 0.1, 0.6, 0.7)):
         one = Frame(np.full((48, 64, 3), 50 * index, np.uint8), "camera:0", index, time_s)
         sink.write(one, [answer(lesions=())])
@@ -223,10 +223,10 @@ def test_the_frames_of_a_camera_keep_their_pace(tmp_path):
 
 
 def test_a_video_on_a_full_disk_ends_playable_with_one_line(tmp_path, monkeypatch):
-    sink = SavedVideo(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
+    sink = VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
     for index in range(3):
         sink.write(frame("camera:0", index), [answer("camera:0", index)])
-    monkeypatch.setattr(annotated_media, "LEAST_FREE", 1 << 62)
+    monkeypatch.setattr(annotated_media, "MIN_FREE", 1 << 62)
     with pytest.raises(AcneEdgeError, match=r"clip\.mp4: the disk is nearly full; the video ends here"):
         sink.write(frame("camera:0", 3), [answer("camera:0", 3)])
     sink.close()
@@ -236,12 +236,12 @@ def test_a_video_on_a_full_disk_ends_playable_with_one_line(tmp_path, monkeypatc
 def test_a_folder_that_has_the_videos_name_is_refused_before_a_frame_is_lost(tmp_path):
     (tmp_path / "clip.mp4").mkdir()
     with pytest.raises(AcneEdgeError, match=r"clip\.mp4: is a folder; name another one with --save"):
-        SavedVideo(tmp_path / "clip.mp4", 10.0, NOTHING_READ).write(frame("camera:0"), [answer("camera:0")])
+        VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ).write(frame("camera:0"), [answer("camera:0")])
 
 
 def test_a_video_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(cv2.VideoWriter, "fourcc", lambda *_: 0x20202020)
-    sink = SavedVideo(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
+    sink = VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
     with pytest.raises(AcneEdgeError, match=r"clip\.mp4: OpenCV cannot write a video of 160 x 120 pixels"):
         sink.write(frame("camera:0"), [answer("camera:0")])
     sink.close()
@@ -249,7 +249,7 @@ def test_a_video_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
 
 
 def test_two_runs_may_save_a_video_into_one_folder(tmp_path):
-    one, other = (SavedVideo(tmp_path / "clip.mp4", 10.0, NOTHING_READ) for _ in range(2))
+    one, other = (VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ) for _ in range(2))
     for index in range(3):
         one.write(frame("camera:0", index), [answer("camera:0", index)])
         other.write(frame("camera:0", index), [answer("camera:0", index)])
@@ -320,7 +320,7 @@ def test_a_result_is_described_in_words(result, words):
 
 @pytest.mark.parametrize("to_stderr", [False, True])
 def test_the_summary_is_a_line_a_photograph_and_says_once_what_it_is_not(capsys, to_stderr):
-    sink = Summary(pause_s=0.0, to_stderr=to_stderr)
+    sink = ConsoleSummary(pause_s=0.0, to_stderr=to_stderr)
     for name in ("a.jpg", "b.jpg"):
         sink.write(frame(name), [answer(name)])
     sink.close()
@@ -335,7 +335,7 @@ def test_the_summary_is_a_line_a_photograph_and_says_once_what_it_is_not(capsys,
 
 
 def test_the_summary_tells_several_models_apart_and_the_severity(capsys):
-    sink = Summary(pause_s=0.0, to_stderr=False)
+    sink = ConsoleSummary(pause_s=0.0, to_stderr=False)
     sink.write(frame(), [replace(answer(), severity=Severity("moderate", 6, (3, 21))), labelled()])
     sink.close()
     assert capsys.readouterr().out.splitlines() == [
@@ -347,13 +347,13 @@ def test_the_summary_tells_several_models_apart_and_the_severity(capsys):
 
 
 def test_the_summary_keeps_to_a_line_whatever_the_name_is(capsys):
-    Summary(0.0, to_stderr=False).write(frame("two\nlines.jpg"), [answer("two\nlines.jpg")])
+    ConsoleSummary(0.0, to_stderr=False).write(frame("two\nlines.jpg"), [answer("two\nlines.jpg")])
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("two?lines.jpg: ")
 
 
 def test_the_summary_of_a_video_speaks_once_a_second(capsys):
-    sink = Summary(pause_s=3600.0, to_stderr=False)
+    sink = ConsoleSummary(pause_s=3600.0, to_stderr=False)
     for index in range(5):
         sink.write(frame("clip.mp4", index), [answer("clip.mp4", index)])
     sink.close()

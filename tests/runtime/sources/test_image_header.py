@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acne_runtime.sources.image_header import is_cut_off, stated_size
+from acne_runtime.sources.image_header import is_truncated, read_size
 
 PICTURE = np.arange(37 * 53 * 3, dtype=np.uint8).reshape(37, 53, 3)
 
@@ -39,32 +39,32 @@ WHATEVER = st.one_of(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_size_is_what_the_picture_has(kind):
-    assert stated_size(KINDS[kind]) == (53, 37)
+    assert read_size(KINDS[kind]) == (53, 37)
 
 
 def test_a_bmp_from_top_to_bottom_has_a_height_all_the_same():
     data = bytearray(KINDS["bmp"])
     data[22:26] = struct.pack("<i", -37)
-    assert stated_size(bytes(data)) == (53, 37)
+    assert read_size(bytes(data)) == (53, 37)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_picture_that_ends_before_its_size_is_refused(kind):
     with pytest.raises(ValueError, match=r"it (ends before it says how large|is (no JPEG|a RIFF file))"):
-        stated_size(KINDS[kind][:12])
+        read_size(KINDS[kind][:12])
 
 
 def test_a_picture_without_pixels_is_refused():
     data = bytearray(KINDS["png"])
     data[16:20] = bytes(4)
     with pytest.raises(ValueError, match="no pixels"):
-        stated_size(bytes(data))
+        read_size(bytes(data))
 
 
 @given(WHATEVER)
 def test_any_bytes_state_a_size_or_are_refused(data):
     try:
-        width, height = stated_size(data)
+        width, height = read_size(data)
     except ValueError:
         return
     assert width > 0
@@ -73,4 +73,4 @@ def test_any_bytes_state_a_size_or_are_refused(data):
 
 @given(WHATEVER)
 def test_any_bytes_are_whole_or_cut_off(data):
-    assert is_cut_off(data) in (True, False)
+    assert is_truncated(data) in (True, False)

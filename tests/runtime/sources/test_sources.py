@@ -12,10 +12,10 @@ import pytest
 from support.images import picture, write_picture
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources.image_files import SUFFIXES, decode_photo, list_photos, photos, read_frame, read_photo
-from acne_runtime.sources.image_header import stated_size
+from acne_runtime.sources.image_files import SUFFIXES, decode_image, list_images, photos, read_frame, read_image
+from acne_runtime.sources.image_header import read_size
 from acne_runtime.sources.open_source import open_source
-from acne_runtime.sources.standard_input import photographs_from
+from acne_runtime.sources.standard_input import read_stream
 from acne_runtime.sources.video_file import Video
 
 
@@ -45,7 +45,7 @@ THUMBNAIL = encoded(".jpg", picture(12, 16, seed=4))
 def test_a_photograph_of_every_kind_is_read(tmp_path, suffix):
     file = tmp_path / f"a{suffix}"
     file.write_bytes(encoded(suffix, PICTURE))
-    image = read_photo(file)
+    image = read_image(file)
     assert (image.shape, image.dtype) == ((48, 64, 3), np.uint8)
     assert np.abs(image.astype(int) - PICTURE).mean() < 6
 
@@ -53,7 +53,7 @@ def test_a_photograph_of_every_kind_is_read(tmp_path, suffix):
 @pytest.mark.parametrize("name", ["Gesicht für später.jpg", "痤瘡.jpg", "UPPER.JPG", "no suffix"])
 def test_a_photograph_may_have_any_name(tmp_path, name):
     (tmp_path / name).write_bytes(JPEG)
-    assert read_photo(tmp_path / name).shape == (48, 64, 3)
+    assert read_image(tmp_path / name).shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ def test_a_photograph_may_have_any_name(tmp_path, name):
 )
 def test_a_png_of_any_kind_comes_out_in_three_8_bit_channels(tmp_path, image, expected):
     (tmp_path / "a.png").write_bytes(encoded(".png", image))
-    got = read_photo(tmp_path / "a.png")
+    got = read_image(tmp_path / "a.png")
     assert got.dtype == np.uint8
     np.testing.assert_array_equal(got, expected)
 
 
 def test_a_grey_jpeg_comes_out_in_three_channels(tmp_path):
     (tmp_path / "a.jpg").write_bytes(encoded(".jpg", PICTURE[..., 0]))
-    assert read_photo(tmp_path / "a.jpg").shape == (48, 64, 3)
+    assert read_image(tmp_path / "a.jpg").shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_grey_jpeg_comes_out_in_three_channels(tmp_path):
 def test_the_orientation_a_camera_noted_is_applied(tmp_path, orientation, upright):
     plain = cv2.imdecode(np.frombuffer(JPEG, np.uint8), cv2.IMREAD_COLOR)
     (tmp_path / "a.jpg").write_bytes(with_orientation(JPEG, orientation))
-    np.testing.assert_array_equal(read_photo(tmp_path / "a.jpg"), upright(plain))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), upright(plain))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_what_is_no_whole_photograph_is_refused_by_name(tmp_path, content, probl
     file = tmp_path / "a.jpg"
     file.write_bytes(content)
     with pytest.raises(SourceError) as refused:
-        read_photo(file)
+        read_image(file)
     assert str(refused.value).startswith(f"{file}: ")
     assert problem in str(refused.value)
 
@@ -140,13 +140,13 @@ def test_what_is_no_whole_photograph_is_refused_by_name(tmp_path, content, probl
 def test_what_phones_write_and_opencv_does_not_read_is_told_apart(tmp_path):
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x20ftypheic" + bytes(100))
     with pytest.raises(SourceError, match=r"a\.heic: .* HEIC, AVIF or a video; save it as JPEG"):
-        read_photo(tmp_path / "a.heic")
+        read_image(tmp_path / "a.heic")
 
 
 def test_a_missing_photograph_and_a_folder_are_refused_by_name(tmp_path):
     for path in (tmp_path / "missing.jpg", tmp_path):
         with pytest.raises(SourceError) as refused:
-            read_photo(path)
+            read_image(path)
         assert str(refused.value).startswith(f"{path}: ")
 
 
@@ -162,13 +162,13 @@ def test_a_missing_photograph_and_a_folder_are_refused_by_name(tmp_path):
 )
 def test_a_whole_jpeg_with_what_phones_put_around_it_is_read(tmp_path, content):
     (tmp_path / "a.jpg").write_bytes(content)
-    assert read_photo(tmp_path / "a.jpg").shape == (48, 64, 3)
+    assert read_image(tmp_path / "a.jpg").shape == (48, 64, 3)
 
 
 def test_a_progressive_jpeg_is_read(tmp_path):
     _, data = cv2.imencode(".jpg", PICTURE, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
     (tmp_path / "a.jpg").write_bytes(data.tobytes())
-    assert read_photo(tmp_path / "a.jpg").shape == (48, 64, 3)
+    assert read_image(tmp_path / "a.jpg").shape == (48, 64, 3)
 
 
 def folder_with_a_bad_one(folder):
@@ -182,13 +182,13 @@ def folder_with_a_bad_one(folder):
 
 def test_the_photographs_of_a_folder_come_sorted_and_nothing_else(tmp_path):
     folder = folder_with_a_bad_one(tmp_path)
-    assert list_photos(folder) == [folder / "a.jpeg", folder / "b.jpg", folder / "c.PNG"]
+    assert list_images(folder) == [folder / "a.jpeg", folder / "b.jpg", folder / "c.PNG"]
 
 
 def test_a_folder_with_a_bad_one_reports_it_and_goes_on(tmp_path):
     folder = folder_with_a_bad_one(tmp_path)
     reported = []
-    frames = list(photos(list_photos(folder), reported.append))
+    frames = list(photos(list_images(folder), reported.append))
     assert [frame.source for frame in frames] == [str(folder / "a.jpeg"), str(folder / "c.PNG")]
     assert [frame.image.shape for frame in frames] == [(40, 50, 3), (20, 30, 3)]
     assert [(frame.index, frame.time_s) for frame in frames] == [(0, 0.0), (0, 0.0)]
@@ -199,7 +199,7 @@ def test_a_folder_with_a_bad_one_reports_it_and_goes_on(tmp_path):
 
 def test_a_bad_one_ends_it_when_nobody_asked_to_be_told(tmp_path):
     folder = folder_with_a_bad_one(tmp_path)
-    frames = photos(list_photos(folder))
+    frames = photos(list_images(folder))
     assert next(frames).source == str(folder / "a.jpeg")
     with pytest.raises(SourceError, match=r"b\.jpg"):
         next(frames)
@@ -210,7 +210,7 @@ def test_a_folder_without_photographs_is_refused(tmp_path, others):
     for name in others:
         (tmp_path / name).write_bytes(b"something")
     with pytest.raises(SourceError, match=r"no photograph in this folder.*\.jpg"):
-        list_photos(tmp_path)
+        list_images(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -332,7 +332,7 @@ def test_a_jpeg_that_decodes_larger_than_it_states_is_refused_before_that():
     hidden = b"\xff\x01" + size + comment
     lying = jpeg[:2] + hidden + jpeg[2:place] + jpeg[place + 19 :]
     with pytest.raises(SourceError, match="400 x 300 pixels are more than the limit"):
-        decode_photo(lying, "a.jpg", most_pixels=100_000)
+        decode_image(lying, "a.jpg", max_pixels=100_000)
 
 
 def test_of_a_tiff_that_states_its_size_twice_the_first_counts_as_for_its_decoder():
@@ -343,7 +343,7 @@ def test_of_a_tiff_that_states_its_size_twice_the_first_counts_as_for_its_decode
     assert entries[:2] == struct.pack("<H", 256)
     tiff[4:8] = struct.pack("<I", len(tiff))
     tiff += struct.pack("<H", count + 1) + entries[:12] + struct.pack("<HHII", 256, 4, 1, 2) + entries[12:] + bytes(4)
-    assert stated_size(bytes(tiff)) == (40, 30)
+    assert read_size(bytes(tiff)) == (40, 30)
 
 
 def claiming(width, height):
@@ -360,14 +360,14 @@ def test_a_picture_that_claims_more_pixels_than_allowed_is_refused_before_it_is_
     with pytest.raises(
         SourceError, match=r"a\.png: 60000 x 50000 pixels are more than the limit of 256 megapixels; --max-megapixels"
     ):
-        read_photo(tmp_path / "a.png")
+        read_image(tmp_path / "a.png")
 
 
 def test_the_limit_is_the_callers(tmp_path):
     (tmp_path / "a.jpg").write_bytes(JPEG)
-    assert read_photo(tmp_path / "a.jpg", most_pixels=48 * 64).shape == (48, 64, 3)
+    assert read_image(tmp_path / "a.jpg", max_pixels=48 * 64).shape == (48, 64, 3)
     with pytest.raises(SourceError, match="64 x 48 pixels are more than the limit"):
-        read_photo(tmp_path / "a.jpg", most_pixels=48 * 64 - 1)
+        read_image(tmp_path / "a.jpg", max_pixels=48 * 64 - 1)
 
 
 def test_a_pattern_finds_its_photographs_in_order(tmp_path):
@@ -477,7 +477,7 @@ PROGRESSIVE = cv2.imencode(".jpg", PICTURE, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1
     ],
 )
 def test_jpegs_one_after_the_other_come_from_standard_input(picture, size):
-    frames = list(photographs_from(Pieces(picture * 3, size)))
+    frames = list(read_stream(Pieces(picture * 3, size)))
     assert [(frame.source, frame.index, frame.image.shape) for frame in frames] == [
         ("stdin", index, (48, 64, 3)) for index in range(3)
     ]
@@ -485,7 +485,7 @@ def test_jpegs_one_after_the_other_come_from_standard_input(picture, size):
 
 def test_a_jpeg_from_standard_input_is_there_before_the_next_one_comes():
     pieces = Pieces(JPEG, 10**9)
-    frames = photographs_from(pieces)
+    frames = read_stream(pieces)
     assert next(frames).index == 0
     pieces.pieces.append(JPEG)
     assert next(frames).index == 1
@@ -495,7 +495,7 @@ def test_a_jpeg_from_standard_input_is_there_before_the_next_one_comes():
 def test_of_several_on_standard_input_a_bad_one_is_told_and_passed_over(size):
     told = []
     stream = b"a text" + JPEG + JPEG[:-300] + JPEG + encoded(".png", PICTURE) + JPEG + encoded(".png", PICTURE)[:99]
-    frames = list(photographs_from(Pieces(stream, size), on_error=told.append))
+    frames = list(read_stream(Pieces(stream, size), on_error=told.append))
     assert [frame.index for frame in frames] == [1, 3, 4, 5]
     assert {frame.image.shape for frame in frames} == {(48, 64, 3)}
     assert [str(error) for error in told] == [
@@ -516,7 +516,7 @@ def test_standard_input_without_an_end_is_refused():
     with pytest.raises(
         SourceError, match=r"--source -: [\d,]+ bytes without the end of a photograph; --max-megapixels"
     ):
-        list(photographs_from(Endless(), most_pixels=1000))
+        list(read_stream(Endless(), max_pixels=1000))
 
 
 def test_a_file_larger_than_any_photograph_is_not_read(tmp_path, monkeypatch):
@@ -524,12 +524,12 @@ def test_a_file_larger_than_any_photograph_is_not_read(tmp_path, monkeypatch):
         file.truncate(9_000_000_000)  # a hole, which takes no room
     monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("read"))
     with pytest.raises(SourceError, match=r"a\.jpg: 9,000,000,000 bytes are more than a photograph has; --max-megapix"):
-        read_photo(tmp_path / "a.jpg")
+        read_image(tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".bmp", ".tif"])
 def test_one_picture_of_another_kind_comes_from_standard_input(suffix):
-    (frame,) = photographs_from(io.BytesIO(encoded(suffix, PICTURE)))
+    (frame,) = read_stream(io.BytesIO(encoded(suffix, PICTURE)))
     assert frame.image.shape == (48, 64, 3)
 
 
@@ -544,7 +544,7 @@ def test_one_picture_of_another_kind_comes_from_standard_input(suffix):
 )
 def test_what_else_comes_from_standard_input_is_refused(data, problem):
     with pytest.raises(SourceError, match=re.escape(problem)):
-        list(photographs_from(io.BytesIO(data)))
+        list(read_stream(io.BytesIO(data)))
 
 
 @pytest.mark.parametrize("part", [1, 2, 4, 8])
@@ -554,7 +554,7 @@ def test_a_jpeg_read_at_a_part_of_its_size_says_the_photographs_own(tmp_path, pa
     width, height = size
     _, data = cv2.imencode(".jpg", picture(height, width))
     (tmp_path / "a.jpg").write_bytes(with_orientation(data.tobytes(), orientation))
-    whole = read_photo(tmp_path / "a.jpg")
+    whole = read_image(tmp_path / "a.jpg")
     frame = read_frame(tmp_path / "a.jpg", scale=lambda *_: part)
     expected = (whole.shape[1], whole.shape[0])
     assert frame.size == (None if part == 1 else expected)

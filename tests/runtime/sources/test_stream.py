@@ -10,7 +10,7 @@ import pytest
 
 from acne_runtime.errors import SourceError
 from acne_runtime.sources import stream as module
-from acne_runtime.sources.stream import Live
+from acne_runtime.sources.stream import LiveStream
 
 
 def picture(number):
@@ -50,7 +50,7 @@ class Opened:
 
 def test_nothing_is_opened_before_a_frame_is_asked_for():
     camera = Camera([1])
-    live = Live(0, "camera:0", opener=camera)
+    live = LiveStream(0, "camera:0", opener=camera)
     assert camera.opened == []
     assert next(iter(live)).image[0, 0, 0] == 1
     assert camera.opened == [0]
@@ -59,18 +59,18 @@ def test_nothing_is_opened_before_a_frame_is_asked_for():
 def test_a_camera_that_does_not_open_is_refused_in_one_line():
     camera = Camera(None)
     with pytest.raises(SourceError, match=r"^camera:3: does not open; check that it is plugged in, allowed"):
-        next(iter(Live(3, "camera:3", opener=camera)))
+        next(iter(LiveStream(3, "camera:3", opener=camera)))
     assert camera.released == 1
 
 
 def test_the_real_opener_refuses_a_camera_that_is_not_there():
     with pytest.raises(SourceError, match=r"^camera:97: does not open"):
-        next(iter(Live(97, "camera:97")))
+        next(iter(LiveStream(97, "camera:97")))
 
 
 def test_a_slow_model_sees_the_newest_frame_and_the_others_are_counted():
     camera = Camera(list(range(200)), pace=0.002)
-    live = Live(0, "camera:0", opener=camera)
+    live = LiveStream(0, "camera:0", opener=camera)
     seen = []
     for frame in live:
         seen.append(frame)
@@ -87,7 +87,7 @@ def test_a_slow_model_sees_the_newest_frame_and_the_others_are_counted():
 
 
 def test_the_rate_is_bounded():
-    live = Live(0, "camera:0", max_fps=50, opener=Camera(list(range(250)), pace=0.001))
+    live = LiveStream(0, "camera:0", max_fps=50, opener=Camera(list(range(250)), pace=0.001))
     frames = iter(live)
     next(frames)
     started = monotonic()
@@ -98,7 +98,7 @@ def test_the_rate_is_bounded():
 
 def test_a_camera_that_goes_away_is_opened_again_and_the_gap_told():
     camera, said = Camera([1, 2], None, None, [3, 4], pace=0.001), []
-    live = Live(0, "camera:0", opener=camera, say=said.append, pause=0.01)
+    live = LiveStream(0, "camera:0", opener=camera, say=said.append, pause=0.01)
     numbers = []
     for frame in live:
         numbers.append(int(frame.image[0, 0, 0]))
@@ -113,7 +113,7 @@ def test_a_camera_that_goes_away_is_opened_again_and_the_gap_told():
 
 def test_a_camera_that_stays_away_ends_it(monkeypatch):
     monkeypatch.setattr(module, "GIVE_UP_AFTER_S", 0.05)
-    live = Live(0, "camera:0", opener=Camera([1]), pause=0.01)
+    live = LiveStream(0, "camera:0", opener=Camera([1]), pause=0.01)
     frames = iter(live)
     next(frames)
     with pytest.raises(SourceError, match="camera:0: stayed away for"):
@@ -124,14 +124,14 @@ def test_a_camera_that_opens_and_gives_no_frame_ends_it_too(monkeypatch):
     monkeypatch.setattr(module, "GIVE_UP_AFTER_S", 0.05)
     camera = Camera(*([] for _ in range(100)), pace=0.001)
     with pytest.raises(SourceError, match="camera:0: stayed away for"):
-        next(iter(Live(0, "camera:0", opener=camera, pause=0.005)))
+        next(iter(LiveStream(0, "camera:0", opener=camera, pause=0.005)))
     assert 1 < len(camera.opened) < 100
     assert camera.released == len(camera.opened)
 
 
 def test_the_pause_grows_until_a_frame_comes(monkeypatch):
     paused = []
-    live = Live(0, "camera:0", opener=Camera([], [], [], [1], []), pause=0.5)
+    live = LiveStream(0, "camera:0", opener=Camera([], [], [], [1], []), pause=0.5)
     monkeypatch.setattr(live, "_stop", Stop(paused, most=5))
     assert [frame.image[0, 0, 0] for frame in live] == [1]
     assert [pause for pause in paused if pause] == [0.5, 1, 2, 0.5, 1]
@@ -156,7 +156,7 @@ class Stop:
 
 def test_a_video_on_a_server_is_read_whole_and_once():
     camera = Camera(list(range(60)), [1, 2, 3], count=60)
-    live, seen = Live("http://host/a.mp4", "a.mp4", opener=camera), []
+    live, seen = LiveStream("http://host/a.mp4", "a.mp4", opener=camera), []
     for frame in live:
         assert frame.image[0, 0, 0] == frame.index
         seen.append(frame.time_s)
@@ -168,13 +168,13 @@ def test_a_video_on_a_server_is_read_whole_and_once():
 def test_a_video_on_a_server_that_breaks_off_is_told_after_its_last_frame():
     seen = []
     with pytest.raises(SourceError, match=r"^a\.mp4: broke off after 0\.6 of 2\.0 s$"):
-        for frame in Live("http://host/a.mp4", "a.mp4", opener=Camera(list(range(20)), count=60)):
+        for frame in LiveStream("http://host/a.mp4", "a.mp4", opener=Camera(list(range(20)), count=60)):
             seen.append(frame.index)
     assert seen == list(range(20))
 
 
 def test_who_stops_looking_at_a_video_on_a_server_stops_its_reading():
-    frames = iter(Live("http://host/a.mp4", "a.mp4", opener=Camera(list(range(60)), count=60)))
+    frames = iter(LiveStream("http://host/a.mp4", "a.mp4", opener=Camera(list(range(60)), count=60)))
     next(frames)
     frames.close()
     assert not [one for one in threading.enumerate() if one.name == "read a.mp4"]
@@ -183,7 +183,7 @@ def test_who_stops_looking_at_a_video_on_a_server_stops_its_reading():
 @pytest.mark.parametrize("rate", [-1, float("nan"), float("inf"), 1e-10, 1e9])
 def test_a_rate_that_is_none_is_refused(rate):
     with pytest.raises(SourceError, match=r"--max-fps .*: not within 0\.001 to 1000, nor 0"):
-        Live(0, "camera:0", max_fps=rate)
+        LiveStream(0, "camera:0", max_fps=rate)
 
 
 def test_a_reader_that_breaks_is_told_in_one_line():
@@ -191,13 +191,13 @@ def test_a_reader_that_breaks_is_told_in_one_line():
         def read(self):
             raise cv2.error("OpenCV: out of\nmemory")
 
-    live = Live(0, "camera:0", opener=lambda _: Broken(Camera(), [1]))
+    live = LiveStream(0, "camera:0", opener=lambda _: Broken(Camera(), [1]))
     with pytest.raises(SourceError, match=r"^camera:0: cannot be read \(OpenCV: out of memory\)$"):
         next(iter(live))
 
 
 def test_it_is_read_once():
-    live = Live(0, "camera:0", opener=Camera([1]))
+    live = LiveStream(0, "camera:0", opener=Camera([1]))
     assert next(iter(live)).index == 0
     with pytest.raises(SourceError, match="camera:0: was read already; open it anew"):
         next(iter(live))
@@ -211,13 +211,13 @@ def test_a_server_that_does_not_answer_does_not_keep_ctrl_c_waiting(ctrl_c):
     threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     started = monotonic()
     with pytest.raises(KeyboardInterrupt):
-        next(iter(Live("rtsp://host/1", "rtsp://host/1", opener=opener)))
+        next(iter(LiveStream("rtsp://host/1", "rtsp://host/1", opener=opener)))
     assert monotonic() - started < 5
 
 
 def test_who_stops_looking_gives_the_camera_back():
     camera = Camera(list(range(250)), pace=0.001)
-    frames = iter(Live(0, "camera:0", opener=camera))
+    frames = iter(LiveStream(0, "camera:0", opener=camera))
     next(frames)
     frames.close()
     assert camera.released == 1
