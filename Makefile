@@ -21,7 +21,7 @@ test-fast: .venv/dev.stamp  ## the tests without trainings and conversions
 	$(PYTEST) -m "not slow"
 
 test-pythons: .venv/dev.stamp  ## the tests on Python 3.10 to 3.13, the runtime's alone where TensorFlow is missing
-	./test-pythons.sh
+	./tests/on_every_python.sh
 
 lint: .venv/dev.stamp  ## ruff and mypy
 	$(BIN)/ruff check
@@ -37,7 +37,7 @@ docs: .venv/dev.stamp  ## the documentation as a site, into site/
 
 lock: .venv/bin/python  ## choose the versions in dev.lock again
 	$(PIP) uv
-	$(BIN)/uv pip compile pyproject.toml --extra train --extra export --extra dev --extra docs --universal \
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra train --extra export --extra dev --extra docs --universal \
 		--python-version 3.11 --no-emit-package acne-edge --no-header --no-annotate --output-file dev.lock
 
 .venv/bin/python:

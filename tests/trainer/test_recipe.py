@@ -53,7 +53,7 @@ def test_a_recipe_that_is_not_there_is_named(tmp_path):
 
 def test_weights_between_two_models_keep_counters_and_lie_on_the_way():
     pytest.importorskip("tensorflow")
-    from acne_trainer.fit import _between
+    from acne_trainer.train import _between
 
     start, end = [np.float32([0, 4]), np.uint32([1])], [np.float32([4, 0]), np.uint32([9])]
     got = _between(start, end, 0.25)

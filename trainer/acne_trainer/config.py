@@ -177,6 +177,21 @@ class TrainConfig:
         except (ValueError, TypeError) as error:
             raise SourceError(f"{file}: these are no settings of acne-train ({error})") from None
 
+    @classmethod
+    def for_model(cls, model: str, **changes: Any) -> TrainConfig:
+        """Returns the defaults of a model with some changed.
+
+        Args:
+            model: Its name, one of `DEFAULTS`.
+            **changes: Attributes, as TOML holds them; `data` may be the path of one labelled set.
+
+        Raises:
+            TypeError, ValueError: A setting is unknown, of another type or out of its range.
+        """
+        if model not in DEFAULTS:
+            raise ValueError(f"model = {model!r} is none of {', '.join(DEFAULTS)}")
+        return DEFAULTS[model].changed_by_values(changes)
+
     def changed_by_values(self, values: dict[str, Any]) -> TrainConfig:
         """Returns these settings with some replaced, given as TOML holds them.
 

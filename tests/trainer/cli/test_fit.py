@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 pytest.importorskip("tensorflow")
 
-import acne_trainer.fit
+import acne_trainer.train
 from acne_trainer.cli.main import main
 from acne_trainer.config import DEFAULTS
 from acne_trainer.model_names import MODELS
@@ -17,7 +17,7 @@ from acne_trainer.training.errors import StoppedError
 def trained(monkeypatch):
     """Collects what `fit` would train."""
     calls = []
-    monkeypatch.setattr(acne_trainer.fit, "fit", lambda *given: calls.append(given))
+    monkeypatch.setattr(acne_trainer.train, "fit", lambda *given: calls.append(given))
     return calls
 
 
@@ -89,7 +89,7 @@ def test_a_stopped_training_says_how_to_go_on(tmp_path, monkeypatch, number, cod
         assert watch.stopped()
         raise StoppedError("stopped in epoch 1 after step 2 of 3")
 
-    monkeypatch.setattr(acne_trainer.fit, "fit", stopped)
+    monkeypatch.setattr(acne_trainer.train, "fit", stopped)
     run = tmp_path / "run"
     done = fit("cnn", "--data", "d", "--run", run)
     assert done.exit_code == code

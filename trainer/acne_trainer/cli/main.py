@@ -136,8 +136,8 @@ def reproduce(recipe: Path, data_root: Path, run: Path, weights: Path | None, de
 def _train(settings: Any, run: Path, devices: str, way_on: str) -> None:
     """Trains, or goes on, until it is done or somebody stops it."""
     from acne_trainer.distributed import make_strategy
-    from acne_trainer.fit import ProgressHooks
-    from acne_trainer.fit import fit as train
+    from acne_trainer.train import ProgressHooks
+    from acne_trainer.train import fit as train
     from acne_trainer.training.errors import StoppedError
     from acne_trainer.training.signals import stop_requests
 
