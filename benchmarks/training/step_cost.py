@@ -20,7 +20,7 @@ from acne_trainer.config import DEFAULTS
 from acne_trainer.data.load import read_split
 from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.losses.box_ops import anchor_points
-from acne_trainer.losses.task_aligned_assigner import assign
+from acne_trainer.losses.task_aligned_assigner import task_aligned_assign
 from acne_trainer.models.yolov8 import STRIDES
 from acne_trainer.tasks.detection import DetectionTask
 from acne_trainer.tasks.detection_batches import DetectionBatches
@@ -76,7 +76,7 @@ def main(data: Path, rounds: int, jit: bool) -> None:
 
     @tf.function(jit_compile=jit or None)
     def assigner() -> tf.Tensor:
-        return assign(scores, guesses, centres, boxes, classes, float(STRIDES[0])).scores
+        return task_aligned_assign(scores, guesses, centres, boxes, classes, float(STRIDES[0])).scores
 
     with tempfile.TemporaryDirectory() as run:
         loop = Trainer(work, settings, Path(run))

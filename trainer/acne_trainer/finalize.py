@@ -25,7 +25,7 @@ from acne_runtime.severity import COUNTING
 from acne_trainer.config import TrainConfig
 from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.mixture import LabelledSet, as_lesions, mix, typed_lesions
-from acne_trainer.evaluation.count_calibration import counting
+from acne_trainer.evaluation.count_calibration import calibrate_counts
 from acne_trainer.evaluation.evaluate import (
     apply_thresholds,
     evaluate,
@@ -97,7 +97,7 @@ def finalize_run(
     # Counts are measured where every lesion is marked: on a set without types, where there is one.
     place = next((number for number, one in enumerate(sets) if one.is_untyped), 0)
     labelled = as_lesions(sets[place].valid) if sets[place].is_untyped else sets[place].valid
-    counted = counting(manifest, labelled, on_valid[place])
+    counted = calibrate_counts(manifest, labelled, on_valid[place])
     if counted:
         validation[COUNTING] = counted | {"data": f"{sets[place].name}/valid"}
     manifest = dataclasses.replace(

@@ -23,7 +23,7 @@ from acne_trainer.data.source_names import source_of
 from acne_trainer.distributed import is_chief, make_strategy
 from acne_trainer.finalize import finalize_run
 from acne_trainer.metrics.multilabel import choose_thresholds_together
-from acne_trainer.models.backbones import build_backbone, build_head, joined, unfreeze_top
+from acne_trainer.models.backbones import build_backbone, build_head, join_backbone_and_head, unfreeze_top
 from acne_trainer.models.cnn import build_cnn
 from acne_trainer.models.logistic_regression import fit_dense_layer
 from acne_trainer.models.pooled_features import build_pooled_features, with_classifier
@@ -173,7 +173,7 @@ def _train_on_backbone(
         FeatureCache(backbone, valid.images, run / "features" / "valid.npy", hooks.stopped),
     )
     head, history = _train(run, FrozenBackboneTask(settings, train, valid, features, head), settings, hooks)
-    network = joined(backbone, head)
+    network = join_backbone_and_head(backbone, head)
     if not settings.fine_tune_epochs:
         return network
     logger.info("fine-tuning the top %d layers of %s", settings.fine_tune_layers, settings.model)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from acne_runtime.manifest import InputSpec
-from acne_trainer.data.augment import View, random_crop, whole
+from acne_trainer.data.augment import TrainingExample, full_image, random_crop
 from acne_trainer.data.dataset import Sample
 
 CROP = 128
@@ -71,14 +71,14 @@ def crops(sample, count=60):
 
 
 def wholes(sample, spec, count=20):
-    return [whole(sample, spec, np.random.default_rng(seed)) for seed in range(count)]
+    return [full_image(sample, spec, np.random.default_rng(seed)) for seed in range(count)]
 
 
 def touches_the_edge(box, width=CROP, height=CROP):
     return box[0] <= 2 or box[1] <= 2 or box[2] >= width - 2 or box[3] >= height - 2
 
 
-def assert_well_formed(view: View, width, height):
+def assert_well_formed(view: TrainingExample, width, height):
     assert view.image.shape == (height, width, 3)
     assert view.image.dtype == np.uint8
     assert view.boxes.shape == (len(view.classes), 4)
@@ -198,7 +198,7 @@ def test_a_whole_photograph_is_mirrored_left_to_right_half_the_time(sample):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_same_seed_gives_the_same_view(sample, seed):
     spec = InputSpec("image", 160, 160, "letterbox")
-    for make in (lambda rng: random_crop(sample, CROP, spec, rng), lambda rng: whole(sample, spec, rng)):
+    for make in (lambda rng: random_crop(sample, CROP, spec, rng), lambda rng: full_image(sample, spec, rng)):
         one, same, other = (make(np.random.default_rng(s)) for s in (seed, seed, seed + 100))
         np.testing.assert_array_equal(one.image, same.image)
         np.testing.assert_array_equal(one.boxes, same.boxes)

@@ -10,7 +10,7 @@ from support.run_folders import CLASSES, manifest, write_data
 from acne_runtime.manifest import Manifest
 from acne_runtime.result import Lesion, Result, Timing
 from acne_trainer.cli.main import main
-from acne_trainer.evaluation.count_calibration import counting
+from acne_trainer.evaluation.count_calibration import calibrate_counts
 
 
 @dataclass
@@ -40,13 +40,13 @@ def found(counts, noise=9):
 
 def test_a_model_that_counts_rightly_has_a_ratio_of_one():
     counts = list(range(40))
-    got = counting(manifest("detection"), labelled(counts), found(counts))
+    got = calibrate_counts(manifest("detection"), labelled(counts), found(counts))
     assert (got["ratio_90"], got["photographs"]) == ([1.0, 1.0], 40)
     assert 0.01 < got["threshold"] <= 0.99
 
 
 def test_a_model_that_finds_a_third_has_a_ratio_of_three():
-    got = counting(manifest("detection"), labelled([28] * 30), found([2] * 30, noise=0))
+    got = calibrate_counts(manifest("detection"), labelled([28] * 30), found([2] * 30, noise=0))
     assert got["ratio_90"] == [9.67, 9.67]
 
 
@@ -57,7 +57,7 @@ def test_the_threshold_is_where_counts_are_right_in_the_middle():
         scores = np.concatenate([rng.uniform(0.3, 1, count), rng.uniform(0, 0.29, 30)])
         lesions = tuple(Lesion("papules", float(one), (0, 0, 1, 1)) for one in scores)
         results.append(result(lesions))
-    got = counting(manifest("detection"), labelled(counts), results)
+    got = calibrate_counts(manifest("detection"), labelled(counts), results)
     assert 0.29 < got["threshold"] < 0.31
     assert got["ratio_90"] == [1.0, 1.0]
 
@@ -65,14 +65,14 @@ def test_the_threshold_is_where_counts_are_right_in_the_middle():
 def test_a_score_at_the_threshold_counts():
     at = float(np.float32(0.0439))  # a little below 0.0439
     results = [result((Lesion("papules", at, (0, 0, 1, 1)),) * 3)] * 5
-    got = counting(manifest("detection"), labelled([3] * 5), results)
+    got = calibrate_counts(manifest("detection"), labelled([3] * 5), results)
     assert got["ratio_90"] == [1.0, 1.0]
     assert got["threshold"] <= at
 
 
 def test_of_a_set_of_one_class_all_lesions_count():
     samples = [Sample(np.zeros(4, int))] * 30
-    got = counting(manifest("detection"), Labelled(("lesion",), samples), found([4] * 30))
+    got = calibrate_counts(manifest("detection"), Labelled(("lesion",), samples), found([4] * 30))
     assert got["ratio_90"] == [1.0, 1.0]
 
 
@@ -82,7 +82,7 @@ def test_the_interval_holds_nine_of_ten_new_photographs():
     for _ in range(60):
         truth = rng.poisson(rng.gamma(2, 6, 240))
         seen = rng.binomial(truth, 0.6)
-        got = counting(manifest("detection"), labelled(truth[:120].tolist()), found(seen[:120], noise=0))
+        got = calibrate_counts(manifest("detection"), labelled(truth[:120].tolist()), found(seen[:120], noise=0))
         low, high = got["ratio_90"]
         ratio = (truth[120:] + 1) / (seen[120:] + 1)
         inside.append(np.mean((low <= ratio) & (ratio <= high)))
@@ -95,7 +95,7 @@ def test_the_interval_holds_nine_of_ten_new_photographs():
     ids=["a classifier", "labels without pustules", "no photograph"],
 )
 def test_what_cannot_be_counted_says_nothing(task, names, counts):
-    assert counting(manifest(task), labelled(counts, names), found(counts)) is None
+    assert calibrate_counts(manifest(task), labelled(counts, names), found(counts)) is None
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from acne_trainer.losses.box_ops import ciou
 from acne_trainer.losses.detection import detection_loss, distribution_focal_loss
-from acne_trainer.losses.task_aligned_assigner import assign
+from acne_trainer.losses.task_aligned_assigner import task_aligned_assign
 
 STRIDES = (8, 16, 32)
 BINS = 16
@@ -122,7 +122,7 @@ def plain_parts(heads, true_boxes, true_classes):
                 logits.append(heads[f"score_{stride}"].numpy()[0, row, column].astype(float))
     predicted, logits = np.float32(boxes)[None], np.array(logits)
     scores = np.float32(1 / (1 + np.exp(-logits)))[None]
-    target = assign(scores, predicted, np.float32(centres), true_boxes, true_classes, float(STRIDES[0]))
+    target = task_aligned_assign(scores, predicted, np.float32(centres), true_boxes, true_classes, float(STRIDES[0]))
     wanted = target.scores.numpy()[0].astype(float)
     total = max(1.0, wanted.sum())
     box_loss = dfl_loss = 0.0
@@ -355,11 +355,11 @@ def assigned_to(heads, lesions, kinds):
     captured = []
 
     def keep(*given):
-        captured.append(assign(*given))
+        captured.append(task_aligned_assign(*given))
         return captured[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("acne_trainer.losses.detection.assign", keep)
+        patch.setattr("acne_trainer.losses.detection.task_aligned_assign", keep)
         detection_loss(heads, lesions, kinds, STRIDES, BINS)
     return captured[0]
 

@@ -6,7 +6,7 @@ pytest.importorskip("tensorflow")
 import tensorflow as tf
 
 from acne_trainer.losses.box_ops import anchor_points
-from acne_trainer.losses.task_aligned_assigner import ALPHA, BETA, TOP_K, assign
+from acne_trainer.losses.task_aligned_assigner import ALPHA, BETA, TOP_K, task_aligned_assign
 
 SIDE = 64
 SMALLEST = 8.0
@@ -82,7 +82,7 @@ def random_case(seed, strides=(8, 16), photographs=3, lesions=5, classes=3):
 @pytest.mark.parametrize("seed", range(8))
 def test_random_photographs_are_assigned_as_a_plain_loop_says(seed):
     scores, boxes, centres, true_boxes, true_classes = random_case(seed)
-    got = assign(scores, boxes, centres, true_boxes, true_classes, SMALLEST)
+    got = task_aligned_assign(scores, boxes, centres, true_boxes, true_classes, SMALLEST)
     crowded = 0
     for photograph in range(len(scores)):
         owner, targets, wanted = plain_assign(
@@ -114,7 +114,7 @@ def test_a_lesion_smaller_than_a_cell_still_gets_a_cell(middle, size):
     x, y = middle
     lesion = [x - size / 2, y - size / 2, x + size / 2, y + size / 2]
     scores, boxes, centres, truth, classes = simple([lesion], [2])
-    got = assign(scores, boxes, centres, truth, classes, SMALLEST)
+    got = task_aligned_assign(scores, boxes, centres, truth, classes, SMALLEST)
     owned = np.flatnonzero(strengths(got) > 0)
     assert 1 <= len(owned) <= 4
     assert (np.abs(centres[owned] - middle) <= 4).all()
@@ -123,13 +123,13 @@ def test_a_lesion_smaller_than_a_cell_still_gets_a_cell(middle, size):
 
 
 def test_a_lesion_takes_no_more_than_its_share_of_cells():
-    got = assign(*simple([[0, 0, SIDE, SIDE]], [0]), SMALLEST)
+    got = task_aligned_assign(*simple([[0, 0, SIDE, SIDE]], [0]), SMALLEST)
     assert np.count_nonzero(strengths(got)) == TOP_K
 
 
 def test_only_cells_whose_centre_lies_on_the_lesion_learn_it():
     scores, boxes, centres, truth, classes = simple([[16, 16, 32, 40]], [1])
-    owned = strengths(assign(scores, boxes, centres, truth, classes, SMALLEST)) > 0
+    owned = strengths(task_aligned_assign(scores, boxes, centres, truth, classes, SMALLEST)) > 0
     inside = (centres >= [16, 16]).all(axis=1) & (centres <= [32, 40]).all(axis=1)
     np.testing.assert_array_equal(owned, inside)
 
@@ -141,8 +141,8 @@ def test_only_cells_whose_centre_lies_on_the_lesion_learn_it():
 )
 def test_rows_of_padding_get_no_cell(padding):
     lesion = [10, 10, 26, 26]
-    alone = assign(*simple([lesion], [1]), SMALLEST)
-    padded = assign(*simple([padding, lesion, padding], [0, 1, 0]), SMALLEST)
+    alone = task_aligned_assign(*simple([lesion], [1]), SMALLEST)
+    padded = task_aligned_assign(*simple([padding, lesion, padding], [0, 1, 0]), SMALLEST)
     np.testing.assert_array_equal(padded.scores, alone.scores)
     owned = strengths(padded) > 0
     assert owned.any()
@@ -151,7 +151,7 @@ def test_rows_of_padding_get_no_cell(padding):
 
 @pytest.mark.parametrize("rows", [1, 4])
 def test_a_photograph_without_lesions_is_all_background(rows):
-    got = assign(*simple([NO_LESION] * rows, [0] * rows, strides=(8, 16, 32)), SMALLEST)
+    got = task_aligned_assign(*simple([NO_LESION] * rows, [0] * rows, strides=(8, 16, 32)), SMALLEST)
     assert got.scores.shape == (1, 84, 3)
     np.testing.assert_array_equal(got.scores, 0)
     assert np.isfinite(got.boxes).all()
@@ -159,8 +159,8 @@ def test_a_photograph_without_lesions_is_all_background(rows):
 
 def test_a_photograph_without_lesions_does_not_disturb_its_neighbour():
     scores, boxes, centres, truth, classes = simple([[10, 10, 26, 26]], [1])
-    alone = assign(scores, boxes, centres, truth, classes, SMALLEST)
-    pair = assign(
+    alone = task_aligned_assign(scores, boxes, centres, truth, classes, SMALLEST)
+    pair = task_aligned_assign(
         np.repeat(scores, 2, axis=0),
         np.repeat(boxes, 2, axis=0),
         centres,
@@ -179,7 +179,7 @@ def test_a_cell_wanted_by_two_lesions_goes_to_the_one_it_overlaps_more(swapped):
     lesions, kinds = ([large, small], [2, 1]) if swapped else ([small, large], [1, 2])
     scores, boxes, centres, truth, classes = simple(lesions, kinds, side=12.0)
     scores[0, 27, 2] = 0.99  # a better score for the large one does not win it the cell
-    got = assign(scores, boxes, centres, truth, classes, SMALLEST)
+    got = task_aligned_assign(scores, boxes, centres, truth, classes, SMALLEST)
     assert centres[27].tolist() == [28, 28]
     np.testing.assert_array_equal(got.boxes[0, 27], small)
     np.testing.assert_allclose(got.scores[0, 27], [0, 1, 0], atol=1e-5)
@@ -188,7 +188,7 @@ def test_a_cell_wanted_by_two_lesions_goes_to_the_one_it_overlaps_more(swapped):
 
 def test_each_cell_learns_one_class_at_most():
     for seed in range(5):
-        targets = assign(*random_case(seed), SMALLEST).scores.numpy()
+        targets = task_aligned_assign(*random_case(seed), SMALLEST).scores.numpy()
         assert (np.count_nonzero(targets, axis=-1) <= 1).all()
         assert targets.min() >= 0
         assert targets.max() <= 1
@@ -197,7 +197,7 @@ def test_each_cell_learns_one_class_at_most():
 def test_the_best_cell_of_a_lesion_is_to_score_as_high_as_its_overlap():
     lesion = [20, 20, 44, 44]
     scores, boxes, centres, truth, classes = simple([lesion], [0], side=20.0)
-    targets = assign(scores, boxes, centres, truth, classes, SMALLEST).scores.numpy()[0, :, 0]
+    targets = task_aligned_assign(scores, boxes, centres, truth, classes, SMALLEST).scores.numpy()[0, :, 0]
     owned = np.flatnonzero(targets)
     assert targets.max() == pytest.approx(max(plain_iou(lesion, boxes[0, cell]) for cell in owned), rel=1e-4)
 
@@ -206,6 +206,6 @@ def test_targets_carry_no_gradient():
     scores, boxes, centres, truth, classes = (tf.constant(part) for part in simple([[10, 10, 26, 26]], [1]))
     with tf.GradientTape() as tape:
         tape.watch([scores, boxes])
-        got = assign(scores, boxes, centres, truth, classes, SMALLEST)
+        got = task_aligned_assign(scores, boxes, centres, truth, classes, SMALLEST)
         total = tf.reduce_sum(got.scores) + tf.reduce_sum(got.boxes)
     assert tape.gradient(total, [scores, boxes]) == [None, None]

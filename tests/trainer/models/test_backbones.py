@@ -6,7 +6,7 @@ pytest.importorskip("tensorflow")
 import keras
 
 from acne_runtime.errors import AcneEdgeError, SourceError
-from acne_trainer.models.backbones import build_backbone, build_head, joined, unfreeze_top
+from acne_trainer.models.backbones import build_backbone, build_head, join_backbone_and_head, unfreeze_top
 from acne_trainer.tasks.frozen_backbone import FeatureCache
 from acne_trainer.training.errors import StoppedError
 
@@ -54,7 +54,7 @@ def test_the_papers_scaling_is_0_to_1(backbones, name):
 def test_a_backbone_is_frozen_and_its_head_is_not(backbones, name):
     backbone = backbones(name)
     head = build_head(backbone.output.shape[1:], 4)
-    model = joined(backbone, head)
+    model = join_backbone_and_head(backbone, head)
     assert backbone.trainable_variables == []
     assert [one.name for one in model.trainable_variables] == ["kernel", "bias"]
     expected = head(backbone(IMAGES, training=False), training=False)

@@ -23,7 +23,7 @@ from acne_trainer.tasks.detection import DetectionTask
 from acne_trainer.training.errors import StoppedError
 from acne_trainer.training.loop import Trainer
 from acne_trainer.training.optimizer import make_optimizer
-from acne_trainer.training.precise_bn import Statistics
+from acne_trainer.training.precise_bn import PreciseBatchNorm
 
 SIZE = 64
 CHANGES = {
@@ -74,7 +74,9 @@ def test_norms_and_first_stages_of_the_backbone_are_frozen_in_every_copy(weights
 def test_statistics_of_frozen_norms_are_left_alone(weights):
     network = inference_clone(build_detector("yolov8-mobilenetv2", 4, SIZE, "float32", weights, 3))
     before = {layer.name: layer.get_weights() for layer in network.layers}
-    Statistics(network).recompute([np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3)).astype(np.float32)])
+    PreciseBatchNorm(network).recompute(
+        [np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3)).astype(np.float32)]
+    )
     backbone, changed = backbone_layers(network), set()
     for layer in network.layers:
         if any((one != other).any() for one, other in zip(layer.get_weights(), before[layer.name], strict=True)):

@@ -6,7 +6,7 @@ pytest.importorskip("tensorflow")
 import keras
 from keras import layers
 
-from acne_trainer.training.precise_bn import Statistics
+from acne_trainer.training.precise_bn import PreciseBatchNorm
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def batches(count=5):
 
 
 def test_statistics_are_the_average_of_the_batches(network):
-    Statistics(network).recompute(batches())
+    PreciseBatchNorm(network).recompute(batches())
     norm = network.get_layer("first")
     np.testing.assert_allclose(norm.moving_mean, np.mean([b.mean((0, 1, 2)) for b in batches()], axis=0), rtol=1e-4)
     np.testing.assert_allclose(norm.moving_variance, np.mean([b.var((0, 1, 2)) for b in batches()], axis=0), rtol=1e-4)
 
 
 def test_later_layers_see_what_earlier_ones_make_of_each_batch(network):
-    Statistics(network).recompute(batches())
+    PreciseBatchNorm(network).recompute(batches())
     seen = []
     for batch in batches():
         normed = (batch - batch.mean((0, 1, 2))) / np.sqrt(batch.var((0, 1, 2)) + network.get_layer("first").epsilon)
@@ -40,7 +40,7 @@ def test_later_layers_see_what_earlier_ones_make_of_each_batch(network):
 
 
 def test_everything_else_stays_and_it_can_be_done_again(network):
-    statistics, kernel = Statistics(network), network.get_layer("conv").get_weights()
+    statistics, kernel = PreciseBatchNorm(network), network.get_layer("conv").get_weights()
     statistics.recompute(batches(1))
     statistics.recompute(batches())
     once = network.get_layer("first").moving_mean.numpy()

@@ -20,7 +20,7 @@ from acne_trainer.audit.finding import LEVELS, NOTE, PROBLEM, UNREADABLE, Findin
 from acne_trainer.audit.image_level_labels import TypesByPhotograph, types_by_photograph
 from acne_trainer.data.dataset import Dataset, Sample
 from acne_trainer.data.load import read_form_and_splits
-from acne_trainer.data.near_duplicates import Look, fingerprint_images
+from acne_trainer.data.near_duplicates import ImageFingerprint, fingerprint_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def _figures(data: Dataset) -> SplitFigures:
 
 
 def _sides(
-    samples: Sequence[Sample], looks: Mapping[Path, Look], class_count: int, training_size: int
+    samples: Sequence[Sample], looks: Mapping[Path, ImageFingerprint], class_count: int, training_size: int
 ) -> tuple[NDArray[np.float64], ...]:
     sides: list[list[float]] = [[] for _ in range(class_count)]
     for sample in samples:

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from acne_runtime.manifest import MAX_DETECTIONS
 from acne_trainer.audit.finding import PROBLEM, Finding, counted
 from acne_trainer.data.dataset import Sample
-from acne_trainer.data.near_duplicates import Look
+from acne_trainer.data.near_duplicates import ImageFingerprint
 
 _ROUNDED_OFF = 1.0  # px; labelling tools put boxes at the edge so far outside
 
 
-def box_faults(samples: Sequence[Sample], looks: Mapping[Path, Look], shown: Callable[[Path], str]) -> list[Finding]:
+def box_faults(
+    samples: Sequence[Sample], looks: Mapping[Path, ImageFingerprint], shown: Callable[[Path], str]
+) -> list[Finding]:
     """Finds boxes outside their photograph, boxes that stand twice, and photographs with too many.
 
     Args:

@@ -7,12 +7,12 @@ from itertools import combinations
 from pathlib import Path
 
 from acne_trainer.audit.finding import NOTE, PROBLEM, Finding, counted
-from acne_trainer.data.near_duplicates import Look, identical, near_duplicates
+from acne_trainer.data.near_duplicates import ImageFingerprint, identical, near_duplicates
 from acne_trainer.data.source_names import by_source
 
 
 def repeated_photographs(
-    split_of: Mapping[Path, str], looks: Mapping[Path, Look], shown: Callable[[Path], str]
+    split_of: Mapping[Path, str], looks: Mapping[Path, ImageFingerprint], shown: Callable[[Path], str]
 ) -> list[Finding]:
     """Finds photographs that stand twice, in two splits or in one; each is told once, by its surest sign.
 

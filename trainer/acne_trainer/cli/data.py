@@ -96,7 +96,7 @@ def split(folder: Path, out: Path, ratios: tuple[float, float, float], seed: int
     from acne_trainer.data.load import read_form_and_splits
     from acne_trainer.data.near_duplicates import fingerprint_images
     from acne_trainer.data.split_file import SPLIT_FILE, SplitFile, name_in
-    from acne_trainer.data.splitting import deal, leakage_groups
+    from acne_trainer.data.splitting import leakage_groups, stratified_group_split
 
     if folder.is_file():
         raise AcneEdgeError(f"{folder}: name the folder of the labelled set itself, to split it anew")
@@ -110,7 +110,7 @@ def split(folder: Path, out: Path, ratios: tuple[float, float, float], seed: int
     with click.progressbar(length=len(samples), label="Reading photographs", file=sys.stderr) as bar:
         looks = fingerprint_images([sample.path for sample in samples], on_photo=lambda: bar.update(1))
     groups = leakage_groups(looks)
-    dealt = deal(samples, len(classes), groups, ratios, seed)
+    dealt = stratified_group_split(samples, len(classes), groups, ratios, seed)
     chosen = {
         name: tuple(name_in(folder, sample.path) for sample, one in zip(samples, dealt, strict=True) if one == index)
         for index, name in enumerate(SPLITS)

@@ -28,7 +28,7 @@ _HUE, _SATURATION, _VALUE = 4, 0.4, 0.35
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class TrainingExample:
     """One training image.
 
     Attributes:
@@ -44,7 +44,7 @@ class View:
 
 def random_crop(
     sample: Sample, size: int, spec: InputSpec, rng: np.random.Generator, scale_jitter: float = 1.7
-) -> View:
+) -> TrainingExample:
     """Cuts a square of `size` pixels out of the photograph, sheared, flipped both ways, scale and colour jittered.
 
     The scale is that of the whole photograph in the model's input (at 640 pixels, a photograph of 640 keeps its own)
@@ -71,7 +71,7 @@ def random_crop(
     image = cv2.warpAffine(photograph, warp, (size, size), borderValue=(PAD_VALUE,) * 3)
     boxes = _moved(sample.boxes, turn, size / 2 - turn @ centre)
     boxes, classes = clip(boxes, sample.classes, (size, size))
-    return View(_jitter_colour(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), rng), boxes, classes)
+    return TrainingExample(_jitter_colour(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), rng), boxes, classes)
 
 
 def _moved(boxes: NDArray[np.float32], turn: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -84,7 +84,7 @@ def _moved(boxes: NDArray[np.float32], turn: NDArray[np.float64], shift: NDArray
     return np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
 
 
-def whole(sample: Sample, spec: InputSpec, rng: np.random.Generator) -> View:
+def full_image(sample: Sample, spec: InputSpec, rng: np.random.Generator) -> TrainingExample:
     """Takes the whole photograph as the device will see it, flipped left to right half the time, jittered in colour."""
     tensor, placement = preprocess(sample.image(), spec)
     image, boxes = tensor[0], placement.to_input(sample.boxes)
@@ -92,7 +92,7 @@ def whole(sample: Sample, spec: InputSpec, rng: np.random.Generator) -> View:
         image = image[:, ::-1]
         boxes = np.stack([spec.width - boxes[:, 2], boxes[:, 1], spec.width - boxes[:, 0], boxes[:, 3]], axis=1)
     boxes, classes = clip(boxes, sample.classes, (spec.width, spec.height))
-    return View(_jitter_colour(image, rng), boxes, classes)
+    return TrainingExample(_jitter_colour(image, rng), boxes, classes)
 
 
 def clip(

@@ -54,7 +54,7 @@ _ORIENTATIONS: tuple[tuple[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ImageFingerprint:
     """What is kept of a photograph to compare it with others.
 
     Attributes:
@@ -84,7 +84,7 @@ class Pair:
 
 def fingerprint_images(
     photos: Sequence[Path], on_error: OnError | None = None, on_photo: Callable[[], object] = lambda: None
-) -> dict[Path, Look]:
+) -> dict[Path, ImageFingerprint]:
     """Reads photographs, several at once.
 
     Args:
@@ -97,7 +97,7 @@ def fingerprint_images(
     """
     looks = {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        for photo, look in zip(photos, pool.map(_look_or_error, photos), strict=True):
+        for photo, look in zip(photos, pool.map(_fingerprint_or_error, photos), strict=True):
             with collect_errors(on_error):
                 if isinstance(look, SourceError):
                     raise look
@@ -106,7 +106,7 @@ def fingerprint_images(
     return looks
 
 
-def _look_or_error(photo: Path) -> Look | SourceError:
+def _fingerprint_or_error(photo: Path) -> ImageFingerprint | SourceError:
     try:
         image = read_image(photo)
     except SourceError as error:
@@ -115,10 +115,10 @@ def _look_or_error(photo: Path) -> Look | SourceError:
     grey = small.astype(np.uint8)
     hashes = [imagehash.phash(Image.fromarray(np.ascontiguousarray(turn(grey)))).hash for _, turn in _ORIENTATIONS]
     digest = hashlib.sha256(photo.read_bytes()).hexdigest()
-    return Look(image.shape[1], image.shape[0], digest, grey, np.stack(hashes).reshape(len(hashes), -1))
+    return ImageFingerprint(image.shape[1], image.shape[0], digest, grey, np.stack(hashes).reshape(len(hashes), -1))
 
 
-def identical(looks: Mapping[Path, Look]) -> list[list[Path]]:
+def identical(looks: Mapping[Path, ImageFingerprint]) -> list[list[Path]]:
     """Returns the photographs that are byte for byte the same, those with a copy only."""
     by_bytes = defaultdict(list)
     for photo, look in looks.items():
@@ -126,7 +126,7 @@ def identical(looks: Mapping[Path, Look]) -> list[list[Path]]:
     return [photos for photos in by_bytes.values() if len(photos) > 1]
 
 
-def near_duplicates(looks: Mapping[Path, Look]) -> list[Pair]:
+def near_duplicates(looks: Mapping[Path, ImageFingerprint]) -> list[Pair]:
     """Returns the pairs of photographs that look the same, byte-identical ones among them, in the order of `looks`."""
     photos = list(looks)
     candidates = _candidates(np.stack([looks[photo].hashes for photo in photos])) if photos else []
@@ -157,7 +157,7 @@ def _candidates(hashes: NDArray[np.bool_]) -> list[tuple[int, int, int]]:
     return [(first, second, orientation) for (first, second), (_, orientation) in sorted(found.items())]
 
 
-def _likeness(first: Look, second: Look, orientation: int) -> float:
+def _likeness(first: ImageFingerprint, second: ImageFingerprint, orientation: int) -> float:
     """Returns the correlation of the fine detail of two photographs, -1 to 1, the better of as they lie and aligned."""
     still = first.grey
     moved = np.ascontiguousarray(_ORIENTATIONS[orientation][1](second.grey))

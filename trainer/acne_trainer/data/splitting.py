@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_trainer.data.dataset import Sample
-from acne_trainer.data.near_duplicates import Look, groups_of, identical, near_duplicates
+from acne_trainer.data.near_duplicates import ImageFingerprint, groups_of, identical, near_duplicates
 from acne_trainer.data.source_names import by_source
 
 
-def leakage_groups(looks: Mapping[Path, Look]) -> NDArray[np.int32]:
+def leakage_groups(looks: Mapping[Path, ImageFingerprint]) -> NDArray[np.int32]:
     """Returns `[photographs]` int32, the same number for photographs that must not be parted.
 
     These are the versions of one source photograph by their Roboflow names, and those that are or look the same.
@@ -23,7 +23,7 @@ def leakage_groups(looks: Mapping[Path, Look]) -> NDArray[np.int32]:
     return groups_of(photos, [*by_source(photos).values(), *identical(looks), *alike])
 
 
-def deal(
+def stratified_group_split(
     samples: Sequence[Sample], class_count: int, groups: NDArray[np.int32], ratios: Sequence[float], seed: int
 ) -> NDArray[np.int32]:
     """Deals photographs to splits so that each split shows each class about equally often.

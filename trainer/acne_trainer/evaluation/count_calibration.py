@@ -28,7 +28,7 @@ NOT_INFLAMMATORY = "comedones"
 _LEVEL = 0.9
 
 
-def counting(manifest: Manifest, labelled: Dataset, results: Sequence[Result]) -> dict[str, Any] | None:
+def calibrate_counts(manifest: Manifest, labelled: Dataset, results: Sequence[Result]) -> dict[str, Any] | None:
     """Chooses from which score on a lesion counts, and returns how far the counts are off then.
 
     Lesions of the types that count (`severity.counted_types`) are counted once, as their most probable type.
@@ -99,7 +99,7 @@ def measure_counting(run: Path, data: Path, split: str) -> dict[str, Any]:
     if supports_severity(manifest):
         network = keras.models.load_model(run / "inference.keras", compile=False)
         results = predict_split(Model(manifest, KerasBackend(network)), labelled)
-    measured = counting(manifest, labelled, results)
+    measured = calibrate_counts(manifest, labelled, results)
     if measured is None:
         names = " and ".join(counted_types(manifest))
         raise AcneEdgeError(f"{run} on {data / split}: the model or the labels have no {names}")

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from acne_trainer.distributed import sum_over_replicas
 from acne_trainer.losses.box_ops import anchor_points, ciou
-from acne_trainer.losses.task_aligned_assigner import assign
+from acne_trainer.losses.task_aligned_assigner import task_aligned_assign
 
 BOX_WEIGHT = 7.5
 CLASS_WEIGHT = 0.5
@@ -70,7 +70,7 @@ def detection_loss(
     log_none = tf.reduce_sum(tf.math.log_sigmoid(-logits) * may_be, axis=-1)
     any_type = -tf.math.expm1(log_none)
     columns = tf.concat([probabilities, any_type[..., None]], axis=-1)
-    target = assign(columns, boxes, centres, true_boxes, true_classes, float(strides[0]))
+    target = task_aligned_assign(columns, boxes, centres, true_boxes, true_classes, float(strides[0]))
     typed, untyped = target.scores[..., :classes], target.scores[..., classes]
 
     strength = tf.reduce_sum(target.scores, axis=-1)

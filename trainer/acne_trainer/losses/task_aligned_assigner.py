@@ -26,7 +26,7 @@ class Assignment(NamedTuple):
     scores: tf.Tensor
 
 
-def assign(
+def task_aligned_assign(
     scores: tf.Tensor,
     boxes: tf.Tensor,
     centres: tf.Tensor,

@@ -105,7 +105,7 @@ def build_head(features: tuple[int, int, int], class_count: int) -> keras.Model:
     return keras.Model(given, x, name="head")
 
 
-def joined(backbone: keras.Model, head: keras.Model) -> keras.Model:
+def join_backbone_and_head(backbone: keras.Model, head: keras.Model) -> keras.Model:
     """Returns one flat model from the photograph to the probabilities, made of the two models' own layers."""
     x: Any = backbone.output
     for layer in head.layers[1:]:

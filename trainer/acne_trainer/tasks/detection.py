@@ -27,7 +27,7 @@ from acne_trainer.models.pretrained import TORCH_ENDINGS
 from acne_trainer.models.weights import load_matching_weights
 from acne_trainer.models.yolov8 import BINS, STRIDES, backbone_layers, build_detector
 from acne_trainer.tasks.detection_batches import DetectionBatches, input_spec
-from acne_trainer.training.precise_bn import Statistics
+from acne_trainer.training.precise_bn import PreciseBatchNorm
 
 _LOADERS, _AHEAD = 2, 4
 """Threads that make batches while the network trains, and how many batches they may be ahead."""
@@ -74,7 +74,7 @@ class DetectionTask:
         self._inference = self.inference_model(self.network, settings)
         self._runner = Model(self.manifest(settings, classes), KerasBackend(self._inference), SCORE_THRESHOLD)
         self._plain = inference_clone(self.network)
-        self._statistics = Statistics(self._plain)
+        self._statistics = PreciseBatchNorm(self._plain)
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[NDArray[np.float32], tuple[NDArray[Any], ...]]]:
         """Yields an epoch's batches, made ahead by threads."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from acne_runtime.manifest import InputSpec
 from acne_runtime.preprocess import preprocess
 from acne_trainer.config import TrainConfig
-from acne_trainer.data.augment import PAD_VALUE, View, random_crop, whole
+from acne_trainer.data.augment import PAD_VALUE, TrainingExample, full_image, random_crop
 from acne_trainer.data.mixture import LabelledSet, mix
 from acne_trainer.data.partial_labels import unlabeled_mask
 
@@ -68,12 +68,12 @@ class DetectionBatches:
             chosen = [self._samples[i] for i in order[first : first + self._photos]]
             yield np.concatenate([preprocess(one.image(), self._spec)[0] for one in chosen]).astype(np.float32)
 
-    def _views(self, epoch: int, step: int) -> tuple[NDArray[np.int64], list[View]]:
+    def _views(self, epoch: int, step: int) -> tuple[NDArray[np.int64], list[TrainingExample]]:
         settings, samples = self._settings, self._samples
         rng = np.random.default_rng([settings.seed, epoch, step])
         if settings.whole_every and step % settings.whole_every == settings.whole_every - 1:
             chosen = self._train.draw(self._photos, rng)
-            return chosen, [whole(samples[i], self._spec, rng) for i in chosen]
+            return chosen, [full_image(samples[i], self._spec, rng) for i in chosen]
         # Consecutive parts of one shuffled order, so that photographs come equally often.
         order = self._train.draw(len(samples) * settings.crops_per_photo, np.random.default_rng([settings.seed, epoch]))
         chosen = order[step * settings.batch_size : (step + 1) * settings.batch_size]

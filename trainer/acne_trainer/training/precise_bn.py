@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 
-class Statistics:
+class PreciseBatchNorm:
     """Recomputes the means and variances of a network's batch normalisation.
 
     Those gathered in training are a mixture, of crops and whole photographs and of many versions of the weights. A

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Request:
+class StopRequest:
     """Whether, and by which signal, the process was asked to stop."""
 
     def __init__(self) -> None:
@@ -20,9 +20,9 @@ class Request:
 
 
 @contextmanager
-def stop_requests() -> Iterator[Request]:
+def stop_requests() -> Iterator[StopRequest]:
     """Notes the first Ctrl-C or SIGTERM instead of dying of it; a second one ends the process at once."""
-    request = Request()
+    request = StopRequest()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, frame: FrameType | None) -> None:
