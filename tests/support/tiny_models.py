@@ -59,7 +59,7 @@ def tiny_detector():
         heads[f"score_{stride}"] = layers.Activation("sigmoid", name=f"score_{stride}")(logits)
     network = _with_seeded_weights(keras.Model(image, heads, name="tiny_detector"), seed=1)
     for stride in STRIDES:  # small boxes, as the real one's first boxes are
-        network.get_layer(f"box_{stride}_conv").bias.task_aligned_assign(np.tile(-0.5 * np.arange(BINS), 4))
+        network.get_layer(f"box_{stride}_conv").bias.assign(np.tile(-0.5 * np.arange(BINS), 4))
     return network
 
 

@@ -21,6 +21,7 @@ from acne_runtime.backends.keras import KerasBackend, activation_ranges
 from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
 from acne_runtime.preprocess import preprocess
+from acne_runtime.result import Result
 from acne_runtime.severity import COUNTING
 from acne_trainer.config import TrainConfig
 from acne_trainer.data.dataset import Dataset
@@ -75,37 +76,50 @@ def finalize_run(
     # Read back: what is scored from here on is the file, and its layers belong to one graph only.
     inference = keras.models.load_model(run / "inference.keras", compile=False)
     backend = KerasBackend(inference)
-    on_valid = [predict_split(Model(manifest, backend), one.valid) for one in sets]
+    on_valid = [predict_split(Model(manifest, backend), labelled.valid) for labelled in sets]
     if thresholds is not None:
         manifest = with_thresholds(manifest, thresholds)
     elif not validation:
         manifest = with_best_thresholds(manifest, sets[0].valid, on_valid[0])
     model = Model(manifest, backend)
-    metrics: dict[str, Any] = {}
-    for one, valid_results in zip(sets, on_valid, strict=True):
-        of_set: dict[str, Any] = {}
-        # On test this once.
-        for split, data, results in (("valid", one.valid, valid_results), ("test", one.test, None)):
-            decided = apply_thresholds(manifest, predict_split(model, data) if results is None else results)
-            scored = (as_lesions(one.train), as_lesions(data)) if one.is_untyped else (typed_lesions(one.train), data)
-            of_set[split] = evaluate(model, *scored, decided)
-            if one is sets[0]:
-                save_predictions(decided, predictions_file(run, split))
-        metrics |= of_set if one is sets[0] else {FURTHER: metrics.get(FURTHER, {}) | {one.name: of_set}}
+    metrics = _all_metrics(model, sets, on_valid, run)
     _write_json(run / "metrics.json", metrics)
     _write_json(run / "calibration.json", _calibration(inference, manifest, sets, settings.seed))
     # Counts are measured where every lesion is marked: on a set without types, where there is one.
-    place = next((number for number, one in enumerate(sets) if one.is_untyped), 0)
-    labelled = as_lesions(sets[place].valid) if sets[place].is_untyped else sets[place].valid
-    counted = calibrate_counts(manifest, labelled, on_valid[place])
+    index = next((index for index, labelled in enumerate(sets) if labelled.is_untyped), 0)
+    valid = as_lesions(sets[index].valid) if sets[index].is_untyped else sets[index].valid
+    counted = calibrate_counts(manifest, valid, on_valid[index])
     if counted:
-        validation[COUNTING] = counted | {"data": f"{sets[place].name}/valid"}
+        validation[COUNTING] = counted | {"data": f"{sets[index].name}/valid"}
     manifest = dataclasses.replace(
         manifest,
         validation={"keras": _headline(manifest.task, metrics["test"])} | validation,
         provenance=_provenance(settings, mix(sets).data, inference.count_params()) | {"files": _hashes(run)},
     )
     write_atomically(run / "manifest.json", manifest.to_json().encode())
+
+
+def _all_metrics(
+    model: Model, sets: Sequence[LabelledSet], on_valid: Sequence[Sequence[Result]], run: Path
+) -> dict[str, Any]:
+    """Returns what `metrics.json` holds, and saves the predictions on the first set; `test` is scored this once."""
+    metrics: dict[str, Any] = {}
+    for labelled, valid_results in zip(sets, on_valid, strict=True):
+        of_set: dict[str, Any] = {}
+        for split, data, results in (("valid", labelled.valid, valid_results), ("test", labelled.test, None)):
+            predictions = apply_thresholds(model.manifest, predict_split(model, data) if results is None else results)
+            train = labelled.train
+            if labelled.is_untyped:
+                of_set[split] = evaluate(model, as_lesions(train), as_lesions(data), predictions)
+            else:
+                of_set[split] = evaluate(model, typed_lesions(train), data, predictions)
+            if labelled is sets[0]:
+                save_predictions(predictions, predictions_file(run, split))
+        if labelled is sets[0]:
+            metrics |= of_set
+        else:
+            metrics.setdefault(FURTHER, {})[labelled.name] = of_set
+    return metrics
 
 
 def _with_calibrated_scores(
@@ -120,9 +134,9 @@ def _with_calibrated_scores(
     runner = Model(manifest, KerasBackend(keras.models.load_model(run / "inference.keras", compile=False)))
     photographs = [
         photograph
-        for one in sets
+        for labelled in sets
         for photograph in pair_with_ground_truth(
-            one.valid.samples, predict_split(runner, one.valid), manifest.classes, manifest.input
+            labelled.valid.samples, predict_split(runner, labelled.valid), manifest.classes, manifest.input
         )
     ]
     types = [np.zeros((0, len(manifest.classes))) if one.types is None else one.types for one in photographs]

@@ -16,7 +16,7 @@ from acne_runtime.errors import SourceError
 from acne_runtime.manifest import Manifest
 
 FURTHER = "further_sets"
-"""Where `metrics.json` holds the figures on all labelled sets but the first, by name and split."""
+"""Where `metrics.json` holds the metrics on all labelled sets but the first, by name and split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,13 @@ def read_run(folder: Path) -> TrainedRun:
     """Reads a run folder, or a folder under `models/`, which is one without history.
 
     Raises:
-        SourceError: It is no run folder, its training is not finished, or a file in it is damaged.
-        ModelError: Its manifest is damaged.
+        SourceError: It is no run folder, its training is not finished, or a file in it is corrupt.
+        ModelError: Its manifest is corrupt.
     """
     file = folder / "manifest.json"
     if not file.is_file():
         if (folder / "config.toml").is_file():
-            raise SourceError(f"{folder}: this training is not finished; acne-train fit --resume goes on with it")
+            raise SourceError(f"{folder}: this training is not finished; acne-train fit use --resume to continue")
         raise SourceError(f"{folder}: no run folder of acne-train (it has no manifest.json)")
     manifest = Manifest.from_json(file.read_bytes(), str(file))
     config = folder / "config.toml"
@@ -78,7 +78,7 @@ def read_run(folder: Path) -> TrainedRun:
 
 
 def _first_set(settings: Mapping[str, Any]) -> Path | None:
-    """Returns the folder of the set whose figures come first: of `[[data]]`, or a text where there was but one."""
+    """Returns the folder of the set whose metrics come first: of `[[data]]`, or a text where there was but one."""
     data = settings.get("data") or None
     first = data[0] if isinstance(data, list) else data
     path = first.get("path") if isinstance(first, dict) else first

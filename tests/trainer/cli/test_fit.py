@@ -116,7 +116,7 @@ def test_a_stopped_training_says_how_to_go_on(tmp_path, monkeypatch, number, cod
         (["cnn", "--data", "d", "--run", "RUN", "--config", "OTHER"], 2, "settings of yolov8-xs, not of cnn"),
         (["cnn", "--data", "d", "--run", "RUN", "--devices", "tpu"], 1, "--devices tpu"),
         (["cnn", "--data", "d", "--run", "RUN", "--devices", "gpu"], 1, "--devices gpu"),
-        (["cnn", "--run", "FULL"], 1, "not empty; --resume"),
+        (["cnn", "--run", "FULL"], 1, "not empty; use --resume"),
         (["cnn", "--run", "RUN", "--resume"], 1, "config.toml: not found"),
         (["cnn", "--run", "FULL", "--resume", "--precision", "mixed_float16"], 2, "--precision cannot change"),
         (["cnn", "--run", "FULL", "--resume", "--batch-size", "4", "--seed", "1"], 2, "--batch-size, --seed cannot"),

@@ -174,7 +174,7 @@ def test_saved_splits_that_do_not_fit_the_set_are_refused(keras_txt, train, vali
         ("{\n}}", ":2: not JSON (Extra data)"),
         ("[]", ": not splits of schema 1; acne-train data split writes them"),
         (json.dumps({"schema": 2}), ": not splits of schema 1; acne-train data split writes them"),
-        (json.dumps({"schema": 1}), ": damaged (KeyError: 'source'); make the splits again"),
+        (json.dumps({"schema": 1}), ": corrupt (KeyError: 'source'); make the splits again"),
     ],
 )
 def test_damaged_splits_are_refused(keras_txt, content, problem):

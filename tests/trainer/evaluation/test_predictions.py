@@ -92,7 +92,7 @@ def test_a_line_that_is_no_prediction_is_named(tmp_path, line, problem):
 @pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"x" * 500)[:-9], gzip.compress(b"\xff\xfe")])
 def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / "p.gz").write_bytes(content)
-    with pytest.raises(SourceError, match=r"p\.gz: damaged"):
+    with pytest.raises(SourceError, match=r"p\.gz: corrupt"):
         load_predictions(tmp_path / "p.gz")
 
 

@@ -14,7 +14,7 @@ pytest.importorskip("faster_coco_eval")
 from support import run_folders as made
 
 from acne_runtime.errors import ModelError, SourceError
-from acne_runtime.result import NO_DIAGNOSIS
+from acne_runtime.disclaimer import NO_DIAGNOSIS
 from acne_trainer.cli.report import report
 from acne_trainer.evaluation.error_analysis import detection_failures, multilabel_failures
 from acne_trainer.evaluation.predictions import load_predictions, predictions_file, save_predictions
@@ -116,11 +116,11 @@ def test_photographs_are_in_the_page_only_when_asked_for(run, task):
     pictures = [value for tag, name, value in page.attributes if (tag, name) == ("image", "href")]
     assert len(pictures) == 5
     assert all(one.startswith("data:image/jpeg;base64,/9j/") for one in pictures)
-    boxes = {kind: page.attributes.count(("rect", "class", kind)) for kind in ("truth", "said")}
+    boxes = {kind: page.attributes.count(("rect", "class", kind)) for kind in ("gt", "predicted")}
     # Nine lesions are marked; all but one are found, and one too many on each photograph.
-    assert boxes == ({"truth": 9, "said": 8 + 5} if task == "detection" else {"truth": 0, "said": 0})
+    assert boxes == ({"gt": 9, "predicted": 8 + 5} if task == "detection" else {"gt": 0, "predicted": 0})
     if task == "multilabel":
-        assert "marked: comedones, nodules" in page.text
+        assert "ground truth: comedones, nodules" in page.text
 
 
 def test_names_are_escaped(tmp_path, task):
@@ -223,7 +223,7 @@ def corrupted(name, content):
         (corrupted("history.csv", "epoch,loss\n1.0\n"), "history.csv:2: 1 cells under 2 columns"),
         (corrupted("history.csv", "epoch,loss\n,1.0\n"), "history.csv:2: no number of the epoch"),
         (corrupted("history.csv", "epoch,loss\n\0"), "history.csv"),
-        (corrupted("predictions-test.jsonl.gz", "x"), "predictions-test.jsonl.gz: damaged"),
+        (corrupted("predictions-test.jsonl.gz", "x"), "predictions-test.jsonl.gz: corrupt"),
     ],
 )
 def test_a_run_folder_that_is_none_or_half_written_is_one_line(run, damage, problem):

@@ -24,7 +24,7 @@ from acne_trainer.data.near_duplicates import ImageFingerprint, fingerprint_imag
 
 
 @dataclass(frozen=True, slots=True)
-class SplitFigures:
+class SplitStatistics:
     """Counts of one split; lists go by class.
 
     Attributes:
@@ -62,7 +62,7 @@ class Audit:
     form: str
     training_size: int
     classes: tuple[str, ...]
-    splits: Mapping[str, SplitFigures]
+    splits: Mapping[str, SplitStatistics]
     together: NDArray[np.int64]
     sides: tuple[NDArray[np.float64], ...]
     types: TypesByPhotograph
@@ -76,7 +76,7 @@ class Audit:
     @property
     def has_boxes(self) -> bool:
         """Whether lesions are marked one by one."""
-        return any(figures.boxes for figures in self.splits.values())
+        return any(statistics.boxes for statistics in self.splits.values())
 
     def side_percentiles(self, *indices: int) -> tuple[float, ...]:
         """Returns the 10, 50 and 90 % points of these classes' box sides, pixels at the training size; none of none."""
@@ -91,7 +91,7 @@ class Audit:
             "form": self.form,
             "training_size": self.training_size,
             "classes": list(self.classes),
-            "splits": {split: dataclasses.asdict(figures) for split, figures in self.splits.items()},
+            "splits": {split: dataclasses.asdict(statistics) for split, statistics in self.splits.items()},
             "together": self.together.tolist(),
             "box_side_percentiles": [list(self.side_percentiles(index)) for index in range(len(self.classes))],
             "types": dataclasses.asdict(self.types),
@@ -137,7 +137,7 @@ def audit(root: Path, training_size: int, on_photo: Callable[[int], object] = la
         form=form,
         training_size=training_size,
         classes=classes,
-        splits={split: _figures(data) for split, data in splits.items()},
+        splits={split: _statistics(data) for split, data in splits.items()},
         together=presence.T @ presence,
         sides=_sides(samples, looks, len(classes), training_size),
         types=types,
@@ -145,11 +145,11 @@ def audit(root: Path, training_size: int, on_photo: Callable[[int], object] = la
     )
 
 
-def _figures(data: Dataset) -> SplitFigures:
+def _statistics(data: Dataset) -> SplitStatistics:
     presence = np.array([sample.presence(len(data.classes)) for sample in data.samples], np.int64)
     boxes = [len(sample.boxes) for sample in data.samples]
     marked = np.concatenate([sample.classes for sample in data.samples])
-    return SplitFigures(
+    return SplitStatistics(
         photographs=len(data.samples),
         unlabelled=int((presence.sum(1) == 0).sum()),
         showing=tuple(presence.sum(0).tolist()),
@@ -218,7 +218,7 @@ def _classes(splits: Mapping[str, Dataset]) -> list[Finding]:
     cases = tuple(
         f"{split}: {', '.join(missing)}"
         for split, data in splits.items()
-        if (missing := [name for name, count in zip(data.classes, _figures(data).showing, strict=True) if not count])
+        if (missing := [name for name, count in zip(data.classes, _statistics(data).showing, strict=True) if not count])
     )
     sentence = f"{counted(cases, 'split lacks', 'splits lack')} a class altogether"
     return [Finding(PROBLEM, "class-missing", sentence, cases)] if cases else []

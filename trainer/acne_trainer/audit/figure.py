@@ -15,11 +15,11 @@ def audit_picture(audit: Audit) -> bytes:
     """Returns a PNG; it shows no photograph."""
     figure = Figure(figsize=(12, 8), layout="constrained")  # without pyplot: no window, on no machine
     panels = figure.subplots(2, 2)
-    _by_split(panels[0, 0], audit, {split: figures.showing for split, figures in audit.splits.items()})
+    _by_split(panels[0, 0], audit, {split: statistics.showing for split, statistics in audit.splits.items()})
     panels[0, 0].set(title="Photographs that show each class", ylabel="photographs")
     _together(panels[0, 1], audit)
     if audit.has_boxes:
-        _by_split(panels[1, 0], audit, {split: figures.boxes for split, figures in audit.splits.items()})
+        _by_split(panels[1, 0], audit, {split: statistics.boxes for split, statistics in audit.splits.items()})
         panels[1, 0].set(title="Boxes of each class", ylabel="boxes")
         _sides(panels[1, 1], audit)
     else:

@@ -14,7 +14,7 @@ class Finding:
     """Something that was found.
 
     Attributes:
-        level: `unreadable`, `problem` (it spoils a training or its figures) or `note`.
+        level: `unreadable`, `problem` (it spoils a training or its metrics) or `note`.
         kind: A stable name for programs.
         sentence: What it means.
         cases: Where, one line each.

@@ -14,13 +14,13 @@ _HEADINGS = {UNREADABLE: "CANNOT BE READ", PROBLEM: "PROBLEMS", NOTE: "NOTES"}
 
 
 def audit_text(audit: Audit) -> str:
-    """Returns the findings, the gravest first, and then the set's figures in aligned tables."""
-    return "\n".join([*_head(audit), *_findings(audit), *_figures(audit)]) + "\n"
+    """Returns the findings, the gravest first, and then the set's statistics in aligned tables."""
+    return "\n".join([*_head(audit), *_findings(audit), *_statistics(audit)]) + "\n"
 
 
 def _head(audit: Audit) -> Iterator[str]:
-    photographs = sum(figures.photographs for figures in audit.splits.values())
-    boxes = sum(sum(figures.boxes) for figures in audit.splits.values())
+    photographs = sum(statistics.photographs for statistics in audit.splits.values())
+    boxes = sum(sum(statistics.boxes) for statistics in audit.splits.values())
     marked = f"{boxes:,} boxes" if audit.has_boxes else "no boxes"
     yield f"{audit.root}: {audit.form}, {photographs:,} photographs, {marked}, classes: {', '.join(audit.classes)}"
 
@@ -39,24 +39,24 @@ def _findings(audit: Audit) -> Iterator[str]:
         yield from ("", "Nothing is wrong with it as far as this can see.")
 
 
-def _figures(audit: Audit) -> Iterator[str]:
+def _statistics(audit: Audit) -> Iterator[str]:
     splits = audit.splits.values()
     rows = [
         ["", *audit.splits],
-        ["photographs", *(f"{figures.photographs:,}" for figures in splits)],
-        ["without a label", *(f"{figures.unlabelled:,}" for figures in splits)],
+        ["photographs", *(f"{statistics.photographs:,}" for statistics in splits)],
+        ["without a label", *(f"{statistics.unlabelled:,}" for statistics in splits)],
     ]
     if audit.has_boxes:
-        rows.append(["boxes", *(f"{sum(figures.boxes):,}" for figures in splits)])
-        spread = (" / ".join(map(str, figures.boxes_a_photograph)) for figures in splits)
+        rows.append(["boxes", *(f"{sum(statistics.boxes):,}" for statistics in splits)])
+        spread = (" / ".join(map(str, statistics.boxes_a_photograph)) for statistics in splits)
         rows.append(["boxes a photograph (50 % / 90 % / most)", *spread])
     yield from _table("", rows)
     shares = [
         [
             name,
             *(
-                f"{figures.showing[index]:,} ({_percent(figures.showing[index], figures.photographs)})"
-                for figures in splits
+                f"{statistics.showing[index]:,} ({_percent(statistics.showing[index], statistics.photographs)})"
+                for statistics in splits
             ),
         ]
         for index, name in enumerate(audit.classes)
@@ -64,12 +64,12 @@ def _figures(audit: Audit) -> Iterator[str]:
     yield from _table("Photographs that show each class", [["", *audit.splits], *shares])
     if audit.has_boxes:
         boxes = [
-            [name, *(f"{figures.boxes[index]:,}" for figures in splits), *_sides(audit, index)]
+            [name, *(f"{statistics.boxes[index]:,}" for statistics in splits), *_sides(audit, index)]
             for index, name in enumerate(audit.classes)
         ]
         if len(audit.classes) > 1:
             every = range(len(audit.classes))
-            boxes.append(["all", *(f"{sum(figures.boxes):,}" for figures in splits), *_sides(audit, *every)])
+            boxes.append(["all", *(f"{sum(statistics.boxes):,}" for statistics in splits), *_sides(audit, *every)])
         yield from _table(
             f"Boxes of each class, and their side (root of the area) at {audit.training_size} px",
             [["", *audit.splits, "10 %", "50 %", "90 %"], *boxes],

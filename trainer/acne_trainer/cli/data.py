@@ -87,7 +87,7 @@ def _ratios(context: click.Context, parameter: click.Parameter, value: str) -> t
 @click.option("--ratios", default="0.8,0.1,0.1", show_default=True, callback=_ratios, help="Train, valid and test.")
 @click.option("--seed", type=int, default=0, show_default=True)
 def split(folder: Path, out: Path, ratios: tuple[float, float, float], seed: int) -> None:
-    """Splits the set in DIR anew so that no photograph, copy or version of it stands in two splits.
+    """Splits the set in DIR again so that no photograph, copy or version of it stands in two splits.
 
     What the splits are is written to splits.json; no photograph is moved. A folder that holds it is read as the split
     set; put it into DIR itself, or apart.
@@ -99,7 +99,7 @@ def split(folder: Path, out: Path, ratios: tuple[float, float, float], seed: int
     from acne_trainer.data.splitting import leakage_groups, stratified_group_split
 
     if folder.is_file():
-        raise AcneEdgeError(f"{folder}: name the folder of the labelled set itself, to split it anew")
+        raise AcneEdgeError(f"{folder}: name the folder of the labelled set itself, to split it again")
     file = out if out.suffix == ".json" else out / SPLIT_FILE
     if file.exists():
         raise AcneEdgeError(f"{file}: is there already; remove it or name another")

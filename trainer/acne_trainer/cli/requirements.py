@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from acne_runtime.cli.native_logs import silence_native_logs
 from acne_runtime.errors import AcneEdgeError
 
 _MODULES = (
@@ -30,3 +31,14 @@ def require_training_extra() -> None:
     missing = next((name for name in _MODULES if find_spec(name) is None), None)
     if missing:
         raise AcneEdgeError(f"{missing} is not installed; in a checkout of acne-edge run: pip install '.[train]'")
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow without the lines that it writes to the terminal.
+
+    Raises:
+        AcneEdgeError: A package of `.[train]` is missing.
+    """
+    require_training_extra()
+    with silence_native_logs():
+        import tensorflow  # noqa: F401

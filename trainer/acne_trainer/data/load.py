@@ -19,7 +19,7 @@ def read_splits(root: Path, on_error: OnError | None = None) -> dict[str, Datase
     Args:
         root: The set's folder; or a folder with `splits.json` or such a file itself, which then says what stands in
             which split.
-        on_error: Is told of each photograph, label, line or split that cannot be read, which is then passed over;
+        on_error: Gets the error of each photograph, label, line or split that cannot be read, which is then skipped;
             `None` raises instead.
 
     Returns:

@@ -75,7 +75,7 @@ def merge(
 
     Photographs are partners where Roboflow names one source for both, or where their names are equal. A mark that lies
     on a lesion which is marked already is not added again: the centre of one box in the other decides, since sets
-    differ in how loosely they draw. Held-out splits stay as they are, so that figures stay comparable.
+    differ in how loosely they draw. Held-out splits stay as they are, so that metrics stay comparable.
 
     Args:
         splits: The set to complete, with boxes; `train` among them.

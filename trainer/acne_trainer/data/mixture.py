@@ -131,7 +131,7 @@ def read_sets(sources: Sequence[DataSource]) -> tuple[LabelledSet, ...]:
         if set(other) != set(types):
             raise SourceError(
                 f"{source.path}: its types {list(other)} are not those of {first.path}, {list(types)}; name the "
-                "classes alike (acne-train data convert writes a set anew), or list them under untyped in --config"
+                "classes alike (acne-train data convert rewrites a set), or list them under untyped in --config"
             )
     held_out = {source_of(one.path.name) for _, valid, test in read for one in (*valid.samples, *test.samples)}
     sets = []
@@ -145,7 +145,7 @@ def read_sets(sources: Sequence[DataSource]) -> tuple[LabelledSet, ...]:
                 )
         train = _without_leaks(train, held_out, source)
         sets.append(LabelledSet(source, train, valid, test, is_untyped=not own))
-    return tuple(sorted(sets, key=lambda one: one.is_untyped))
+    return tuple(sorted(sets, key=lambda labelled: labelled.is_untyped))
 
 
 def _without_leaks(train: Dataset, held_out: Collection[str], source: DataSource) -> Dataset:
@@ -186,12 +186,12 @@ def mix(sets: Sequence[LabelledSet]) -> Mixture:
     Raises:
         SourceError: A set's rule names a class that is none, or matches none of its photographs.
     """
-    counts = np.array([len(one.train.samples) for one in sets], np.float64)
-    given = np.array([one.source.share for one in sets])
+    counts = np.array([len(labelled.train.samples) for labelled in sets], np.float64)
+    given = np.array([labelled.source.share for labelled in sets])
     if 0 < np.count_nonzero(given) < len(given):
         raise SourceError("--config: give a share to every [[data]], or to none: then sets are drawn by their size")
     shares = given if given.any() else counts
-    samples = tuple(sample for one in sets for sample in one.train.samples)
+    samples = tuple(sample for labelled in sets for sample in labelled.train.samples)
 
     def of_photographs(of_sets: Sequence[ArrayLike]) -> NDArray[np.float32]:
         return np.repeat(np.array(of_sets, np.float32), counts.astype(int), axis=0)
@@ -200,20 +200,20 @@ def mix(sets: Sequence[LabelledSet]) -> Mixture:
         Dataset(sets[0].train.path, sets[0].train.classes, samples),
         np.repeat(np.arange(len(sets)), counts.astype(int)),
         shares / shares.sum(),
-        np.concatenate([background_weights(one.train, one.source) for one in sets]),
-        of_photographs([(one.source.box_weight, one.source.untyped_box_weight) for one in sets]),
-        of_photographs([one.source.scale_jitter for one in sets]),
-        of_photographs([_possible_types(one) for one in sets]),
+        np.concatenate([background_weights(labelled.train, labelled.source) for labelled in sets]),
+        of_photographs([(labelled.source.box_weight, labelled.source.untyped_box_weight) for labelled in sets]),
+        of_photographs([labelled.source.scale_jitter for labelled in sets]),
+        of_photographs([_possible_types(labelled) for labelled in sets]),
     )
 
 
-def _possible_types(one: LabelledSet) -> NDArray[np.float32]:
+def _possible_types(labelled: LabelledSet) -> NDArray[np.float32]:
     """Returns `[classes]` float32, 1 for the types that a set's lesions of unknown type may be of."""
-    types = one.train.classes
-    unknown = [name for name in one.source.untyped_as if name not in types]
+    types = labelled.train.classes
+    unknown = [name for name in labelled.source.untyped_as if name not in types]
     if unknown:
-        raise SourceError(f"{one.source.path}: untyped_as {unknown} are none of {list(types)}")
-    return np.isin(types, one.source.untyped_as or types).astype(np.float32)
+        raise SourceError(f"{labelled.source.path}: untyped_as {unknown} are none of {list(types)}")
+    return np.isin(types, labelled.source.untyped_as or types).astype(np.float32)
 
 
 def background_weights(data: Dataset, source: DataSource) -> NDArray[np.float32]:

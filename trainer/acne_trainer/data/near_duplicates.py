@@ -89,7 +89,7 @@ def fingerprint_images(
 
     Args:
         photos: Their files.
-        on_error: Is told of each that cannot be read, which is then passed over; `None` raises instead.
+        on_error: Gets the error of each that cannot be read, which is then skipped; `None` raises instead.
         on_photo: Is called after each.
 
     Raises:

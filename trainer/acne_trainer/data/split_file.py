@@ -49,7 +49,7 @@ def read_split_file(file: Path) -> SplitFile:
     """Reads the file.
 
     Raises:
-        SourceError: It is missing, damaged, or of another schema.
+        SourceError: It is missing, corrupt, or of another schema.
     """
     try:
         data = json.loads(read_text(file, "acne-train data split writes it"))
@@ -67,7 +67,7 @@ def read_split_file(file: Path) -> SplitFile:
             splits={str(split): tuple(map(str, names)) for split, names in data["splits"].items()},
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise SourceError(f"{file}: damaged ({type(error).__name__}: {error}); make the splits again") from None
+        raise SourceError(f"{file}: corrupt ({type(error).__name__}: {error}); make the splits again") from None
 
 
 def name_in(source: Path, photo: Path) -> str:

@@ -109,7 +109,7 @@ def apply_thresholds(manifest: Manifest, results: Sequence[Result]) -> list[Resu
 
 
 def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Result] | None = None) -> dict[str, Any]:
-    """Returns all figures of a model on one split.
+    """Returns all metrics of a model on one split.
 
     Args:
         model: The model, with its own thresholds.
@@ -152,7 +152,7 @@ def _untyped(result: Result) -> Result:
 
 
 def _json(value: Any) -> Any:
-    """Returns the value with `None` for figures that cannot be computed: JSON knows no NaN."""
+    """Returns the value with `None` for metrics that cannot be computed: JSON knows no NaN."""
     if isinstance(value, dict):
         return {name: _json(one) for name, one in value.items()}
     if isinstance(value, list):

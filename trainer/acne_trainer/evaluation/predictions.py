@@ -39,7 +39,7 @@ def load_predictions(file: Path) -> list[Result]:
     """Reads what `save_predictions` wrote: scores are rounded to 1e-4, boxes to 0.01 px.
 
     Raises:
-        SourceError: The file is missing, damaged, or holds something else; the message names the line.
+        SourceError: The file is missing, corrupt, or holds something else; the message names the line.
     """
     try:
         packed = file.read_bytes()
@@ -49,7 +49,7 @@ def load_predictions(file: Path) -> list[Result]:
     except FileNotFoundError:
         raise SourceError(f"{file}: not found") from None
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise SourceError(f"{file}: damaged ({error})") from None
+        raise SourceError(f"{file}: corrupt ({error})") from None
     return [_result(line, f"{file}:{number}") for number, line in enumerate(text.splitlines(), start=1)]
 
 
@@ -67,7 +67,7 @@ def _result(line: str, where: str) -> Result:
         classes = tuple(raw["counts"])
         result = Result(
             source=str(raw["source"]),
-            frame=int(raw["frame"]),
+            frame_index=int(raw["frame"]),
             time_s=float(raw["time_s"]),
             width=int(raw["width"]),
             height=int(raw["height"]),

@@ -68,8 +68,8 @@ def calibrate(
     Returns:
         `None` where next to no predicted lesion lies on a marked one: there is nothing to go by.
     """
-    gt_count = sum(len(one.gt_boxes) for one in photographs)
-    is_tp = np.concatenate([match(one.gt_boxes, one.pred_boxes, DECISION_IOU) >= 0 for one in photographs])
+    gt_count = sum(len(image.gt_boxes) for image in photographs)
+    is_tp = np.concatenate([match(image.gt_boxes, image.pred_boxes, DECISION_IOU) >= 0 for image in photographs])
     logits = _logit(np.concatenate([np.asarray(one, np.float64) for one in types]))
     if not is_tp.any():
         return None

@@ -74,10 +74,10 @@ def with_interval(name: str, point: float, resampled: NDArray[np.float64]) -> di
 def with_intervals(
     name: str, keys: Sequence[str], points: NDArray[np.float64], resampled: NDArray[np.float64]
 ) -> dict[str, Any]:
-    """Returns figures by key, as `with_interval`.
+    """Returns metrics by key, as `with_interval`.
 
     Args:
-        name: Of the figures.
+        name: Of the metrics.
         keys: Such as class names.
         points: `[keys]`.
         resampled: `[keys, resamples]`.

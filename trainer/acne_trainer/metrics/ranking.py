@@ -21,10 +21,10 @@ def average_precisions(
     Returns:
         `[resamples]`, `nan` where nothing is true.
     """
-    said, right = _said_and_right(truth, scores, weights)
-    gained = np.diff(right, axis=1, prepend=0)
-    total = np.divide(gained * right, said, out=np.zeros_like(said), where=said > 0).sum(axis=1)
-    return _over(total, right[:, -1])
+    predicted, tp = _predicted_and_tp(truth, scores, weights)
+    gained = np.diff(tp, axis=1, prepend=0)
+    total = np.divide(gained * tp, predicted, out=np.zeros_like(predicted), where=predicted > 0).sum(axis=1)
+    return _over(total, tp[:, -1])
 
 
 def aurocs(
@@ -34,14 +34,14 @@ def aurocs(
 
     Args and result as for `average_precisions`.
     """
-    said, right = _said_and_right(truth, scores, weights)
-    wrong = said - right
-    heights = right - np.diff(right, axis=1, prepend=0) / 2
-    area = (heights * np.diff(wrong, axis=1, prepend=0)).sum(axis=1)
-    return _over(area, right[:, -1] * wrong[:, -1])
+    predicted, tp = _predicted_and_tp(truth, scores, weights)
+    fp = predicted - tp
+    heights = tp - np.diff(tp, axis=1, prepend=0) / 2
+    area = (heights * np.diff(fp, axis=1, prepend=0)).sum(axis=1)
+    return _over(area, tp[:, -1] * fp[:, -1])
 
 
-def _said_and_right(
+def _predicted_and_tp(
     truth: NDArray[np.floating[Any]], scores: NDArray[np.floating[Any]], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns `[resamples, steps]`: how many reach each distinct score, best first, and how many of them are true."""

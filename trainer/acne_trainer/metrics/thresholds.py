@@ -30,7 +30,7 @@ def best_f1_threshold(
 def match_positive_count(threshold: float, exact: NDArray[np.float64], reduced: NDArray[np.float64]) -> float:
     """Returns the threshold that as many scores of a reduced model reach as scores of its source reach its own.
 
-    The reduced model then decides as its source did. A threshold chosen anew would follow the noise of the photographs
+    The reduced model then decides as its source did. A threshold chosen again would follow the noise of the photographs
     it is chosen on.
 
     Args:

@@ -13,7 +13,7 @@ _NO_RANGE_OF_ITS_OWN = (keras.activations.linear, keras.activations.relu)
 
 
 def inference_copy(network: keras.Model, image: Any) -> Any:
-    """Builds the network anew on `image`, with float32 layers of its own and the same weights.
+    """Builds the network again on `image`, with float32 layers of its own and the same weights.
 
     Args:
         network: A flat functional model.

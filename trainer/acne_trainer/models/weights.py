@@ -50,9 +50,9 @@ def load_matching_weights(network: keras.Model, weights: str) -> None:
         )
     for layer in fitting:
         layer.set_weights(there[layer.name])
-    anew = [layer.name for layer in wanted if layer not in fitting]
-    if anew:
-        logger.info("%d layers start from %s; at random: %s", len(fitting), file, ", ".join(anew))
+    at_random = [layer.name for layer in wanted if layer not in fitting]
+    if at_random:
+        logger.info("%d layers start from %s; at random: %s", len(fitting), file, ", ".join(at_random))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Predictions over photographs (the paper's Figure 5): truth blue, prediction yellow."""
+"""Predictions over photographs (the paper's Figure 5): ground truth blue, prediction yellow."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def photos_section(
         gaps: Gets a line for each photograph that cannot be decoded.
     """
     count = len(samples)
-    evenly = [int(place) for place in np.linspace(0, count - 1, min(count, _EVENLY))]
+    evenly = [int(index) for index in np.linspace(0, count - 1, min(count, _EVENLY))]
     worst = list(
         dict.fromkeys(
             failure.image_index for of_kind in zip_longest(*failures.values()) for failure in of_kind if failure
@@ -50,13 +50,16 @@ def photos_section(
     )
     chosen = list(dict.fromkeys(evenly)) + [one for one in worst if one not in evenly][:_FAILED]
     figures = []
-    for place in chosen:
+    for index in chosen:
         try:
-            figures.append(_photo(samples[place], results[place], manifest))
+            figures.append(_photo(samples[index], results[index], manifest))
         except SourceError as error:
             gaps.append(str(error))
     legend = element(
-        "ul", element("li", "marked", class_="on-truth"), element("li", "found", class_="on-said"), class_="legend"
+        "ul",
+        element("li", "ground truth", class_="on-gt"),
+        element("li", "predicted", class_="on-predicted"),
+        class_="legend",
     )
     words = f"{len(evenly)} taken evenly from the split, then failures. Photographs of people: keep this page private."
     shown = [legend] if manifest.task == "detection" else []
@@ -66,7 +69,7 @@ def photos_section(
 def _photo(sample: Sample, result: Result, manifest: Manifest) -> Html:
     """Returns one photograph with boxes, or a multi-label model's answer, and its name below.
 
-    The photograph is encoded anew, so that nothing that a camera wrote into its file gets into the page.
+    The photograph is encoded again, so that nothing that a camera wrote into its file gets into the page.
 
     Raises:
         SourceError: The photograph cannot be decoded.
@@ -75,36 +78,36 @@ def _photo(sample: Sample, result: Result, manifest: Manifest) -> Html:
     height, width = image.shape[:2]
     limits = np.broadcast_to(manifest.thresholds, len(manifest.classes)).tolist()  # one for all, or one a class
     limit = dict(zip(manifest.classes, limits, strict=True))
-    truth = [
-        _box(box.tolist(), manifest.classes[index], "truth")
+    gt = [
+        _box(box.tolist(), manifest.classes[index], "gt")
         for box, index in zip(sample.boxes, sample.classes, strict=True)
         if result.lesions is not None
     ]
-    said = [
-        _box(list(one.box), f"{one.name}{'?' if one.unsure else ''} {one.score:.2f}", "said")
+    predicted = [
+        _box(list(one.box), f"{one.name}{'?' if one.unsure else ''} {one.score:.2f}", "predicted")
         for one in result.lesions or ()
         if one.score >= limit[one.name]
     ]
     picture = element(
         "svg",
         element("image", href=f"data:image/jpeg;base64,{_jpeg(image)}", width=width, height=height),
-        *truth,
-        *said,
+        *gt,
+        *predicted,
         viewBox=f"0 0 {width} {height}",
         role="img",
-        aria_label=f"{len(truth)} marked, {len(said)} found" if result.labels is None else "photograph",
+        aria_label=f"{len(gt)} marked, {len(predicted)} predicted" if result.labels is None else "photograph",
     )
     return element("figure", picture, element("figcaption", sample.path.name, *_types(sample, result, manifest)))
 
 
 def _types(sample: Sample, result: Result, manifest: Manifest) -> list[Html]:
-    """Returns what is there and what was said, where there are no boxes to show it."""
+    """Returns what is there and what was predicted, where there are no boxes to show it."""
     if result.labels is None:
         return []
     present = sample.presence(len(manifest.classes))
     there = ", ".join(one for one, mark in zip(manifest.classes, present, strict=True) if mark) or "nothing"
-    said = ", ".join(f"{one.name} {one.score:.2f}" for one in result.labels if one.present) or "nothing"
-    return [element("div", f"marked: {there}"), element("div", f"said: {said}")]
+    predicted = ", ".join(f"{one.name} {one.score:.2f}" for one in result.labels if one.present) or "nothing"
+    return [element("div", f"ground truth: {there}"), element("div", f"predicted: {predicted}")]
 
 
 def _box(box: list[float], name: str, kind: str) -> Html:

@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from string import Template
 
-from acne_runtime.result import NO_DIAGNOSIS
+from acne_runtime.disclaimer import NO_DIAGNOSIS
 from acne_trainer.reports.html import Html, joined
 
 # Colours of the series are Okabe and Ito's, told apart by colour-blind people too, lighter on dark ground.
@@ -57,15 +57,15 @@ svg text { fill: var(--soft); font: 14px system-ui, sans-serif; }
 .grid { stroke: var(--rule); } .rule { stroke: var(--soft); stroke-dasharray: 5 4; }
 .line { fill: none; stroke: var(--c); stroke-width: 2.2; stroke-linejoin: round; }
 .dot { fill: var(--c); fill-opacity: .65; }
-.truth, .said { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
-.truth { stroke: #1e6bff; } .said { stroke: #ffd800; }
+.gt, .predicted { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
+.gt { stroke: #1e6bff; } .predicted { stroke: #ffd800; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; margin: .3rem 0; padding: 0; }
 .legend li { font-size: .9rem; }
 .legend li::before { content: ""; display: inline-block; width: .8em; height: .8em; border-radius: .2em;
   margin-right: .4em; background: var(--c); print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .c0 { --c: var(--c0); } .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); }
 .c4 { --c: var(--c4); } .c5 { --c: var(--c5); } .c6 { --c: var(--c6); }
-.on-truth { --c: #1e6bff; } .on-said { --c: #ffd800; }
+.on-gt { --c: #1e6bff; } .on-predicted { --c: #ffd800; }
 @media print {
   :root {
     color-scheme: light;

@@ -49,8 +49,8 @@ def write_report(folder: Path, out: Path, with_photos: bool = False, split: str 
         What could not be shown, a line each; the page says it too.
 
     Raises:
-        SourceError: It is no run folder, or a file in it is damaged.
-        ModelError: Its manifest is damaged.
+        SourceError: It is no run folder, or a file in it is corrupt.
+        ModelError: Its manifest is corrupt.
         OSError: The page cannot be written.
     """
     run = read_run(folder)

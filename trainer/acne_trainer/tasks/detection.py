@@ -106,7 +106,7 @@ class DetectionTask:
     def validate(self, network: keras.Model) -> dict[str, float]:
         """Returns `val_ap50` and `val_ap` of each labelled set, through the runtime; and the mean of `val_ap50`.
 
-        The network's batch-norm statistics are computed anew first, from full images.
+        The network's batch-norm statistics are recomputed first, from full images.
         """
         copy_weights(network, self._plain)
         self._statistics.recompute(self._batches.full_images(_STATISTICS_BATCHES))

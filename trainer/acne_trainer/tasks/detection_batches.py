@@ -17,7 +17,7 @@ from acne_trainer.data.mixture import LabelledSet, mix
 from acne_trainer.data.partial_labels import unlabeled_mask
 
 _LESIONS_STEP = 16
-"""Batches are padded to a multiple of so many lesions a picture: a new shape has the training step traced anew."""
+"""Batches are padded to a multiple of so many lesions a picture: a new shape has the training step traced again."""
 
 
 def input_spec(size: int) -> InputSpec:

@@ -1,4 +1,4 @@
-"""Batch normalisation's statistics, computed anew on what the device will see."""
+"""Batch normalisation's statistics, computed again on what the device will see."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def test_a_label_that_is_no_utf8_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "problem"), [(b"", "the file is empty"), (b"skin", "not an image, or a corrupt one")]
+    ("content", "problem"), [(b"", "the file is empty"), (b"skin", "not an image, or corrupt")]
 )
 def test_a_photograph_without_size_is_refused(tmp_path, content, problem):
     root = yolo(tmp_path, {"a.txt": ""})

@@ -55,7 +55,7 @@ def read_coco(file: Path, folder: Path, on_error: OnError | None = None) -> Data
     Args:
         file: The JSON file.
         folder: Where its photographs lie.
-        on_error: Is told of each photograph whose entry cannot be read, which is then passed over; `None` raises.
+        on_error: Gets the error of each photograph whose entry cannot be read, which is then skipped; `None` raises.
 
     Raises:
         SourceError: The file is no COCO, a photograph is missing, or an annotation does not parse; the message names

@@ -21,7 +21,7 @@ from acne_trainer.data.formats.names import UNSPLIT
 CLASSES_FILE = "_classes.txt"
 """One class name a line, in the set's order; Roboflow's Keras TXT has it, our own VOC and table folders too."""
 OnError: TypeAlias = Callable[[SourceError], None]
-"""Is told of each photograph or label that cannot be read, which is then passed over."""
+"""Gets the error of each photograph or label that cannot be read, which is then skipped."""
 Reader: TypeAlias = Callable[[OnError | None], Dataset]
 """Reads one split."""
 Readers: TypeAlias = dict[str, Reader]
@@ -162,7 +162,7 @@ def upright_size(file: Path) -> tuple[int, int]:
             width, height = image.size
             turned = image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
     except UnidentifiedImageError:
-        problem = "not an image, or a corrupt one" if file.stat().st_size else "the file is empty"
+        problem = "not an image, or corrupt" if file.stat().st_size else "the file is empty"
         raise SourceError(f"{file}: {problem}") from None
     except (OSError, Image.DecompressionBombError) as error:
         raise SourceError(f"{file}: {getattr(error, 'strerror', None) or error}") from None

@@ -51,7 +51,7 @@ def read_keras_txt(folder: Path, on_error: OnError | None = None) -> Dataset:
 
     Args:
         folder: The split's folder, such as `acne4/train`.
-        on_error: Is told of each line that does not parse, which is then passed over; `None` raises instead.
+        on_error: Gets the error of each line that does not parse, which is then skipped; `None` raises instead.
 
     Raises:
         SourceError: A file is missing or a line does not parse; the message names file and line.

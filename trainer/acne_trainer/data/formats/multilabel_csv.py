@@ -62,7 +62,7 @@ def read_table(file: Path, folder: Path, on_error: OnError | None = None) -> Dat
     Args:
         file: The table. Columns called 0, 1, 2, ... take the names of a `_classes.txt` beside it, if there is one.
         folder: Where its photographs lie.
-        on_error: Is told of each line that does not parse, which is then passed over; `None` raises.
+        on_error: Gets the error of each line that does not parse, which is then skipped; `None` raises.
 
     Raises:
         SourceError: A line does not parse or its photograph is missing; the message names file and line.

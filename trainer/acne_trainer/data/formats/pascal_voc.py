@@ -87,7 +87,7 @@ def read_voc(photos: Path, labels: Path, classes: tuple[str, ...], on_error: OnE
         photos: The folder of photographs.
         labels: The folder of XML files; it may be the same one.
         classes: The set's class names, see `voc_classes`.
-        on_error: Is told of each XML file that cannot be read, which is then passed over; `None` raises.
+        on_error: Gets the error of each XML file that cannot be read, which is then skipped; `None` raises.
 
     Raises:
         SourceError: An XML file does not parse, has no photograph, or names another class; the message names the file

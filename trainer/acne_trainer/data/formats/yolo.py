@@ -66,7 +66,7 @@ def read_data_yaml(file: Path) -> DataYaml:
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise SourceError(f"{file}{line}: not YAML ({getattr(error, 'problem', None) or 'damaged'})") from None
+        raise SourceError(f"{file}{line}: not YAML ({getattr(error, 'problem', None) or 'corrupt'})") from None
     names = data.get("names") if isinstance(data, dict) else None
     if isinstance(names, dict):
         if sorted(map(str, names)) != sorted(map(str, range(len(names)))):
@@ -118,7 +118,7 @@ def read_yolo(data: DataYaml, places: tuple[Path, ...], on_error: OnError | None
     Args:
         data: What `data.yaml` says.
         places: Folders of photographs, or text files with one photograph a line.
-        on_error: Is told of each photograph or label that cannot be read, which is then passed over; `None` raises.
+        on_error: Gets the error of each photograph or label that cannot be read, which is then skipped; `None` raises.
 
     Raises:
         SourceError: A label does not parse, has no photograph, or a photograph cannot be read; the message names file
