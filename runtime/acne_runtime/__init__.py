@@ -1,9 +1,51 @@
-"""Acne Edge runtime: acne-lesion recognition through ONNX Runtime or LiteRT. Decision support, no diagnosis."""
+"""Acne Edge runtime: acne lesion detection with ONNX Runtime or LiteRT. For education and monitoring only."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from acne_runtime.errors import AcneEdgeError
+    from acne_runtime.load import load_model
+    from acne_runtime.manifest import Manifest
+    from acne_runtime.model import Model
+    from acne_runtime.result import Label, Lesion, Result
+    from acne_runtime.severity_model import SeverityModel
+    from acne_runtime.sources.open_source import open_source
+    from acne_runtime.tiling import TiledModel
 
 __version__ = "0.1.0"
 
-from acne_runtime.load import load_model
-from acne_runtime.model import Model
-from acne_runtime.result import Label, Lesion, Result
+__all__ = [
+    "AcneEdgeError",
+    "Label",
+    "Lesion",
+    "Manifest",
+    "Model",
+    "Result",
+    "SeverityModel",
+    "TiledModel",
+    "load_model",
+    "open_source",
+]
 
-__all__ = ["Label", "Lesion", "Model", "Result", "load_model"]
+_MODULES = {
+    "AcneEdgeError": "errors",
+    "Label": "result",
+    "Lesion": "result",
+    "Manifest": "manifest",
+    "Model": "model",
+    "Result": "result",
+    "SeverityModel": "severity_model",
+    "TiledModel": "tiling",
+    "load_model": "load",
+    "open_source": "sources.open_source",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used, so that `import acne_runtime` loads neither NumPy nor OpenCV."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

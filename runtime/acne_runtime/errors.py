@@ -1,32 +1,41 @@
-"""Errors meant for people: one line that names the file, flag or value and the way out."""
+"""The project's errors: each message is one line that names the file, parameter or value, and the way out."""
 
 from __future__ import annotations
 
 
 class AcneEdgeError(Exception):
-    """Base of every error this project raises on purpose; the commands print its message and exit with `exit_code`."""
+    """Base class of every error raised on purpose; the commands print its message and exit with `exit_code`.
+
+    Attributes:
+        parameter: The parameter at fault, if one is. Parameters stand in backticks in such a message; a command shows
+            its flags in their place.
+    """
 
     exit_code = 1
 
-
-def printable(text: str) -> str:
-    """Returns text for a line of its own: what would break it, such as a line break in a file's name, is a `?`."""
-    return "".join(one if one.isprintable() else "?" for one in text)
-
-
-def one_line(error: BaseException) -> str:
-    """Returns what an error of somebody else's says, on one line."""
-    text = "".join(one if one.isprintable() else " " for one in str(error))
-    return " ".join(text.split()) or type(error).__name__
+    def __init__(self, message: str, *, parameter: str | None = None):
+        super().__init__(message)
+        self.parameter = parameter
 
 
 class SourceError(AcneEdgeError):
-    """A photograph, folder, video or camera cannot be read."""
+    """An image, folder, video, camera or stream cannot be read."""
 
 
 class ModelError(AcneEdgeError):
-    """A model file or its manifest is missing, damaged, or does not fit the other."""
+    """A model file or its manifest is missing or corrupt, or the two do not match."""
 
 
 class BackendError(AcneEdgeError):
-    """An inference backend or device is missing or refuses the model."""
+    """An inference backend or device is not available, or does not accept the model."""
+
+
+def printable(text: str) -> str:
+    """Returns the text on one line: characters that cannot be printed, such as line breaks, become `?`."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def one_line(error: BaseException) -> str:
+    """Returns the message of another library's error on one line, or the error's type where it has none."""
+    text = "".join(character if character.isprintable() else " " for character in str(error))
+    return " ".join(text.split()) or type(error).__name__

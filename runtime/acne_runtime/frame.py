@@ -1,24 +1,25 @@
-"""What every source gives."""
+"""One image of a source: what sources yield, and models and sinks take."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from acne_runtime.errors import SourceError
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture and where it comes from.
+    """One image and where it comes from.
 
     Attributes:
         image: `[height, width, 3]` uint8 BGR.
-        source: A path, or `camera:0`.
-        index: From 0 in its source.
+        source: A path, or such as `camera:0`.
+        index: Index in its source, from 0.
         time_s: Seconds from the start of its source.
-        size: Width and height of the photograph in pixels, where `image` is it read at 1/2, 1/4 or 1/8.
+        size: Width and height of the original in pixels, where `image` was read at 1/2, 1/4 or 1/8 of it.
     """
 
     image: NDArray[np.uint8]
@@ -27,14 +28,12 @@ class Frame:
     time_s: float = 0.0
     size: tuple[int, int] | None = None
 
-    def full_image(self) -> NDArray[np.uint8]:
-        """Returns the picture at its own size, read again from its file where `image` is smaller.
 
-        Raises:
-            SourceError: The file has gone.
-        """
-        if self.size is None:
-            return self.image
-        from acne_runtime.sources.image_files import read_image
-
-        return read_image(Path(self.source), self.size[0] * self.size[1])
+def check_image(image: object) -> None:
+    """Raises `SourceError` for anything but a `[height, width, 3]` uint8 array."""
+    if not isinstance(image, np.ndarray):
+        raise SourceError(f"expected an image as a [height, width, 3] uint8 BGR array, got {type(image).__name__}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise SourceError(
+            f"expected an image as a [height, width, 3] uint8 BGR array, got {list(image.shape)} {image.dtype}"
+        )

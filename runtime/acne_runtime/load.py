@@ -1,7 +1,8 @@
-"""From a model's name or file to a `Model` that is ready to look at photographs."""
+"""Loads a model by its name or file."""
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,10 @@ from acne_runtime.model import Model
 if TYPE_CHECKING:
     from acne_runtime.backends.base import OpenedFile
 
+logger = logging.getLogger(__name__)
+
 MAX_THREADS = 256
-"""Of one inference; ONNX Runtime takes seconds to start hundreds, which no device has cores for."""
+"""Threads of one inference; ONNX Runtime takes seconds to start hundreds."""
 DEFAULT_MODEL = "acne-yolov8-xs"
 
 _MODULES = {"onnx": "onnxruntime", "litert": "ai_edge_litert"}
@@ -26,13 +29,13 @@ _SHIPPED_FILE = {"onnx": "{name}.onnx", "litert": "{name}-int8.tflite"}
 
 
 def model_folders() -> list[Path]:
-    """Returns where shipped models are looked for: inside an installed package, or in a checkout."""
+    """Returns the folders of shipped models: in an installed package, or in a checkout."""
     here = Path(__file__).resolve().parent
     return [folder for folder in (here / "models", here.parents[1] / "models") if folder.is_dir()]
 
 
 def shipped_models() -> list[str]:
-    """Returns the names of the models that ship, the default first."""
+    """Returns the names of the shipped models, the default first."""
     names = {file.parent.name for folder in model_folders() for file in folder.glob("*/manifest.json")}
     return sorted(names, key=lambda name: (name != DEFAULT_MODEL, name))
 
@@ -46,22 +49,21 @@ def load_model(
     threads: int = 0,
     score_threshold: float | None = None,
 ) -> Model:
-    """Opens a model.
+    """Loads a model.
 
     Args:
-        model: The name of a shipped model, or a `.onnx` or `.tflite` file with a manifest, or one of Ultralytics'
-            detectors in these forms.
-        backend: `onnx` or `litert`; None takes what fits the file, for a name what is installed.
-        device: `cpu`; `auto`, the best that starts; or what the installed ONNX Runtime has, such as `cuda`.
-        delegate: LiteRT: a shared library that computes what it can instead of XNNPACK.
-        threads: Threads of one inference; 0 leaves it to the backend.
-        score_threshold: The lesion threshold, or one for all classes, 0 to 1, instead of the manifest's own.
+        model: The name of a shipped model, or a `.onnx` or `.tflite` file: ours, or an Ultralytics detector.
+        backend: `onnx` or `litert`; None chooses by the file, or for a name by what is installed.
+        device: `cpu`; `auto`, the fastest one that starts; or a device of the installed ONNX Runtime, such as `cuda`.
+        delegate: LiteRT only: a shared library with a delegate, used instead of XNNPACK.
+        threads: Threads of one inference; 0 leaves the choice to the backend.
+        score_threshold: Replaces the manifest's thresholds, 0 to 1.
 
     Raises:
-        ModelError: No such model, a damaged file, or no manifest.
-        BackendError: The backend or the device is not installed.
+        ModelError: There is no such model, the file is corrupt, or it has no manifest.
+        BackendError: The backend or the device is not available.
     """
-    _check(backend, threads, score_threshold)
+    _validate_arguments(backend, threads, score_threshold)
     file, backend = _find(model, backend)
     if find_spec(_MODULES[backend]) is None:
         raise BackendError(f"the {backend} backend is not installed; run: pip install {_PACKAGES[backend]}")
@@ -74,34 +76,37 @@ def load_model(
         text = manifest_path(file).read_bytes()
         manifest = Manifest.from_json(text, str(manifest_path(file)))
         if digest_mismatch(file.read_bytes(), text):
-            raise ModelError(f"{file}: damaged, it is not the file that {manifest_path(file).name} was made for")
+            raise ModelError(f"{file}: corrupt, or not the file that {manifest_path(file).name} was made for")
     else:
         raise ModelError(
-            f"{file}: carries no manifest, so its classes and thresholds are unknown; export it with acne-export, "
-            f"or put one beside it as {manifest_path(file).name}"
+            f"{file}: has no manifest, so its classes and thresholds are unknown; export it with acne-export, "
+            f"or put a manifest next to it as {manifest_path(file).name}"
         )
     if set(opened.outputs) != {output.name for output in manifest.outputs}:
-        raise ModelError(f"{file}: its outputs {sorted(opened.outputs)} are not those that its manifest promises")
-    return Model(manifest, opened, score_threshold)
+        raise ModelError(f"{file}: its outputs {sorted(opened.outputs)} do not match its manifest")
+    loaded = Model(manifest, opened, score_threshold)
+    if device == "auto":
+        logger.info("%s runs on %s", manifest.name, opened.device)
+    return loaded
 
 
 def model_files(model: str | Path, backend: str | None = None) -> list[Path]:
-    """Returns what `load_model` reads of a model: its file, and the manifest beside it.
+    """Returns the files that `load_model` reads: the model, and the manifest next to it.
 
     Raises:
-        ModelError, BackendError: As `load_model` does, where there is no such model.
+        ModelError, BackendError: As `load_model`, if there is no such model.
     """
     file, _ = _find(model, backend)
     return [file, manifest_path(file)]
 
 
-def _check(backend: object, threads: object, score_threshold: float | None) -> None:
+def _validate_arguments(backend: object, threads: object, score_threshold: float | None) -> None:
     if backend is not None and backend not in _MODULES:
-        raise BackendError(f"backend {backend!r}: is none of {', '.join(_MODULES)}")
+        raise BackendError(f"unknown `backend` {backend!r}; choose {' or '.join(_MODULES)}", parameter="backend")
     if type(threads) is not int or not 0 <= threads <= MAX_THREADS:
-        raise BackendError(f"--threads {threads}: not a whole number within 0 to {MAX_THREADS}")
-    if score_threshold is not None and not 0 <= score_threshold <= 1:  # nor NaN
-        raise ModelError(f"--score-threshold {score_threshold}: not within 0 to 1")
+        raise BackendError(f"`threads` {threads}: not an integer within 0 to {MAX_THREADS}", parameter="threads")
+    if score_threshold is not None and not 0 <= score_threshold <= 1:  # NaN fails too
+        raise ModelError(f"`score_threshold` {score_threshold}: not within 0 to 1", parameter="score_threshold")
 
 
 def _find(model: str | Path, backend: str | None) -> tuple[Path, str]:
@@ -110,7 +115,9 @@ def _find(model: str | Path, backend: str | None) -> tuple[Path, str]:
         if not file.is_file():
             raise ModelError(f"{file}: no such model file")
         if backend not in (None, fitting):
-            raise BackendError(f"--backend {backend} does not run {file.name}; leave it out or use --backend {fitting}")
+            raise BackendError(
+                f"`backend` {backend} cannot run {file.name}; omit it or use `backend` {fitting}", parameter="backend"
+            )
         return file, fitting
     if backend is None:
         backend = next((name for name, module in _MODULES.items() if find_spec(module)), "onnx")
@@ -118,19 +125,21 @@ def _find(model: str | Path, backend: str | None) -> tuple[Path, str]:
         file = folder / str(model) / _SHIPPED_FILE[backend].format(name=model)
         if file.is_file():
             return file, backend
+    shipped = ", ".join(shipped_models()) or "none"
     raise ModelError(
-        f"--model {model}: no .onnx or .tflite file and no shipped model ({', '.join(shipped_models()) or 'none'})"
+        f"`model` {model}: neither a .onnx or .tflite file nor a shipped model ({shipped})",
+        parameter="model",
     )
 
 
 def _open(file: Path, backend: str, device: str, threads: int, delegate: Path | None) -> OpenedFile:
-    """Imports a backend only now that it is chosen: an import costs a tenth of a second and up."""
+    """Imports a backend only when it is chosen: an import takes a tenth of a second or more."""
     if backend == "litert":
         from acne_runtime.backends.litert import LiteRtBackend
 
         return LiteRtBackend(file, device, threads, delegate)
     if delegate is not None:
-        raise BackendError("--delegate: goes with LiteRT; add --backend litert, or leave it out")
+        raise BackendError("`delegate` needs LiteRT; add `backend` litert, or omit it", parameter="delegate")
     from acne_runtime.backends.onnx import OnnxBackend
 
     return OnnxBackend(file, device, threads)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_runtime.errors import SourceError
+from acne_runtime.frame import check_image
 from acne_runtime.manifest import InputSpec
 
 
@@ -45,18 +45,6 @@ class Letterbox:
         offset = np.array([self.left, self.top] * 2, np.float32)
         scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
         return boxes * scale + offset
-
-
-def check_image(image: object) -> None:
-    """Raises `SourceError` for what is no photograph in memory: anything but `[height, width, 3]` uint8."""
-    if not isinstance(image, np.ndarray):
-        raise SourceError(
-            f"a photograph in memory is an array, [height, width, 3] uint8 BGR; got {type(image).__name__}"
-        )
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise SourceError(
-            f"a photograph in memory is [height, width, 3] uint8 BGR; got {list(image.shape)} {image.dtype}"
-        )
 
 
 def fitted_size(width: int, height: int, spec: InputSpec) -> tuple[int, int]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from acne_runtime.severity import Severity
+from acne_runtime.draw import DARK, Box, Caption, Color, class_colors, draw_annotations
+from acne_runtime.severity import Severity
 
 SCHEMA = 2
 """Of the JSON form: 1 had no `types`, and the boxes of one lesion stood there once a type."""
 UNSURE_RATIO = 0.8
 """A lesion's type is unsure where the second type's probability is at least this share of the first's."""
-NO_DIAGNOSIS = "For education and monitoring; this is no diagnosis."
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ class Result:
 
     Attributes:
         source: Where the frame came from: a path, or `camera:0`.
-        frame: Index of the frame in its source, from 0.
+        frame_index: Index of the frame in its source, from 0.
         time_s: Seconds from the start of the source.
         width: Width of the frame in pixels.
         height: Height of the frame in pixels.
@@ -122,7 +121,7 @@ class Result:
     """
 
     source: str
-    frame: int
+    frame_index: int
     time_s: float
     width: int
     height: int
@@ -182,8 +181,6 @@ class Result:
         Args:
             image: `[height, width, 3]` uint8 BGR, the frame that was looked at.
         """
-        from acne_runtime.draw import annotate
-
         return annotate(image, self)
 
     def to_supervision(self) -> Any:
@@ -218,7 +215,7 @@ class Result:
         answer: dict[str, Any] = {
             "schema": SCHEMA,
             "source": self.source,
-            "frame": self.frame,
+            "frame": self.frame_index,
             "time_s": round(self.time_s, 3),
             "width": self.width,
             "height": self.height,
@@ -237,3 +234,33 @@ class Result:
             "postprocess": round(self.timing.postprocess, 3),
         }
         return answer
+
+    def _captions(self, colors: Mapping[str, Color]) -> list[Caption]:
+        if self.labels is not None:
+            captions = [
+                Caption(f"{label.name} {label.score:.2f}", colors[label.name] if label.present else DARK)
+                for label in self.labels
+            ]
+        else:
+            captions = [Caption(f"{count} {name}", colors[name]) for name, count in self.counts().items() if count]
+        captions = captions or [Caption("no lesion found")]
+        return captions + ([Caption(f"severity: {self.severity.grades}")] if self.severity is not None else [])
+
+
+def annotate(image: NDArray[np.uint8], *results: Result) -> NDArray[np.uint8]:
+    """Returns a copy of the image with boxes or labels drawn on it; a `?` marks a lesion whose type is unsure.
+
+    Args:
+        image: `[height, width, 3]` uint8 BGR, the one the results are for.
+        *results: One per model.
+
+    Raises:
+        SourceError: The image is not such an array.
+    """
+    colors = class_colors(name for result in results for name in result.classes)
+    boxes = [
+        Box(lesion.box, f"{lesion.name}{'?' if lesion.unsure else ''} {lesion.score:.2f}", colors[lesion.name])
+        for result in results
+        for lesion in reversed(result.lesions or ())  # the best ones last, on top
+    ]
+    return draw_annotations(image, boxes, [caption for result in results for caption in result._captions(colors)])

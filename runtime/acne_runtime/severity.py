@@ -8,24 +8,20 @@ serves another end, and misses more. A lesion counts once, as the type that is m
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from acne_runtime.disclaimer import NO_DIAGNOSIS
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import Manifest
-from acne_runtime.model import Model
-from acne_runtime.result import NO_DIAGNOSIS, Result
 
 GRADES = ("mild", "moderate", "severe", "very severe")
 UPPER = (5, 20, 50)
 """Most lesions of each grade but the last."""
 COUNTED = ("papules", "pustules")
 """Types that count unless a manifest names others."""
-_LARGEST_RATIO = 1e6
 COUNTING = "counting"
 """Where a manifest's `validation` says how the model counts."""
 
@@ -116,79 +112,3 @@ def supports_severity(manifest: Manifest) -> bool:
         ModelError: As `counted_types`.
     """
     return manifest.task == "detection" and set(counted_types(manifest)) <= set(manifest.classes)
-
-
-class SeverityModel:
-    """A detector whose results carry a severity. It is called as a `Model` is."""
-
-    def __init__(self, model: Model):
-        """Wraps a detector.
-
-        Args:
-            model: Its manifest's `validation["counting"]` holds `threshold`, the score from which a lesion counts,
-                `ratio_90`, the 5 % and 95 % points of (labelled + 1) / (counted + 1) on validation photographs, and
-                `types`, those that count, where it is not `COUNTED`. Without it, what is shown counts, and there is no
-                interval.
-
-        Raises:
-            ModelError: The model does not find what counts, does not state its counting as it should, or has a
-                higher threshold inside its file.
-        """
-        manifest = model.manifest
-        if not supports_severity(manifest):
-            raise ModelError(f"--severity: {manifest.name} does not find {' and '.join(COUNTED)}")
-        self.manifest = manifest
-        self._types = counted_types(manifest)
-        shown = model.thresholds.tolist()
-        # One threshold for all types, or one a class.
-        by_class = shown * len(manifest.classes) if manifest.one_box_per_lesion else shown
-        self._shown = dict(zip(manifest.classes, by_class, strict=True))
-        self._counted, self._ratio = {name: self._shown[name] for name in self._types}, None
-        if COUNTING in manifest.validation:
-            least, self._ratio = _stated(manifest)
-            self._counted = dict.fromkeys(self._types, float(np.float32(least)))
-        lowest = [min(one, self._counted.get(name, one)) for name, one in self._shown.items()]
-        if manifest.one_box_per_lesion:
-            lowest = [min(lowest)]
-        if manifest.has_nms and lowest != shown:
-            raise ModelError(
-                f"--severity: {manifest.name} has its threshold inside the file, above that from which lesions "
-                "count; export it without --nms"
-            )
-        self._model = Model(dataclasses.replace(manifest, thresholds=tuple(lowest)), model.backend)
-
-    def __call__(
-        self,
-        image: NDArray[np.uint8],
-        *,
-        source: str = "",
-        frame: int = 0,
-        time_s: float = 0.0,
-        size: tuple[int, int] | None = None,
-    ) -> Result:
-        """Looks at one photograph of half a face; see `Model.__call__`."""
-        result = self._model(image, source=source, frame=frame, time_s=time_s, size=size)
-        found = result.lesions or ()
-        count = sum(one.name in self._types and one.score >= self._counted[one.name] for one in found)
-        shown = tuple(one for one in found if one.score >= self._shown[one.name])
-        return dataclasses.replace(result, lesions=shown, severity=self.severity(count))
-
-    def severity(self, count: int) -> Severity:
-        """Returns the severity of so many lesions counted."""
-        if self._ratio is None:
-            return Severity(grade_of(count), count, types=self._types)
-        low, high = (max(0, round((count + 1) * one - 1)) for one in self._ratio)
-        return Severity(grade_of(count), count, (low, high), self._types)
-
-
-def _stated(manifest: Manifest) -> tuple[float, tuple[float, float]]:
-    counting = manifest.validation[COUNTING]
-    try:
-        least, (low, high) = counting["threshold"], counting["ratio_90"]
-        if type(least) in (int, float) and 0 <= least <= 1 and 0 <= low <= high <= _LARGEST_RATIO:
-            return least, (low, high)
-    except (TypeError, ValueError, KeyError):
-        pass
-    raise ModelError(
-        f"{manifest.name}: validation.{COUNTING} {counting!r} states no threshold, 0 to 1, and ratio_90, two numbers"
-    )

@@ -1,37 +1,39 @@
-"""Large photographs, tile by tile at their own resolution: shrunk to the model's input, small lesions would vanish."""
+"""Tiled inference for large images: shrunk to the model's input, small lesions would vanish."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acne_runtime.errors import ModelError
-from acne_runtime.model import Model, to_lesions
+from acne_runtime.frame import Frame
+from acne_runtime.model import Model, Predictor, to_lesions
 from acne_runtime.postprocess.decode import Candidates
 from acne_runtime.postprocess.nms import non_max_suppression
 from acne_runtime.result import Lesion, Result, Timing
 
 OVERLAP = 96
-"""Pixels by which tiles overlap: the side of nearly every lesion, so that one of them sees it whole."""
+"""Pixels by which tiles overlap. Nearly every lesion is smaller, so that one of the tiles holds all of it."""
 BORDER = 2.0
-"""Pixels from a tile's inner border within which a box counts as cut off by it."""
+"""Pixels from a tile's inner border within which a box counts as cut by it."""
 INSIDE = 0.7
-"""Share of a smaller box inside a larger one from which both are the same lesion."""
+"""Intersection over the smaller box's area above which a cut box and another are the same lesion."""
 
 
 def tiles(width: int, height: int, side: int, overlap: int = OVERLAP) -> Iterator[tuple[int, int]]:
-    """Returns left and top of tiles of `side` pixels that cover a photograph, spread evenly, overlapping at least so.
+    """Yields left and top of evenly spread square tiles that cover an image.
 
-    A photograph not larger than a tile has one tile, at 0, 0.
+    An image not larger than a tile has one tile, at 0, 0.
 
     Args:
-        width: Of the photograph in pixels.
-        height: The same.
-        side: Of a tile.
-        overlap: Least overlap of neighbours, below `side`.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+        side: Side of a tile in pixels.
+        overlap: Minimum overlap of neighbours in pixels, below `side`.
     """
     for top in _starts(height, side, overlap):
         for left in _starts(width, side, overlap):
@@ -42,125 +44,147 @@ def _starts(length: int, side: int, overlap: int) -> list[int]:
     if length <= side:
         return [0]
     count = -(-(length - overlap) // (side - overlap))
-    return [round(place * (length - side) / (count - 1)) for place in range(count)]
+    return [round(index * (length - side) / (count - 1)) for index in range(count)]
 
 
-class TiledModel:
-    """A detector that looks at a photograph's tiles, and at the whole for what no tile holds.
+class _Region(NamedTuple):
+    """The result for a part of an image, and where that part is."""
 
-    It is called as a `Model` is. Memory beyond the photograph is that of one tile.
+    result: Result
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+class TiledModel(Predictor):
+    """A detector that processes an image tile by tile, and once as a whole for lesions larger than a tile.
+
+    Its memory, beyond that of the image, is that of one tile.
     """
 
     def __init__(self, model: Model, overlap: int = OVERLAP, on_tile: Callable[[int, int], None] | None = None):
         """Wraps a detector.
 
         Args:
-            model: The detector; its input's size is the tiles'.
-            overlap: Pixels by which tiles overlap at least.
-            on_tile: Is called after each tile with how many are done, and of how many.
+            model: The detector; tiles have the size of its input.
+            overlap: Minimum overlap of neighbouring tiles in pixels.
+            on_tile: Called after each tile with the number of tiles done and their total.
 
         Raises:
-            ModelError: The model finds no boxes, or the overlap leaves no step from tile to tile.
+            ModelError: The model is not a detector, or the overlap is not smaller than a tile.
         """
         if model.manifest.task != "detection":
-            raise ModelError(f"--tile: {model.manifest.name} finds no boxes")
+            raise ModelError(f"{model.manifest.name}: not a detector, which tiled inference needs")
         self._side = min(model.manifest.input.width, model.manifest.input.height)
         if not 0 <= overlap < self._side:
-            raise ModelError(f"--tile-overlap {overlap}: not within 0 to {self._side - 1}")
+            raise ModelError(f"`overlap` {overlap}: not within 0 to {self._side - 1}", parameter="overlap")
         self.model, self.manifest, self._overlap, self._on_tile = model, model.manifest, overlap, on_tile
 
-    def __call__(
-        self,
-        image: NDArray[np.uint8],
-        *,
-        source: str = "",
-        frame: int = 0,
-        time_s: float = 0.0,
-        size: tuple[int, int] | None = None,
-    ) -> Result:
-        """Looks at one photograph; see `Model.__call__`. `timing` sums over all tiles.
+    def predict(self, frame: Frame) -> Result:
+        """Processes one frame; see `Predictor.predict`. `timing` is the sum over all tiles.
 
-        Of all tiles together, at most `acne_runtime.postprocess.nms.MAX_CANDIDATES` lesions are kept, the best ones.
+        At most `acne_runtime.postprocess.nms.MAX_CANDIDATES` lesions are kept of all tiles together, the best ones.
 
         Raises:
-            ModelError: The photograph was read at less than its size: `size` is not that of `image`.
+            ModelError: The image was not read at full size.
         """
-        if size is not None and size != (image.shape[1], image.shape[0]):
-            raise ModelError("tiles are cut from a photograph at its own size; read it without a reading scale")
-        whole = self.model(image, source=source, frame=frame, time_s=time_s)
-        height, width = whole.height, whole.width
-        places = list(tiles(width, height, self._side, self._overlap))
-        results = [(whole, 0, 0, width, height)]
-        if len(places) > 1:
-            for done, (left, top) in enumerate(places, start=1):
-                right, bottom = min(left + self._side, width), min(top + self._side, height)
-                tile = np.ascontiguousarray(image[top:bottom, left:right])
-                results.append((self.model(tile), left, top, right, bottom))
-                if self._on_tile:
-                    self._on_tile(done, len(places))
+        image = frame.image
+        if frame.size is not None and frame.size != (image.shape[1], image.shape[0]):
+            raise ModelError("tiled inference needs the image at full size; read it without a reading scale")
+        full = self.model.predict(Frame(image, frame.source, frame.index, frame.time_s))
+        regions = [_Region(full, 0, 0, full.width, full.height), *self._predict_tiles(image)]
         begun = perf_counter()
-        lesions = self._merged(results, width, height)
+        lesions = self._merge(regions)
         merging = 1e3 * (perf_counter() - begun)
-        spent = [one.timing for one, *_ in results]
+        timings = [region.result.timing for region in regions]
         timing = Timing(
-            sum(one.preprocess for one in spent),
-            sum(one.inference for one in spent),
-            sum(one.postprocess for one in spent) + merging,
+            sum(timing.preprocess for timing in timings),
+            sum(timing.inference for timing in timings),
+            sum(timing.postprocess for timing in timings) + merging,
         )
-        return Result(source, frame, time_s, width, height, whole.model, whole.classes, lesions, None, timing)
+        return Result(
+            source=frame.source,
+            frame_index=frame.index,
+            time_s=frame.time_s,
+            width=full.width,
+            height=full.height,
+            model=full.model,
+            classes=full.classes,
+            lesions=lesions,
+            labels=None,
+            timing=timing,
+        )
 
-    def _merged(self, results: list[tuple[Result, int, int, int, int]], width: int, height: int) -> tuple[Lesion, ...]:
-        """Returns each lesion once, best first: boxes cut off by an inner border give way to the whole ones."""
+    def _predict_tiles(self, image: NDArray[np.uint8]) -> Iterator[_Region]:
+        height, width = image.shape[:2]
+        corners = list(tiles(width, height, self._side, self._overlap))
+        if len(corners) == 1:  # the full image
+            return
+        for done, (left, top) in enumerate(corners, start=1):
+            right, bottom = min(left + self._side, width), min(top + self._side, height)
+            tile = np.ascontiguousarray(image[top:bottom, left:right])
+            yield _Region(self.model.predict(Frame(tile, "")), left, top, right, bottom)
+            if self._on_tile:
+                self._on_tile(done, len(corners))
+
+    def _merge(self, regions: Sequence[_Region]) -> tuple[Lesion, ...]:
+        """Returns each lesion once, best score first, in pixels of the full image (that of the first region)."""
         manifest = self.model.manifest
-        names = manifest.classes
+        _, _, _, width, height = regions[0]
         boxes: list[tuple[float, ...]] = []
         lesions: list[Lesion] = []
         cut: list[bool] = []
-        for result, left, top, right, bottom in results:
-            for one in result.lesions or ():
-                x1, y1, x2, y2 = one.box
+        for result, left, top, right, bottom in regions:
+            for lesion in result.lesions or ():
+                x1, y1, x2, y2 = lesion.box
                 box = (x1 + left, y1 + top, x2 + left, y2 + top)
                 boxes.append(box)
-                lesions.append(one)
+                lesions.append(lesion)
                 cut.append(
                     (left > 0 and box[0] < left + BORDER)
                     or (top > 0 and box[1] < top + BORDER)
                     or (right < width and box[2] > right - BORDER)
                     or (bottom < height and box[3] > bottom - BORDER)
                 )
-        types = [one.types or () for one in lesions] if manifest.one_box_per_lesion else None
-        found = Candidates(
+        types = [lesion.types or () for lesion in lesions] if manifest.one_box_per_lesion else None
+        candidates = Candidates(
             np.array(boxes, np.float32).reshape(-1, 4),
-            np.array([one.score for one in lesions], np.float32),
-            np.array([names.index(one.name) for one in lesions], np.int64),
-            None if types is None else np.array(types, np.float32).reshape(-1, len(names)),
+            np.array([lesion.score for lesion in lesions], np.float32),
+            np.array([manifest.classes.index(lesion.name) for lesion in lesions], np.int64),
+            None if types is None else np.array(types, np.float32).reshape(-1, len(manifest.classes)),
         )
-        chosen = non_max_suppression(
-            _merge_cut_boxes(found, np.array(cut, bool)),
+        kept = non_max_suppression(
+            _merge_cut_boxes(candidates, np.array(cut, bool)),
             manifest.nms_iou,
-            manifest.max_detections * max(1, len(results) - 1),
+            manifest.max_detections * max(1, len(regions) - 1),
         )
-        return to_lesions(chosen, chosen.boxes, names)
+        return to_lesions(kept, kept.boxes, manifest.classes)
 
 
-def _merge_cut_boxes(found: Candidates, cut: NDArray[np.bool_]) -> Candidates:
-    """Returns the boxes that are no cut-off piece of another: whole ones first, whatever their score.
+def _merge_cut_boxes(candidates: Candidates, cut: NDArray[np.bool_]) -> Candidates:
+    """Returns the candidates without cut boxes that are part of another one.
 
-    A piece never wins over the lesion that it is a piece of; of pieces alone, the best stays. A piece may look like a
-    lesion of another type than the whole; only models that do not say the types are taken class by class.
+    A cut box never replaces the whole lesion, whatever its score; of cut boxes alone, the best is kept. A part of a
+    lesion may look like another type, so types are compared only for models without type probabilities.
+
+    Args:
+        candidates: Boxes in pixels of the image.
+        cut: `[n]`, whether a tile's border cuts the box.
     """
-    order = np.lexsort([-found.scores, cut])
+    order = np.lexsort([-candidates.scores, cut])
     kept = ~cut
-    for one in order[np.count_nonzero(kept) :]:
-        others = kept if found.types is not None else kept & (found.classes == found.classes[one])
-        kept[one] = not (_intersection_over_smaller(found.boxes[one], found.boxes[others]) > INSIDE).any()
-    return found.at(order[kept[order]])
+    for index in order[np.count_nonzero(kept) :]:
+        others = kept if candidates.types is not None else kept & (candidates.classes == candidates.classes[index])
+        overlaps = _intersection_over_smaller(candidates.boxes[index], candidates.boxes[others])
+        kept[index] = not (overlaps > INSIDE).any()
+    return candidates.take(order[kept[order]])
 
 
 def _intersection_over_smaller(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns how much of the smaller of two boxes lies in the other, for each of the others."""
-    overlap = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    shared = np.clip(overlap, 0, None).prod(axis=1)
+    """Returns `[n]`, the intersection of `box` `[4]` with each of `others` `[n, 4]` over the smaller area."""
+    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    intersection = np.clip(sides, 0, None).prod(axis=1)
     areas = (others[:, 2:] - others[:, :2]).prod(axis=1)
-    share: NDArray[np.float32] = shared / np.maximum(np.minimum(areas, (box[2:] - box[:2]).prod()), 1e-9)
-    return share
+    ratio: NDArray[np.float32] = intersection / np.maximum(np.minimum(areas, (box[2:] - box[:2]).prod()), 1e-9)
+    return ratio

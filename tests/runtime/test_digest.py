@@ -46,7 +46,7 @@ def test_a_changed_weight_is_refused_and_not_answered_with(whole, form):
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     with pytest.raises(
-        ModelError, match=rf"copy\.{form}: damaged, it is not the file that was exported; copy it again"
+        ModelError, match=rf"copy\.{form}: corrupt, it differs from the file that was exported; copy it again"
     ):
         load_model(file)
 
@@ -57,9 +57,7 @@ def test_a_manifest_beside_tells_too_where_that_inside_is_gone(whole, exported, 
     shutil.copy(manifest_path(exported("detection", form, "float32")), manifest_path(file))
     content = bytearray(file.read_bytes().replace(METADATA_KEY.encode(), b"x" * len(METADATA_KEY)))
     file.write_bytes(content)
-    with pytest.raises(
-        ModelError, match=rf"copy\.{form}: damaged, it is not the file that copy\.{form}\.json was made"
-    ):
+    with pytest.raises(ModelError, match=rf"copy\.{form}: corrupt, or not the file that copy\.{form}\.json was made"):
         load_model(file)
 
 
@@ -70,7 +68,7 @@ def test_thresholds_changed_inside_the_file_are_refused(whole, form):
     stated = f'"thresholds": [\n    {threshold}\n'.encode()
     assert file.read_bytes().count(stated) == 1
     file.write_bytes(file.read_bytes().replace(stated, stated.replace(str(threshold).encode(), b"0.90")))
-    with pytest.raises(ModelError, match="damaged"):
+    with pytest.raises(ModelError, match="corrupt"):
         load_model(file)
 
 

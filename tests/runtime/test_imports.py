@@ -43,7 +43,7 @@ def test_a_backend_loads_its_own_library_and_no_other(module, backend):
     [
         ("acne_runtime.cli.run", ("acne_export", "acne_trainer")),
         ("acne_export.export", ("acne_trainer", "keras_cv")),
-        ("acne_trainer.fit", ("acne_export",)),
+        ("acne_trainer.train", ("acne_export",)),
     ],
 )
 def test_packages_know_only_the_runtime(package, forbidden):

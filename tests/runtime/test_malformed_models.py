@@ -323,11 +323,11 @@ def test_a_count_beyond_the_most_boxes_is_refused_or_clipped(write, count):
 
 @pytest.mark.parametrize("types", [(2, 0), (1e9, 0), (-1, 0.9), (0.9, -3), (np.nan, 0.9), (np.inf, 0), (0, -np.inf)])
 def test_a_probability_of_a_type_that_is_none_is_refused(write, types):
-    assert "no probabilities" in refusal(write(graph(suppressed(types=types), ours(SUPPRESSING))))
+    assert "scores outside 0 to 1" in refusal(write(graph(suppressed(types=types), ours(SUPPRESSING))))
     made = heads()
     made["score_8"][0, 1, 2] = types
     if max(types) > 0.5:
-        assert "no probabilities" in refusal(write(graph(made, ours(DETECTION))))
+        assert "scores outside 0 to 1" in refusal(write(graph(made, ours(DETECTION))))
 
 
 def test_what_lies_behind_the_count_is_not_looked_at(write):

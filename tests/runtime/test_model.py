@@ -143,7 +143,7 @@ def test_a_lesion_that_two_cells_see_as_two_types_is_one():
 @pytest.mark.parametrize("types", [(1.5, 1.5, 0.0), (0.9, -9.0, 0.0), (0.9, float("nan"), 0.0), (7.0, 0.0, 0.0)])
 def test_probabilities_that_are_none_are_refused_even_where_they_make_a_score(types):
     cells = [(8, 3, 4, one, score, (1, 1, 2, 1)) for one, score in enumerate(types)]
-    with pytest.raises(ModelError, match="tiny-detector: its graph gives scores that are no probabilities"):
+    with pytest.raises(ModelError, match="tiny-detector: the model returned scores outside 0 to 1"):
         Model(DETECTION, FakeBackend(heads(*cells)))(PHOTOGRAPH)
 
 
@@ -193,8 +193,8 @@ def test_a_score_threshold_holds_for_labels_too(threshold, present):
     ids=["boxes", "labels"],
 )
 def test_the_answer_says_where_the_frame_came_from_and_how_long_it_took(manifest, outputs):
-    result = Model(manifest, FakeBackend(outputs))(PHOTOGRAPH, source="camera:0", frame=5, time_s=0.2)
-    assert (result.source, result.frame, result.time_s) == ("camera:0", 5, 0.2)
+    result = Model(manifest, FakeBackend(outputs))(PHOTOGRAPH, source="camera:0", frame_index=5, time_s=0.2)
+    assert (result.source, result.frame_index, result.time_s) == ("camera:0", 5, 0.2)
     assert (result.width, result.height, result.model) == (200, 100, manifest.name)
     timing = (result.timing.preprocess, result.timing.inference, result.timing.postprocess)
     assert all(step >= 0 for step in timing)
@@ -262,7 +262,7 @@ def scores(rows, columns, channels, value=0.0):
     ],
 )
 def test_heads_that_are_not_what_the_manifest_promises_are_refused(outputs):
-    with pytest.raises(ModelError, match=r"tiny-detector: .*not what the manifest promises"):
+    with pytest.raises(ModelError, match=r"tiny-detector: .* from the manifest"):
         Model(DETECTION, FakeBackend(outputs))(PHOTOGRAPH)
 
 
@@ -278,7 +278,7 @@ def test_heads_that_are_not_what_the_manifest_promises_are_refused(outputs):
     ids=["nothing", "another name", "a class too few", "a class too many", "no batch"],
 )
 def test_labels_that_are_not_what_the_manifest_promises_are_refused(outputs):
-    with pytest.raises(ModelError, match=r"tiny-cnn: .*not what the manifest promises"):
+    with pytest.raises(ModelError, match=r"tiny-cnn: .* from the manifest"):
         Model(MULTILABEL, FakeBackend(outputs))(PHOTOGRAPH)
 
 
@@ -327,8 +327,8 @@ def test_a_stream_gives_a_result_a_frame_as_they_come():
     results = Model(DETECTION, CountingBackend(BY_RED)).stream(frames())
     assert asked == []
     first = next(results)
-    assert (asked, first.source, first.frame, first.time_s) == ([0], "camera:0", 0, 0.0)
-    assert [(one.frame, len(one.lesions)) for one in results] == [(1, 0), (2, 2)]
+    assert (asked, first.source, first.frame_index, first.time_s) == ([0], "camera:0", 0, 0.0)
+    assert [(one.frame_index, len(one.lesions)) for one in results] == [(1, 0), (2, 2)]
 
 
 @pytest.mark.parametrize("form", ["onnx", "tflite"])

@@ -212,7 +212,7 @@ def test_what_is_no_photograph_in_memory_is_refused(exported, wrong, got):
     model = load_model(exported("detection", "onnx"))
     result = model(noise(64, 48))
     for look in (model, TiledModel(model, 16), result.draw):
-        with pytest.raises(SourceError, match=rf"^a photograph in memory is .*uint8 BGR; {got}$"):
+        with pytest.raises(SourceError, match=rf"^expected an image as .*uint8 BGR array, {got}$"):
             look(wrong)
 
 

@@ -3,8 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from acne_runtime.draw import annotate
-from acne_runtime.result import SCHEMA, Label, Lesion, Result, Timing
+from acne_runtime.result import SCHEMA, Label, Lesion, Result, Timing, annotate
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 LESIONS = (
@@ -18,7 +17,7 @@ LABELS = tuple(Label(name, score, score >= 0.5) for name, score in zip(CLASSES, 
 def result(lesions=None, labels=None):
     return Result(
         source="a/b.jpg",
-        frame=3,
+        frame_index=3,
         time_s=1.23456,
         width=640,
         height=480,

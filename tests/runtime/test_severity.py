@@ -4,11 +4,12 @@ import json
 import numpy as np
 import pytest
 
+from acne_runtime.disclaimer import NO_DIAGNOSIS
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import NMS_KINDS, InputSpec, Manifest, OutputSpec
 from acne_runtime.model import Model
-from acne_runtime.result import NO_DIAGNOSIS
-from acne_runtime.severity import GRADES, Severity, SeverityModel, grade_of, supports_severity
+from acne_runtime.severity import GRADES, Severity, grade_of, supports_severity
+from acne_runtime.severity_model import SeverityModel
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 SIDE = 64
@@ -34,7 +35,7 @@ PHOTOGRAPH = np.zeros((SIDE, SIDE, 3), np.uint8)
 class Finds:
     """A backend that finds so many lesions of each type at a score, none on another."""
 
-    name, device, passed_over = "stub", "cpu", {}
+    name, device = "stub", "cpu"
 
     def __init__(self, **found):
         self.rows = np.zeros((1, 4 + len(CLASSES), CELLS), np.float32)
@@ -82,7 +83,7 @@ def counting(threshold=0.5, ratio=(0.25, 3.0), manifest=DETECTOR, **more):
 def graded(manifest, score_threshold=None, **found):
     found = {name: one if isinstance(one, tuple) else (one, 0.9) for name, one in found.items()}
     return SeverityModel(Model(manifest, Finds(**found), score_threshold))(
-        PHOTOGRAPH, source="a.jpg", frame=3, time_s=1.5
+        PHOTOGRAPH, source="a.jpg", frame_index=3, time_s=1.5
     )
 
 
@@ -213,7 +214,7 @@ def test_a_score_at_the_threshold_counts_and_is_shown_as_without_a_grade():
     at = float(np.float32(0.3))
     manifest = dataclasses.replace(counting(0.3), thresholds=(0.3,) * 4)
     got = graded(manifest, papules=(4, at))
-    plain = Model(manifest, Finds(papules=(4, at)))(PHOTOGRAPH, source="a.jpg", frame=3, time_s=1.5)
+    plain = Model(manifest, Finds(papules=(4, at)))(PHOTOGRAPH, source="a.jpg", frame_index=3, time_s=1.5)
     assert got.severity.lesions == len(got.lesions) == 4
     assert dataclasses.replace(got, severity=None, timing=plain.timing) == plain
 
@@ -250,7 +251,7 @@ def test_a_graded_result_has_it_in_its_json():
 def test_a_model_that_does_not_find_them_is_not_graded():
     one_class = dataclasses.replace(DETECTOR, classes=("acne",), thresholds=(0.5,))
     assert [supports_severity(one) for one in (DETECTOR, CLASSIFIER, one_class)] == [True, False, False]
-    with pytest.raises(ModelError, match="tiny-cnn does not find papules and pustules"):
+    with pytest.raises(ModelError, match="tiny-cnn: does not detect papules and pustules"):
         SeverityModel(Model(CLASSIFIER, Finds()))
 
 
@@ -287,7 +288,7 @@ RATIOS = ("12", [1.0], 7, [1.0, "x"], [None, None], [1, 1e999], [1, {}], [3, 1],
 def test_a_manifest_that_lies_about_its_counting_is_refused_in_one_line(stated):
     lying = dataclasses.replace(DETECTOR, validation={"counting": stated})
     with pytest.raises(
-        ModelError, match=r"tiny-detector: validation\.counting .* states no threshold, 0 to 1, and ratio"
+        ModelError, match=r"tiny-detector: validation\.counting .* needs threshold, a number within 0 to 1, and ratio"
     ):
         graded(lying, papules=3)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
+from acne_runtime.model import Predictor
 from acne_runtime.result import Lesion, Result, Timing
 from acne_runtime.tiling import TiledModel, tiles
 
@@ -36,7 +37,7 @@ CLASSIFIER = Manifest(
 )
 
 
-class FindsMarks:
+class FindsMarks(Predictor):
     """A detector by connected areas. As a real one, it sees nothing smaller than a few pixels of its input."""
 
     manifest = MANIFEST
@@ -44,7 +45,8 @@ class FindsMarks:
     def __init__(self, least=4):
         self.least, self.sizes = least, []
 
-    def __call__(self, image, *, source="", frame=0, time_s=0.0):
+    def predict(self, frame):
+        image = frame.image
         height, width = image.shape[:2]
         self.sizes.append((width, height))
         seen_at = min(1.0, SIDE / max(width, height))
@@ -56,10 +58,21 @@ class FindsMarks:
                 if min(w, h) * seen_at >= self.least:
                     score = 0.5 + 0.4 * min(1.0, w * h / 1600)
                     box = (float(x), float(y), float(x + w), float(y + h))
-                    said = tuple(score * (one == name) for one in CLASSES) if self.manifest is MANIFEST else None
+                    said = tuple(score * (other == name) for other in CLASSES) if self.manifest is MANIFEST else None
                     lesions.append(Lesion(name, score, box, said))
         lesions.sort(key=lambda one: -one.score)
-        return Result(source, frame, time_s, width, height, "marks", CLASSES, tuple(lesions), None, Timing(1, 2, 3))
+        return Result(
+            frame.source,
+            frame.index,
+            frame.time_s,
+            width,
+            height,
+            "marks",
+            CLASSES,
+            tuple(lesions),
+            None,
+            Timing(1, 2, 3),
+        )
 
 
 def marked(width, height, *boxes, channel=2):
@@ -91,10 +104,10 @@ def test_tiles_cover_every_pixel_and_overlap_as_they_should(width, height, side,
 
 def test_a_photograph_no_larger_than_a_tile_is_looked_at_once():
     model = FindsMarks()
-    result = TiledModel(model, 32)(marked(SIDE, 100, (10, 10, 30, 30)), source="a.jpg", frame=3, time_s=0.5)
+    result = TiledModel(model, 32)(marked(SIDE, 100, (10, 10, 30, 30)), source="a.jpg", frame_index=3, time_s=0.5)
     assert model.sizes == [(SIDE, 100)]
     assert boxes_of(result) == [(10, 10, 30, 30)]
-    assert (result.source, result.frame, result.time_s) == ("a.jpg", 3, 0.5)
+    assert (result.source, result.frame_index, result.time_s) == ("a.jpg", 3, 0.5)
 
 
 def test_what_is_lost_by_shrinking_is_found_in_its_tile():
@@ -163,8 +176,8 @@ def test_a_piece_gives_way_to_the_whole_lesion_whatever_its_type():
     class PiecesAreComedones(FindsMarks):
         """What touches the border of its tile is taken for another type, and surer of it."""
 
-        def __call__(self, image, **where):
-            result = super().__call__(image, **where)
+        def predict(self, frame):
+            result = super().predict(frame)
             cut = [min(one.box[:2]) == 0 or max(one.box[2:]) == SIDE for one in result.lesions]
             lesions = [
                 Lesion("comedones", 0.99, one.box, (0.99, 0.0)) if piece else one
@@ -201,11 +214,11 @@ def test_each_tile_is_told():
 def test_a_classifier_has_no_tiles():
     model = FindsMarks()
     model.manifest = CLASSIFIER
-    with pytest.raises(ModelError, match="--tile: tiny-cnn finds no boxes"):
+    with pytest.raises(ModelError, match="tiny-cnn: not a detector"):
         TiledModel(model)
 
 
 @pytest.mark.parametrize("overlap", [-1, SIDE, 4 * SIDE])
 def test_an_overlap_that_leaves_no_step_is_refused(overlap):
-    with pytest.raises(ModelError, match=f"--tile-overlap {overlap}: not within 0 to {SIDE - 1}"):
+    with pytest.raises(ModelError, match=f"`overlap` {overlap}: not within 0 to {SIDE - 1}"):
         TiledModel(FindsMarks(), overlap)

@@ -1,4 +1,4 @@
-"""What the model and the loader ask of an inference backend."""
+"""The interface of an inference backend."""
 
 from __future__ import annotations
 
@@ -10,30 +10,28 @@ from numpy.typing import NDArray
 
 
 class Backend(Protocol):
-    """What computes a model.
+    """Runs a model.
 
     Attributes:
         name: Such as `onnx` or `litert`.
-        device: What really computes, such as `cpu` or `cuda`.
-        passed_over: Devices that `auto` would have taken before it, and why they did not start.
+        device: The device it runs on, such as `cpu` or `cuda`.
     """
 
     name: str
     device: str
-    passed_over: Mapping[str, str]
 
     def run(self, tensor: NDArray[Any]) -> Mapping[str, NDArray[np.float32]]:
-        """Computes all outputs, float32, by name, from one input tensor."""
+        """Returns all outputs by name, float32, for one input tensor."""
         ...
 
 
 class OpenedFile(Backend, Protocol):
-    """A backend made from a file, and what the file says of itself.
+    """A backend opened from a file, and the metadata of that file.
 
     Attributes:
-        manifest_text: In our form, `None` where it does not.
-        foreign_metadata: In other forms, by name.
-        input_shape: Of its one input; what may be of any size has a name, or is 0 or less.
+        manifest_text: The manifest in the file, `None` if it has none.
+        foreign_metadata: Other metadata by name.
+        input_shape: Shape of its one input; a dynamic dimension is a name, or 0 or less.
         outputs: The names of its outputs.
     """
 

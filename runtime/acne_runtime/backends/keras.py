@@ -21,7 +21,6 @@ class KerasBackend:
 
     def __init__(self, model: keras.Model):
         self.device = "keras"
-        self.passed_over: Mapping[str, str] = {}
         self._call = tf.function(lambda image: model(image, training=False))
 
     def run(self, tensor: NDArray[np.uint8]) -> Mapping[str, NDArray[np.float32]]:

@@ -29,33 +29,32 @@ class LiteRtBackend:
         Args:
             file: The model.
             device: `cpu` or `auto`.
-            threads: Threads of one inference; 0 leaves it to LiteRT.
-            delegate: A shared library that computes what it can instead of XNNPACK, such as an accelerator's.
+            threads: Threads of one inference; 0 leaves the choice to LiteRT.
+            delegate: A shared library with a delegate, such as that of an accelerator, used instead of XNNPACK.
 
         Raises:
-            BackendError: Another device was asked for, or the delegate cannot be loaded.
-            ModelError: The file is no TFLite model.
+            BackendError: The device is another one, or the delegate cannot be loaded.
+            ModelError: The file is not a TFLite model, or is corrupt.
         """
         if device not in ("cpu", "auto"):
             raise BackendError(
-                f"--device {device}: LiteRT runs on the CPU, or on what --delegate FILE brings; use --device cpu, or "
-                "--backend onnx"
+                f"`device` {device}: LiteRT runs on the CPU or on a `delegate`; use `device` cpu, or `backend` onnx",
+                parameter="device",
             )
         self._file = file
         content = file.read_bytes()
-        delegates = [_loaded(delegate)] if delegate else None
+        delegates = [_load_delegate(delegate)] if delegate else None
         self.device = delegate.stem if delegate else "cpu"
-        self.passed_over: Mapping[str, str] = {}
         try:
             text = read_metadata(content, METADATA_KEY)
             manifest = None if text is None else text.decode("utf-8", "replace")
-            if digest_mismatch(content, manifest):  # on some of which LiteRT would end the process
-                raise ModelError(f"{file}: damaged, it is not the file that was exported; copy it again")
+            if digest_mismatch(content, manifest):  # some corrupt files crash LiteRT
+                raise ModelError(f"{file}: corrupt, it differs from the file that was exported; copy it again")
             self._interpreter = Interpreter(
                 model_content=content, num_threads=threads or None, experimental_delegates=delegates
             )
             self._interpreter.allocate_tensors()
-            # The signature knows the outputs' names, which the graph itself does not keep.
+            # The names of the outputs are in the signature only.
             signature = self._interpreter.get_signature_runner()
             (self._input,) = signature.get_input_details().values()
             self._outputs = {name: detail["index"] for name, detail in signature.get_output_details().items()}
@@ -68,10 +67,10 @@ class LiteRtBackend:
         self._lock = Lock()
 
     def run(self, tensor: NDArray[np.uint8 | np.float32]) -> Mapping[str, NDArray[np.float32]]:
-        """Computes all outputs, float32, by name. Calls from several threads wait for each other.
+        """Returns all outputs by name, float32. Thread-safe: calls run one after the other.
 
         Raises:
-            ModelError: The tensor does not fit the file's input.
+            ModelError: The tensor does not match the model's input.
         """
         with self._lock:
             try:
@@ -79,14 +78,16 @@ class LiteRtBackend:
                 self._interpreter.invoke()
                 return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
             except (ValueError, RuntimeError) as error:
-                raise ModelError(f"{self._file}: LiteRT refuses the input: {one_line(error)}") from error
+                raise ModelError(f"{self._file}: LiteRT rejects the input: {one_line(error)}") from error
 
 
-def _loaded(delegate: Path) -> Any:
-    # The bare name of a file in this folder would be looked for among the system's libraries.
+def _load_delegate(delegate: Path) -> Any:
+    # The bare name of a file in this folder would be searched among the system's libraries.
     library = str(delegate.absolute() if delegate.is_file() else delegate)
     try:
-        ctypes.CDLL(library)  # what LiteRT says of a library that does not load is a traceback
+        ctypes.CDLL(library)  # for a library that does not load, LiteRT prints a traceback
         return load_delegate(library)
     except (ValueError, OSError, RuntimeError) as error:
-        raise BackendError(f"--delegate {delegate}: cannot be loaded ({one_line(error)})") from error
+        raise BackendError(
+            f"`delegate` {delegate}: cannot be loaded ({one_line(error)})", parameter="delegate"
+        ) from error

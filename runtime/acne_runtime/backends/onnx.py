@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,19 +11,21 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from acne_runtime.digest import digest_mismatch
-from acne_runtime.errors import BackendError, ModelError
+from acne_runtime.errors import BackendError, ModelError, one_line
 from acne_runtime.manifest import METADATA_KEY
+
+logger = logging.getLogger(__name__)
 
 _SUFFIX = "ExecutionProvider"
 _NOT_LOCAL = frozenset({"azure"})
-"""Sends pictures over the network, which nothing here does."""
+"""Providers that send images off the machine; never used."""
 _SLOW_TO_START = frozenset({"tensorrt"})
-"""Builds an engine for minutes; only for those who ask for it."""
-_WAYS_OUT = {"cuda": "pip uninstall onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'"}
+"""Providers that build an engine for minutes; used only on request."""
+_INSTALL = {"cuda": "pip uninstall onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'"}
 
 
 def devices() -> dict[str, str]:
-    """Returns the installed build's execution providers by the name that `--device` takes, best first."""
+    """Returns the execution providers of the installed ONNX Runtime by device name, fastest first."""
     names = {provider: provider.removesuffix(_SUFFIX).lower() for provider in onnxruntime.get_available_providers()}
     return {name: provider for provider, name in names.items() if name not in _NOT_LOCAL}
 
@@ -38,83 +41,84 @@ class OnnxBackend:
         Args:
             file: The model.
             device: A key of `devices()`, or `auto` for the first of them that starts.
-            threads: Threads of one inference; 0 leaves it to ONNX Runtime.
+            threads: Threads of one inference; 0 leaves the choice to ONNX Runtime.
 
         Raises:
-            BackendError: The device is not in this build of ONNX Runtime, or does not start.
-            ModelError: The file is no ONNX model.
+            BackendError: The device is not available in this ONNX Runtime, or does not start.
+            ModelError: The file is not an ONNX model, or is corrupt.
         """
-        there = devices()
-        if device != "auto" and device not in there:
+        available = devices()
+        if device != "auto" and device not in available:
             raise BackendError(
-                f"--device {device}: the installed ONNX Runtime has {', '.join(there)}; use --device cpu, or "
-                + _WAYS_OUT.get(device, "install a build of ONNX Runtime that has it")
+                f"`device` {device}: the installed ONNX Runtime has {', '.join(available)}; use `device` cpu, or "
+                + _INSTALL.get(device, "install a build of ONNX Runtime that has it"),
+                parameter="device",
             )
-        wanted = [device] if device != "auto" else [name for name in there if name not in _SLOW_TO_START]
-        self.passed_over: Mapping[str, str]
-        self._session, self.device, self.passed_over = _first_that_starts(file, wanted, there, threads)
+        candidates = [device] if device != "auto" else [name for name in available if name not in _SLOW_TO_START]
+        self._session, self.device = _start_session(file, candidates, available, threads)
         self._file = file
         try:
-            (given,) = self._session.get_inputs()
-            self._input = given.name
-            self.input_shape: Sequence[int | str] = given.shape
+            (model_input,) = self._session.get_inputs()
+            self._input = model_input.name
+            self.input_shape: Sequence[int | str] = model_input.shape
             self.outputs: Sequence[str] = [output.name for output in self._session.get_outputs()]
             self.foreign_metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
-        except ValueError as error:  # not one input, or text that is no UTF-8
-            raise ModelError(f"{file}: ONNX Runtime cannot open this model: {_first_line(error)}") from error
+        except ValueError as error:  # not one input, or metadata that is not UTF-8
+            raise ModelError(f"{file}: ONNX Runtime cannot open this model: {one_line(error)}") from error
         self.manifest_text: str | None = self.foreign_metadata.get(METADATA_KEY)
         if digest_mismatch(file.read_bytes(), self.manifest_text):
-            raise ModelError(f"{file}: damaged, it is not the file that was exported; copy it again")
+            raise ModelError(f"{file}: corrupt, it differs from the file that was exported; copy it again")
 
     def run(self, tensor: NDArray[np.uint8 | np.float32]) -> Mapping[str, NDArray[np.float32]]:
-        """Computes all outputs, float32, by name.
+        """Returns all outputs by name, float32.
 
         Raises:
-            ModelError: The tensor does not fit the file's input.
+            ModelError: The tensor does not match the model's input.
         """
         try:
             outputs = self._session.run(self.outputs, {self._input: tensor})
-        except Exception as error:  # as above
-            raise ModelError(f"{self._file}: ONNX Runtime refuses the input: {_first_line(error)}") from error
+        except Exception as error:  # ONNX Runtime's errors have no common base class
+            raise ModelError(f"{self._file}: ONNX Runtime rejects the input: {one_line(error)}") from error
         return dict(zip(self.outputs, outputs, strict=True))
 
 
-def _first_that_starts(
-    file: Path, wanted: Sequence[str], there: Mapping[str, str], threads: int
-) -> tuple[onnxruntime.InferenceSession, str, dict[str, str]]:
-    """Returns a session, the device it runs on, and why those before it did not start."""
+def _start_session(
+    file: Path, candidates: Sequence[str], available: Mapping[str, str], threads: int
+) -> tuple[onnxruntime.InferenceSession, str]:
+    """Returns a session on the first device that starts, and that device."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Its threads wait for work by spinning, on the cores that the time between two inferences needs.
+    # Its idle threads spin, on the cores that the work between two inferences needs.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.log_severity_level = 3  # errors; its warnings concern those who build models, not those who run them
+    options.log_severity_level = 3  # errors only; the warnings are for those who build models
 
-    def session_on(device: str) -> onnxruntime.InferenceSession:
+    def start(device: str) -> onnxruntime.InferenceSession:
         try:
-            session = onnxruntime.InferenceSession(file, options, providers=[there[device]], enable_fallback=0)
-        except Exception as error:  # ONNX Runtime's errors share no narrower class
-            raise BackendError(_first_line(error)) from error
-        if there[device] not in session.get_providers():
+            session = onnxruntime.InferenceSession(file, options, providers=[available[device]], enable_fallback=0)
+        except Exception as error:  # ONNX Runtime's errors have no common base class
+            raise BackendError(one_line(error)) from error
+        if available[device] not in session.get_providers():
             raise BackendError("its libraries are missing or too old")
         return session
 
     failed: dict[str, str] = {}
-    for device in wanted:
+    for device in candidates:
         try:
-            return session_on(device), device, failed
+            session = start(device)
         except BackendError as error:
             failed[device] = str(error)
+            continue
+        for other, reason in failed.items():
+            logger.info("%s does not start: %s", other, reason)
+        return session, device
     try:
         if "cpu" not in failed:
-            session_on("cpu")
+            start("cpu")
     except BackendError as error:
         failed["cpu"] = str(error)
-    if "cpu" in failed:  # which runs every sound file
+    if "cpu" in failed:  # the CPU runs every valid file
         raise ModelError(f"{file}: ONNX Runtime cannot open this model: {failed['cpu']}")
-    device, why = failed.popitem()
-    raise BackendError(f"--device {device}: ONNX Runtime could not start it here ({why}); use --device cpu")
-
-
-def _first_line(error: Exception) -> str:
-    said = str(error).strip().splitlines()[:1]
-    return "".join(one if one.isprintable() else " " for one in said[0]) if said else type(error).__name__
+    device, reason = failed.popitem()
+    raise BackendError(
+        f"`device` {device}: ONNX Runtime could not start it here ({reason}); use `device` cpu", parameter="device"
+    )

@@ -1,4 +1,4 @@
-"""Keeps the log lines of native libraries off a person's terminal. For the commands only, never for embedders."""
+"""Silences the log output of native libraries. For the commands only, never for embedders."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from contextlib import contextmanager
 
 @contextmanager
 def silence_native_logs() -> Iterator[None]:
-    """Sends what C and C++ code writes to standard error into nothing; Python exceptions come through as ever.
+    """Discards what C and C++ code writes to standard error; Python exceptions are raised as usual.
 
-    TensorFlow and LiteRT announce themselves there before any of their log settings can apply.
+    TensorFlow and LiteRT write there before any of their log settings apply.
     """
     sys.stderr.flush()
-    kept = os.dup(2)
-    nothing = os.open(os.devnull, os.O_WRONLY)
+    saved = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nothing, 2)
+        os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)

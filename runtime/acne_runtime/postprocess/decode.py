@@ -33,7 +33,7 @@ class Candidates(NamedTuple):
     classes: NDArray[np.int64]
     types: NDArray[np.float32] | None = None
 
-    def at(self, chosen: NDArray[Any]) -> Candidates:
+    def take(self, chosen: NDArray[Any]) -> Candidates:
         """Returns some of them, in the order of the indices, or those of a mask."""
         types = None if self.types is None else self.types[chosen]
         return Candidates(self.boxes[chosen], self.scores[chosen], self.classes[chosen], types)
@@ -150,7 +150,7 @@ def read_nms_outputs(
         raise ModelError(f"{manifest.name}: its graph gives a lesion_count of {count[0]}")
     found = slice(0, int(count[0]))
     inside = Candidates(box[found], score[found], types[found].argmax(axis=1), types[found])
-    return inside.at(~(inside.scores < threshold))
+    return inside.take(~(inside.scores < threshold))
 
 
 def decode_ultralytics(

@@ -28,7 +28,7 @@ def non_max_suppression(candidates: Candidates, iou: float, most: int) -> Candid
     if not len(candidates.boxes):
         return candidates
     if len(candidates.boxes) > MAX_CANDIDATES:
-        candidates = candidates.at(np.argsort(-candidates.scores, kind="stable")[:MAX_CANDIDATES])
+        candidates = candidates.take(np.argsort(-candidates.scores, kind="stable")[:MAX_CANDIDATES])
     boxes, scores, classes, types = candidates
     # OpenCV tells classes apart by moving each to a place of its own, which holds for coordinates from 0 on only.
     corner = boxes[:, :2] - boxes[:, :2].min(axis=0)
@@ -37,4 +37,4 @@ def non_max_suppression(candidates: Candidates, iou: float, most: int) -> Candid
     apart = classes.astype(np.int32) if types is None else np.zeros(len(boxes), np.int32)
     # As a list: OpenCV takes the rows of an array apart three times as slowly.
     kept = cv2.dnn.NMSBoxesBatched(xywh.tolist(), scores, apart, -1.0, iou)  # type: ignore[arg-type]
-    return candidates.at(np.asarray(kept, np.int64).ravel()[:most])  # in the order of their scores
+    return candidates.take(np.asarray(kept, np.int64).ravel()[:most])  # in the order of their scores

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_runtime.atomic_write import make_temporary, write_atomically
-from acne_runtime.draw import annotate
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.frame import Frame
-from acne_runtime.result import Result
+from acne_runtime.result import Result, annotate
 from acne_runtime.sinks.overwrite_guard import OverwriteGuard
-from acne_runtime.sources.image_files import SUFFIXES
+from acne_runtime.sources.image_files import SUFFIXES, read_full_image
 
 MIN_FREE = 16 << 20
 """Bytes left on the disk with which a video can still be finished."""
@@ -45,7 +44,7 @@ class ImageWriter:
         self._written.add(target)
         self._sources.check(target, f"--save {self._folder}")
         try:
-            _, data = cv2.imencode(suffix, annotate(frame.full_image(), *results))
+            _, data = cv2.imencode(suffix, annotate(read_full_image(frame), *results))
         except cv2.error as error:
             raise AcneEdgeError(f"{target}: OpenCV cannot write {suffix} pictures") from error
         write_atomically(target, data.tobytes())
@@ -82,7 +81,7 @@ class VideoWriter:
             self._writer = self._opened(frame)
         if shutil.disk_usage(self._file.parent).free < MIN_FREE:  # OpenCV would lose frames without a word
             raise AcneEdgeError(f"{self._file}: the disk is nearly full; the video ends here")
-        picture: NDArray[np.uint8] = annotate(frame.full_image(), *results)
+        picture: NDArray[np.uint8] = annotate(read_full_image(frame), *results)
         if (picture.shape[1], picture.shape[0]) != self._size:
             picture = cv2.resize(picture, self._size)  # type: ignore[assignment]
         due = round(frame.time_s * self._rate)

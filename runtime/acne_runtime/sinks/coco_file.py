@@ -39,7 +39,7 @@ class CocoFile:
             raise AcneEdgeError(f"--coco {self._file}: {results[0].model} finds no boxes; use --json or --csv")
         number = len(self._images) + 1
         first = detections[0]
-        name = f"{first.source}#{first.frame}" if self._numbered else first.source
+        name = f"{first.source}#{first.frame_index}" if self._numbered else first.source
         self._images.append({"id": number, "file_name": name, "width": first.width, "height": first.height})
         for result in detections:
             for category in result.classes:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import cv2
 
-from acne_runtime.draw import annotate
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.frame import Frame
-from acne_runtime.result import Result
+from acne_runtime.result import Result, annotate
+from acne_runtime.sources.image_files import read_full_image
 
 _TITLE = "Acne Edge (q quits)"
 _QUIT_KEYS = frozenset({ord("q"), 27})
@@ -46,7 +46,7 @@ class Window:
         Raises:
             WindowClosedError: A quit key was pressed.
         """
-        cv2.imshow(_TITLE, annotate(frame.full_image(), *results))
+        cv2.imshow(_TITLE, annotate(read_full_image(frame), *results))
         if cv2.waitKey(self._wait_ms) & 0xFF in _QUIT_KEYS:
             raise WindowClosedError
 

@@ -1,4 +1,4 @@
-"""Photographs on disk."""
+"""Reads image files."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from acne_runtime.sources.image_header import JPEG_START, is_truncated, read_siz
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 MAX_PIXELS = 256_000_000
-"""Of one photograph, unless told: more than any phone takes, and 768 MB once decoded."""
-_BYTES_A_PIXEL = 8
-"""Of a picture as large as can be: uncompressed, 16 bits, with transparency."""
+"""Default limit for one image: more than any phone takes, and 768 MB once decoded."""
+_BYTES_PER_PIXEL = 8
+"""Of the largest format: uncompressed, 16 bits, with transparency."""
 
 
 _FLAGS = {
@@ -30,39 +30,39 @@ _FLAGS = {
 
 
 def max_bytes(max_pixels: int) -> int:
-    """Returns how large a file of so many pixels can be, with a megabyte for what stands around them."""
-    return _BYTES_A_PIXEL * max_pixels + (1 << 20)
+    """Returns the maximum size in bytes of a file with so many pixels, with a megabyte for metadata."""
+    return _BYTES_PER_PIXEL * max_pixels + (1 << 20)
 
 
 ReadingScale = Callable[[int, int], int]
-"""From width and height of a photograph to 1, 2, 4 or 8, the part of its size at which it may be read."""
+"""From width and height of an image to 1, 2, 4 or 8: it may be read at 1/1 to 1/8 of its size."""
 
 
 def full_size(width: int, height: int) -> int:
-    """Has every photograph read at its own size."""
+    """Reads every image at full size; a `ReadingScale`."""
     return 1
 
 
 def read_image(file: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Reads one photograph upright (its EXIF orientation applied): `[height, width, 3]` uint8 BGR.
+    """Reads an image with its EXIF orientation applied: `[height, width, 3]` uint8 BGR.
 
     Args:
-        file: The photograph.
-        max_pixels: A larger one is refused before it is decoded: a few kilobytes can claim gigapixels.
+        file: The image file.
+        max_pixels: Larger images are rejected before they are decoded: a few kilobytes can claim gigapixels.
 
     Raises:
-        SourceError: It is missing, empty, cut off, too large, or no picture.
+        SourceError: It is missing, empty, truncated, corrupt, too large, or not an image.
     """
     return read_frame(file, max_pixels).image
 
 
 def read_frame(file: Path, max_pixels: int = MAX_PIXELS, scale: ReadingScale = full_size) -> Frame:
-    """Reads one photograph as `read_image` does, a JPEG at the scale that is enough: that is quicker by far.
+    """Reads an image as `read_image` does, a JPEG at the scale that suffices, which is much faster.
 
     Args:
-        file: The photograph.
+        file: The image file.
         max_pixels: As for `read_image`.
-        scale: The part of its size at which it may be read.
+        scale: The scale at which it may be read.
 
     Raises:
         SourceError: As for `read_image`.
@@ -71,7 +71,8 @@ def read_frame(file: Path, max_pixels: int = MAX_PIXELS, scale: ReadingScale = f
         size = file.stat().st_size
         if size > max_bytes(max_pixels):
             raise SourceError(
-                f"{file}: {size:,} bytes are more than a photograph has; --max-megapixels raises the limit"
+                f"{file}: {size:,} bytes are more than an image within the limit has; raise `max_pixels`",
+                parameter="max_pixels",
             )
         data = file.read_bytes()
     except OSError as error:
@@ -79,80 +80,92 @@ def read_frame(file: Path, max_pixels: int = MAX_PIXELS, scale: ReadingScale = f
     return decode_frame(data, str(file), max_pixels, scale)
 
 
+def read_full_image(frame: Frame) -> NDArray[np.uint8]:
+    """Returns a frame's image at full size, read again from its file where it was read at a fraction of that.
+
+    Raises:
+        SourceError: The file cannot be read any more.
+    """
+    if frame.size is None:
+        return frame.image
+    return read_image(Path(frame.source), frame.size[0] * frame.size[1])
+
+
 def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Decodes one photograph upright, `[height, width, 3]` uint8 BGR; see `decode_frame`."""
+    """Decodes an image, `[height, width, 3]` uint8 BGR; see `decode_frame`."""
     return decode_frame(data, name, max_pixels).image
 
 
 def decode_frame(data: bytes, name: str, max_pixels: int = MAX_PIXELS, scale: ReadingScale = full_size) -> Frame:
-    """Decodes one photograph upright.
+    """Decodes an image with its EXIF orientation applied.
 
-    Grey, 16-bit and CMYK pictures become 8-bit colour ones; transparency is dropped.
+    Grey, 16-bit and CMYK images are converted to 8-bit colour; transparency is dropped.
 
     Args:
-        data: A whole file.
-        name: What errors call it.
+        data: The content of a file.
+        name: Its name in errors and results.
         max_pixels: As for `read_image`.
-        scale: As for `read_frame`; other kinds than JPEG are read at their own size.
+        scale: As for `read_frame`; formats other than JPEG are read at full size.
 
     Raises:
-        SourceError: It is empty, cut off, too large, or no picture.
+        SourceError: It is empty, truncated, corrupt, too large, or not an image.
     """
     if not data:
         raise SourceError(f"{name}: the file is empty")
     try:
         width, height = read_size(data)
     except ValueError as error:
-        raise SourceError(f"{name}: not a photograph, or a damaged one: {error}") from error
+        raise SourceError(f"{name}: not an image, or corrupt: {error}") from error
     if width * height > max_pixels:
         raise SourceError(
-            f"{name}: {width} x {height} pixels are more than the limit of {max_pixels / 1e6:g} megapixels; "
-            "--max-megapixels raises it"
+            f"{name}: {width} x {height} pixels exceed the limit of {max_pixels / 1e6:g} megapixels; "
+            "raise `max_pixels`",
+            parameter="max_pixels",
         )
-    # OpenCV fills what is missing of a cut-off JPEG with grey; that is no photograph to judge skin by.
+    # OpenCV fills the missing part of a truncated JPEG with grey.
     if data.startswith(JPEG_START) and is_truncated(data):
-        raise SourceError(f"{name}: the JPEG is cut off; copy it again")
-    # By its orientation in EXIF it may be turned.
-    part = min(scale(width, height), scale(height, width)) if data.startswith(JPEG_START) else 1
+        raise SourceError(f"{name}: the JPEG is truncated; copy it again")
+    # The EXIF orientation may swap width and height.
+    reduction = min(scale(width, height), scale(height, width)) if data.startswith(JPEG_START) else 1
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS[part])
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS[reduction])
     except cv2.error as error:
         raise SourceError(f"{name}: cannot be decoded ({error.err})") from error
     if image is None:
-        raise SourceError(f"{name}: a damaged photograph")
-    if sorted(image.shape[:2]) != sorted((-(-width // part), -(-height // part))):
-        raise SourceError(f"{name}: a damaged photograph, which is not of the {width} x {height} pixels that it states")
-    if part == 1:
+        raise SourceError(f"{name}: a corrupt image")
+    if sorted(image.shape[:2]) != sorted((-(-width // reduction), -(-height // reduction))):
+        raise SourceError(f"{name}: a corrupt image: its header states {width} x {height} pixels")
+    if reduction == 1:
         return Frame(image, name)  # type: ignore[arg-type]
-    turned = (width > height) != (image.shape[1] > image.shape[0])
-    return Frame(image, name, size=(height, width) if turned else (width, height))  # type: ignore[arg-type]
+    rotated = (width > height) != (image.shape[1] > image.shape[0])
+    return Frame(image, name, size=(height, width) if rotated else (width, height))  # type: ignore[arg-type]
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Returns the photographs directly in a folder, sorted by name.
+    """Returns the image files directly in a folder, sorted by name.
 
     Raises:
         SourceError: There is none.
     """
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
     if not files:
-        raise SourceError(f"{folder}: no photograph in this folder (looked for {', '.join(sorted(SUFFIXES))})")
+        raise SourceError(f"{folder}: no image in this folder (looked for {', '.join(sorted(SUFFIXES))})")
     return files
 
 
-def photos(
+def read_images(
     files: Iterable[Path],
     on_error: Callable[[SourceError], None] | None = None,
     max_pixels: int = MAX_PIXELS,
     scale: ReadingScale = full_size,
 ) -> Iterator[Frame]:
-    """Reads photographs one after the other.
+    """Reads image files one after the other.
 
     Args:
-        files: The photographs; one that has gone by the time it is read counts as unreadable.
+        files: The image files; one that disappears before it is read counts as unreadable.
         max_pixels: As for `read_image`.
         scale: As for `read_frame`.
-        on_error: Is told of each photograph that cannot be read, which is then passed over; None raises instead.
+        on_error: Called for each image that cannot be read, which is then skipped; None raises instead.
     """
     for file in files:
         try:

@@ -1,4 +1,4 @@
-"""From what a person calls a source to its frames."""
+"""Opens a source by its path, URL or camera number."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Source:
 
     Attributes:
         frames: Its frames, in order.
-        name: A short name for files made of it.
-        count: How many frames there are, 0 where that is unknown.
-        rate: Frames a second of a video; 0 for photographs.
-        live: The camera or stream, where it is one.
-        files: What is read, where it is files.
+        name: A short name for output files.
+        count: Number of frames, 0 if unknown.
+        rate: Frames per second of a video; 0 for images.
+        live: The camera or stream, if it is one.
+        files: The files that are read.
     """
 
     frames: Iterable[Frame]
@@ -43,17 +43,17 @@ class Source:
 
     @property
     def is_video(self) -> bool:
-        """Whether frames follow each other in time."""
+        """Whether the frames form a sequence in time."""
         return self.rate > 0
 
 
 CAMERA_RATE = 15.0
-"""Frames a second stated in a saved camera video; the camera's own pace depends on the model."""
+"""Frames per second written to a saved camera video; the actual rate depends on the model."""
 
 
-def open_camera(number: int, max_fps: float, say: Callable[[str], None]) -> Source:
+def open_camera(number: int, max_fps: float = 0.0) -> Source:
     """Opens a camera of this device; 0 is the first."""
-    live = LiveStream(number, f"camera:{number}", max_fps=max_fps, say=say)
+    live = LiveStream(number, f"camera:{number}", max_fps=max_fps)
     return Source(live, f"camera-{number}", rate=min(max_fps or CAMERA_RATE, CAMERA_RATE), live=live)
 
 
@@ -64,65 +64,63 @@ def open_source(
     max_pixels: int = image_files.MAX_PIXELS,
     scale: image_files.ReadingScale = image_files.full_size,
     on_error: Callable[[SourceError], None] | None = None,
-    say: Callable[[str], None] = lambda _: None,
 ) -> Source:
-    """Opens a photograph, a folder, a pattern such as `photos/*.jpg`, a video, a stream's URL, or `-` (standard input).
+    """Opens an image, a folder, a pattern such as `photos/*.jpg`, a video, a stream's URL, or `-` (standard input).
 
     Args:
         source: What to open.
-        max_fps: Most frames a second of a stream; 0 for as many as come.
+        max_fps: Maximum frames per second of a stream; 0 for no limit.
         max_pixels: As for `image_files.read_image`.
-        scale: As for `image_files.read_frame`, for photographs in files.
-        on_error: Is told of each photograph of several that cannot be read; `None` raises.
-        say: Is told when a stream goes away and when it is back.
+        scale: As for `image_files.read_frame`, for image files.
+        on_error: Called for each of several images that cannot be read; `None` raises.
 
     Raises:
-        SourceError: There is no such thing.
+        SourceError: There is no such source.
     """
     if not source:
-        raise SourceError("--source: is empty")
+        raise SourceError("`source` is empty", parameter="source")
     if source == "-":
-        if sys.stdin is None:  # closed by whoever started this
-            raise SourceError("--source -: there is no standard input")
+        if sys.stdin is None:  # closed by the parent process
+            raise SourceError("`source` -: there is no standard input", parameter="source")
         return Source(
             standard_input.read_stream(cast(BufferedReader, sys.stdin.buffer), max_pixels, on_error),
             standard_input.NAME,
         )
     scheme = source.partition("://")[0].lower()
     if "://" in source and scheme in _STREAMS:
-        live = LiveStream(source, _without_password(source), max_fps=max_fps, say=say)
+        live = LiveStream(source, _without_password(source), max_fps=max_fps)
         return Source(live, scheme, rate=min(max_fps or CAMERA_RATE, CAMERA_RATE), live=live)
     path = Path(source)
     if path.is_dir():
-        return _several(image_files.list_images(path), path.name, on_error, max_pixels, scale)
+        return _open_images(image_files.list_images(path), path.name, on_error, max_pixels, scale)
     if path.is_file():
         if path.suffix.lower() in VIDEO_SUFFIXES:
             frames = Video(path)
             return Source(frames, path.stem, frames.count, frames.rate, files=(path,))
-        return Source(image_files.photos([path], max_pixels=max_pixels, scale=scale), path.stem, 1, files=(path,))
+        return Source(image_files.read_images([path], max_pixels=max_pixels, scale=scale), path.stem, 1, files=(path,))
     if glob.has_magic(source):
-        found = sorted(Path(one) for one in glob.glob(source, recursive=True))  # noqa: PTH207  (absolute patterns too)
-        files = [one for one in found if one.suffix.lower() in image_files.SUFFIXES and one.is_file()]
+        found = sorted(Path(path) for path in glob.glob(source, recursive=True))  # noqa: PTH207  (absolute patterns too)
+        files = [file for file in found if file.suffix.lower() in image_files.SUFFIXES and file.is_file()]
         if not files:
-            raise SourceError(f"{source}: no photograph matches this pattern")
-        return _several(files, "photographs", on_error, max_pixels, scale)
-    raise SourceError(f"{source}: no such photograph, folder, video or stream")
+            raise SourceError(f"{source}: no image matches this pattern")
+        return _open_images(files, "photographs", on_error, max_pixels, scale)
+    raise SourceError(f"{source}: no such image, folder, video or stream")
 
 
 def _without_password(url: str) -> str:
-    """Returns the URL as results and errors may name it."""
+    """Returns the URL without user name and password, for results and errors."""
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise SourceError(f"{url}: no address ({error})") from error
+        raise SourceError(f"{url}: not a valid URL ({error})") from error
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def _several(
+def _open_images(
     files: list[Path],
     name: str,
     on_error: Callable[[SourceError], None] | None,
     max_pixels: int,
     scale: image_files.ReadingScale,
 ) -> Source:
-    return Source(image_files.photos(files, on_error, max_pixels, scale), name, len(files), files=files)
+    return Source(image_files.read_images(files, on_error, max_pixels, scale), name, len(files), files=files)

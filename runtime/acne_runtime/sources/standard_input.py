@@ -1,4 +1,4 @@
-"""Photographs from standard input: one of any kind, or JPEGs one after the other (`ffmpeg ... -f mjpeg -`)."""
+"""Images from standard input: one of any format, or a sequence of JPEGs (`ffmpeg ... -f mjpeg -`)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from acne_runtime.sources.image_files import MAX_PIXELS, decode_image, max_bytes
 from acne_runtime.sources.image_header import JPEG_START, embedded_images, is_image, jpeg_end
 
 NAME = "stdin"
-_PIECE = 1 << 16
-_JPEG_BEGINS = re.compile(rb"\xff\xd8\xff(?:[\xe0-\xef]..[ -~]{3}|[\xc0\xc2\xc4\xdb\xfe]\0)", re.DOTALL)
-"""A start and a first segment: named, or short. The start's two bytes alone stand everywhere by chance."""
-_LONGEST_BEGIN = 9
+_CHUNK_BYTES = 1 << 16
+_JPEG_HEADER = re.compile(rb"\xff\xd8\xff(?:[\xe0-\xef]..[ -~]{3}|[\xc0\xc2\xc4\xdb\xfe]\0)", re.DOTALL)
+"""A start marker and a first segment: the marker's two bytes alone occur by chance."""
+_HEADER_BYTES = 9
 
 
 def read_stream(
@@ -24,18 +24,18 @@ def read_stream(
     max_pixels: int = MAX_PIXELS,
     on_error: Callable[[SourceError], None] | None = None,
 ) -> Iterator[Frame]:
-    """Reads until the stream ends; each JPEG is handed on as soon as its own end has come.
+    """Reads images until the stream ends; each JPEG is yielded as soon as it is complete.
 
     Args:
         stream: Such as `sys.stdin.buffer`.
-        max_pixels: As for `photos.read_image`.
-        on_error: Is told of each photograph that cannot be read, which is then passed over; None raises instead.
+        max_pixels: As for `image_files.read_image`.
+        on_error: Called for each image that cannot be read, which is then skipped; None raises instead.
 
     Raises:
-        SourceError: Nothing comes, or what comes is no picture.
+        SourceError: The stream is empty, or an image cannot be read.
     """
     started, index = monotonic(), 0
-    for data in _apart(stream, max_bytes(max_pixels)):
+    for data in _split(stream, max_bytes(max_pixels)):
         try:
             image = decode_image(data, f"{NAME}:{index}", max_pixels)
         except SourceError as error:
@@ -46,48 +46,49 @@ def read_stream(
             yield Frame(image, NAME, index, monotonic() - started)
         index += 1
     if index == 0:
-        raise SourceError("--source -: nothing came on standard input")
+        raise SourceError("`source` -: standard input is empty", parameter="source")
 
 
-def _apart(stream: BufferedIOBase, most: int) -> Iterator[bytes]:
-    """Yields the bytes of each photograph, and those that begin the stream and are none.
+def _split(stream: BufferedIOBase, limit: int) -> Iterator[bytes]:
+    """Yields the bytes of each image, and those at the start of the stream that are not an image.
 
-    What stands behind a JPEG is its own, where it is no picture (phones hang a video or notes there), or one that the
-    JPEG names.
+    Data behind a JPEG belong to it if they are not an image (phones append a video or notes), or an image that the
+    JPEG lists.
     """
-    data, place, passed = bytearray(), 0, 0
-    others: dict[int, int] | None = None  # where the last photograph's further pictures begin; None before the first
+    data, start, consumed = bytearray(), 0, 0
+    embedded: dict[int, int] | None = None  # offset and size of the last JPEG's embedded images; None before the first
 
-    def is_own(length: int) -> bool:
-        return others is None or (is_image(data) and length > others.get(passed, 0))
+    def is_separate(length: int) -> bool:
+        return embedded is None or (is_image(data) and length > embedded.get(consumed, 0))
 
-    while piece := stream.read1(_PIECE):  # what there is, without waiting for more
-        data += piece
+    while chunk := stream.read1(_CHUNK_BYTES):  # what is there, without waiting for more
+        data += chunk
         while True:
-            end, place = _end(data, place, first=others is None)
+            end, start = _find_end(data, start, first=embedded is None)
             if end < 0:
                 break
-            if is_own(end):
-                one, passed = bytes(data[:end]), 0
-                others = embedded_images(one)
-                yield one
-            data, place, passed = data[end:], 0, passed + end
-        if len(data) > most:
+            if is_separate(end):
+                image, consumed = bytes(data[:end]), 0
+                embedded = embedded_images(image)
+                yield image
+            data, start, consumed = data[end:], 0, consumed + end
+        if len(data) > limit:
             raise SourceError(
-                f"--source -: {len(data):,} bytes without the end of a photograph; --max-megapixels raises the limit"
+                f"standard input: {len(data):,} bytes without the end of an image; raise `max_pixels`",
+                parameter="max_pixels",
             )
-    if data and is_own(len(data)):
+    if data and is_separate(len(data)):
         yield bytes(data)
 
 
-def _end(data: bytearray, place: int, first: bool) -> tuple[int, int]:
-    """Returns where what the data begin with ends, and where to go on looking: `jpeg_end`, for other things too.
+def _find_end(data: bytearray, start: int, first: bool) -> tuple[int, int]:
+    """Returns the end of the first item in the data and where to continue the search, as `jpeg_end` does.
 
-    What is no JPEG reaches to the next one; a picture of another kind that begins the stream, to the end.
+    Data that are not a JPEG end at the next one; an image of another format at the start of the stream, at its end.
     """
     if data.startswith(JPEG_START):
-        return jpeg_end(data, max(place, len(JPEG_START)))
+        return jpeg_end(data, max(start, len(JPEG_START)))
     if first and is_image(data):
         return -1, 0
-    found = _JPEG_BEGINS.search(data, place)
-    return (found.start(), 0) if found else (-1, max(0, len(data) - _LONGEST_BEGIN))
+    found = _JPEG_HEADER.search(data, start)
+    return (found.start(), 0) if found else (-1, max(0, len(data) - _HEADER_BYTES))

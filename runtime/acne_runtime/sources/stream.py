@@ -1,10 +1,11 @@
-"""Cameras and network streams: the newest frame wins, and what breaks off is opened again.
+"""Cameras and network streams: only the latest frame is processed, and a lost stream is reconnected.
 
-A video file that lies on a server is read whole, and once.
+A video file on a server is read once, with every frame.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from time import monotonic
@@ -17,59 +18,61 @@ from acne_runtime.errors import SourceError, one_line
 from acne_runtime.frame import Frame
 from acne_runtime.sources.video_file import Capture, ends_early, frame_time
 
+logger = logging.getLogger(__name__)
+
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
-"""Between two attempts to open again; each pause is twice the one before."""
+"""Seconds between two attempts to reconnect; the pause doubles each time."""
 GIVE_UP_AFTER_S = 300.0
-"""Without a frame for so long, the source is gone."""
+"""Seconds without a frame after which the source is given up."""
 _MIN_RATE, _MAX_RATE = 0.001, 1000.0
 _TIMEOUT_MS = 10_000
 _READ_TIMEOUT = (cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS)
 
 
 def open_capture(where: int | str) -> Capture:
-    """Opens a camera by its number, or a stream by its URL."""
+    """Opens a camera by its number or a stream by its URL."""
     if isinstance(where, str):
         return cv2.VideoCapture(where, cv2.CAP_FFMPEG, [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, *_READ_TIMEOUT])
     capture = cv2.VideoCapture(where)
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame rather than the oldest one waiting
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the latest frame rather than the oldest one waiting
     return capture
 
 
 class LiveStream:
-    """Frames of a camera or stream, read in a thread of their own so that none waits for the model.
+    """Frames of a camera or stream, read in a separate thread so that none waits for the model.
 
     Attributes:
-        dropped: Frames that came while the one before was still looked at.
-        gaps: Seconds of each time that the source was away.
+        dropped: Number of frames replaced by a newer one before they were processed.
+        gaps: Length of each connection loss in seconds.
     """
 
     def __init__(
         self,
-        where: int | str,
+        address: int | str,
         name: str,
         *,
         max_fps: float = 0.0,
-        say: Callable[[str], None] = lambda _: None,
         opener: Callable[[int | str], Capture] = open_capture,
         pause: float = FIRST_PAUSE_S,
     ):
-        """Remembers what to open; nothing is opened before the first frame is asked for.
+        """Prepares the stream; it is opened when the first frame is requested.
 
         Args:
-            where: The camera's number or the stream's URL.
-            name: What results call the source, such as `camera:0`.
-            max_fps: Most frames a second handed out, 0.001 to 1000; 0 for as many as come.
-            say: Is told when the source goes away and when it is back.
-            opener: Opens it.
-            pause: Seconds before the first attempt to open it again.
+            address: The number of the camera or the URL of the stream.
+            name: The source's name in results, such as `camera:0`.
+            max_fps: Maximum frames per second, 0.001 to 1000; 0 for no limit.
+            opener: Opens the address.
+            pause: Seconds before the first attempt to reconnect.
 
         Raises:
-            SourceError: The rate is none.
+            SourceError: `max_fps` is out of range.
         """
-        if max_fps != 0 and not _MIN_RATE <= max_fps <= _MAX_RATE:  # nor NaN
-            raise SourceError(f"--max-fps {max_fps}: not within {_MIN_RATE} to {_MAX_RATE:g}, nor 0")
-        self._where, self._name, self._say, self._opener, self._pause = where, name, say, opener, pause
-        self._least_gap = 1 / max_fps if max_fps else 0.0
+        if max_fps != 0 and not _MIN_RATE <= max_fps <= _MAX_RATE:  # NaN fails too
+            raise SourceError(
+                f"`max_fps` {max_fps}: neither 0 nor within {_MIN_RATE} to {_MAX_RATE:g}", parameter="max_fps"
+            )
+        self._address, self._name, self._opener, self._pause = address, name, opener, pause
+        self._min_interval = 1 / max_fps if max_fps else 0.0
         self.dropped = 0
         self.gaps: list[float] = []
         self._newest: tuple[NDArray[np.uint8], int, float] | None = None
@@ -79,15 +82,15 @@ class LiveStream:
         self._begun = False
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yields the newest frame each time one is asked for; of what states its length, every frame until its end.
+        """Yields the latest frame each time one is requested; for a video of known length, every frame.
 
         Raises:
-            SourceError: The source does not open, broke, or stayed away for `GIVE_UP_AFTER_S`; or is read twice.
+            SourceError: The source does not open, fails, gives no frame for `GIVE_UP_AFTER_S`, or is read twice.
         """
         if self._begun:
-            raise SourceError(f"{self._name}: was read already; open it anew")
+            raise SourceError(f"{self._name}: already read; open it again")
         self._begun = True
-        # It also opens there: a server that does not answer must not keep Ctrl-C waiting.
+        # The thread also opens it: a server that does not answer must not block Ctrl-C.
         reader = threading.Thread(target=self._read, name=f"read {self._name}", daemon=True)
         reader.start()
         due = monotonic()
@@ -95,7 +98,7 @@ class LiveStream:
             while True:
                 self._stop.wait(max(0.0, due - monotonic()))
                 with self._ready:
-                    # In pieces: on Windows, Ctrl-C does not end a wait.
+                    # With a timeout: on Windows, Ctrl-C does not interrupt a wait.
                     while not self._ready.wait_for(lambda: self._newest or self._end, timeout=0.5):
                         pass
                     if self._newest is None:
@@ -105,33 +108,33 @@ class LiveStream:
                         raise self._end
                     (image, index, time_s), self._newest = self._newest, None
                     self._ready.notify()
-                due = monotonic() + self._least_gap
+                due = monotonic() + self._min_interval
                 yield Frame(image, self._name, index, time_s)
         finally:
             self._stop.set()
             reader.join(timeout=1.0)
 
     def _read(self) -> None:
-        """Opens, and reads until told to stop; runs in its own thread, and says in `_end` why it ended."""
+        """Opens the source and reads until told to stop; runs in its own thread and stores in `_end` why it ended."""
         try:
-            self._read_on()
+            self._read_frames()
             end: BaseException = EOFError()
         except SourceError as error:
             end = error
-        except Exception as error:  # or whoever waits for a frame would wait for ever
+        except Exception as error:  # or the consumer would wait for ever
             end = SourceError(f"{self._name}: cannot be read ({one_line(error)})")
         with self._ready:
             self._end = end
             self._ready.notify()
 
-    def _read_on(self) -> None:
-        capture = self._opener(self._where)
+    def _read_frames(self) -> None:
+        capture = self._opener(self._address)
         try:
             if not capture.isOpened():
                 hint = (
-                    "its address" if isinstance(self._where, str) else "that it is plugged in, allowed, and not in use"
+                    "the address" if isinstance(self._address, str) else "that it is connected, allowed and not in use"
                 )
-                raise SourceError(f"{self._name}: does not open; check {hint}")
+                raise SourceError(f"{self._name}: cannot be opened; check {hint}")
             count, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
             finite = count > 0 and rate > 0
             time_s = 0.0
@@ -142,30 +145,34 @@ class LiveStream:
                 if read:
                     if lost:
                         self.gaps.append(monotonic() - last)
-                        self._say(f"{self._name}: back after {self.gaps[-1]:.1f} s")
+                        logger.warning("%s: reconnected after %.1f s", self._name, self.gaps[-1])
                     last, lost, pause = monotonic(), False, self._pause
                     time_s = frame_time(capture, index, rate) if finite else last - started
-                    with self._ready:
-                        while finite and self._newest is not None and not self._stop.is_set():
-                            self._ready.wait(timeout=0.5)
-                        self.dropped += self._newest is not None
-                        self._newest = (image, index, time_s)
-                        self._ready.notify()
+                    self._publish(image, index, time_s, wait=finite)
                     index += 1
                     continue
                 if finite and index:
                     if ends_early(time_s, round(count), rate):
-                        raise SourceError(f"{self._name}: broke off after {time_s:.1f} of {count / rate:.1f} s")
+                        raise SourceError(f"{self._name}: ended after {time_s:.1f} of {count / rate:.1f} s")
                     return
                 if not lost:
-                    self._say(f"{self._name}: no frame comes; trying to open it again")
+                    logger.warning("%s: lost; reconnecting", self._name)
                 lost = True
                 if monotonic() - last > GIVE_UP_AFTER_S:
-                    raise SourceError(f"{self._name}: stayed away for {GIVE_UP_AFTER_S:.0f} s")
+                    raise SourceError(f"{self._name}: no frame for {GIVE_UP_AFTER_S:.0f} s")
                 capture.release()
                 if self._stop.wait(pause):
                     return
                 pause = min(2 * pause, MAX_PAUSE_S)
-                capture = self._opener(self._where)  # one that does not open gives no frame either
+                capture = self._opener(self._address)  # if it does not open, it gives no frame either
         finally:
             capture.release()
+
+    def _publish(self, image: NDArray[np.uint8], index: int, time_s: float, wait: bool) -> None:
+        """Hands a frame to the consumer; the one before is dropped, or waited for."""
+        with self._ready:
+            while wait and self._newest is not None and not self._stop.is_set():
+                self._ready.wait(timeout=0.5)
+            self.dropped += self._newest is not None
+            self._newest = (image, index, time_s)
+            self._ready.notify()

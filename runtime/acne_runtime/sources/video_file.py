@@ -1,4 +1,4 @@
-"""Video files."""
+"""Reads video files."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from acne_runtime.frame import Frame
 
 SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"})
 
-_USUAL_RATE = 25.0
-_UNCERTAIN, _UNCERTAIN_S = 0.02, 2.0
-"""Share of its length, and at most the seconds, by which a file may state more than its last frame: sound goes on."""
+_DEFAULT_RATE = 25.0
+_TOLERANCE, _MAX_TOLERANCE_S = 0.02, 2.0
+"""Fraction of its length, and maximum in seconds, by which the stated length may exceed the last frame (sound)."""
 
 
 class Capture(Protocol):
-    """What is used of `cv2.VideoCapture`."""
+    """The part of `cv2.VideoCapture` that is used."""
 
     def isOpened(self) -> bool: ...  # noqa: N802, D102  (OpenCV's name)
     def read(self) -> tuple[bool, Any]: ...  # noqa: D102
@@ -28,28 +28,28 @@ class Capture(Protocol):
 
 
 class Video:
-    """The frames of a video file, each time from the first on.
+    """The frames of a video file; each iteration starts at the first.
 
     Attributes:
-        rate: Frames a second as the file states them, 25 where it does not.
-        count: Frames as the file states them, 0 where it does not.
+        rate: Frames per second in the file's header, 25 if missing.
+        count: Number of frames in the file's header, 0 if missing.
     """
 
     def __init__(self, file: Path):
-        """Looks at what the file states.
+        """Reads the file's header.
 
         Raises:
-            SourceError: It is missing, or no video.
+            SourceError: It is missing, or not a video.
         """
         if not file.is_file():
             raise SourceError(f"{file}: no such video file")
         self._file = file
-        capture = self._opened()
+        capture = self._open()
         try:
             if not capture.isOpened():
                 raise SourceError(f"{file}: not a video, or one that OpenCV cannot decode")
             rate = float(capture.get(cv2.CAP_PROP_FPS))
-            self.rate = rate if rate > 0 else _USUAL_RATE
+            self.rate = rate if rate > 0 else _DEFAULT_RATE
             self.count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         finally:
             capture.release()
@@ -58,9 +58,9 @@ class Video:
         """Reads all frames.
 
         Raises:
-            SourceError: No frame can be decoded, or, after the last one, the file is cut off.
+            SourceError: No frame can be decoded, or (after the last one) the file is truncated.
         """
-        capture = self._opened()
+        capture = self._open()
         try:
             index, time_s = 0, 0.0
             while True:
@@ -73,36 +73,35 @@ class Video:
             if index == 0:
                 raise SourceError(f"{self._file}: not a video, or one that OpenCV cannot decode")
             if ends_early(time_s, self.count, self.rate):
-                raise SourceError(
-                    f"{self._file}: ends after {time_s:.1f} of {self.count / self.rate:.1f} s; it is damaged or cut off"
-                )
+                length_s = self.count / self.rate
+                raise SourceError(f"{self._file}: ends after {time_s:.1f} of {length_s:.1f} s; corrupt or truncated")
         finally:
             capture.release()
 
-    def _opened(self) -> cv2.VideoCapture:
-        # FFmpeg takes what stands before a colon in a relative name for a protocol, and would open a socket.
+    def _open(self) -> cv2.VideoCapture:
+        # In a relative name, FFmpeg takes the part before a colon for a protocol, and would open a socket.
         return cv2.VideoCapture(str(self._file.absolute()))
 
 
 def frame_time(capture: Capture, index: int, rate: float) -> float:
-    """Returns the seconds from the start of a video at which the frame stands that was just read.
+    """Returns the time of the frame just read, in seconds from the start of the video.
 
     Args:
-        capture: What read it.
-        index: The frame's, from 0.
-        rate: Frames a second, for files without times of their own; phones' frames are unevenly spaced.
+        capture: The capture that read it.
+        index: Index of the frame, from 0.
+        rate: Frames per second, for files without timestamps; frames of phones are unevenly spaced.
     """
     stated = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
     return stated if stated > 0 else index / rate
 
 
 def ends_early(last_s: float, count: int, rate: float) -> bool:
-    """Returns whether a video ended before what it states.
+    """Returns whether a video ended before its stated length.
 
     Args:
-        last_s: The time of its last frame.
-        count: Frames that it states, which is its length times its rate.
-        rate: Frames a second that it states.
+        last_s: Time of its last frame in seconds.
+        count: Stated number of frames.
+        rate: Stated frames per second.
     """
     length_s = count / rate
-    return last_s + 2 / rate < length_s - min(_UNCERTAIN * length_s, _UNCERTAIN_S)
+    return last_s + 2 / rate < length_s - min(_TOLERANCE * length_s, _MAX_TOLERANCE_S)

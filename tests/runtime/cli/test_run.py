@@ -15,7 +15,7 @@ from support.images import picture, write_picture
 
 from acne_runtime import __version__, load
 from acne_runtime.cli.run import main
-from acne_runtime.result import NO_DIAGNOSIS
+from acne_runtime.disclaimer import NO_DIAGNOSIS
 from acne_runtime.sinks.line_file import LineFile
 from acne_runtime.sources.video_file import Video
 
@@ -115,7 +115,7 @@ def test_a_folder_with_a_bad_one_is_processed_and_ends_with_1(folder, model):
     assert [one["source"] for one in json_lines(done.stdout)] == [str(folder / "a.png"), str(folder / "c.jpg")]
     first, last = done.stderr.splitlines()
     assert first.startswith(f"Error: {folder / 'b.jpg'}: ")
-    assert last == "Error: 1 photograph(s) could not be read; the rest was processed"
+    assert last == "Error: 1 image(s) could not be read; the others were processed"
 
 
 def test_a_video_gives_a_line_a_frame(clip, model):
@@ -177,8 +177,8 @@ def test_both_backends_give_the_same_answer(exported, photo):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ([], "name one of --source and --camera"),
-        (["--source", "a.jpg", "--camera", "0"], "name one of --source and --camera"),
+        ([], "give one of --source and --camera"),
+        (["--source", "a.jpg", "--camera", "0"], "give one of --source and --camera"),
         (["--camera", "-1"], "--camera"),
         (["--camera", "front"], "--camera"),
         (["--source", "a.jpg", "--score-threshold", "1.5"], "--score-threshold"),
@@ -187,13 +187,13 @@ def test_both_backends_give_the_same_answer(exported, photo):
         (["--source", "a.jpg", "--tile-overlap", "-1"], "--tile-overlap"),
         (["--source", "a.jpg", "--max-fps", "-1"], "--max-fps"),
         (["--source", "a.jpg", "--max-megapixels", "0"], "--max-megapixels"),
-        (["--source", "a.jpg", "--max-megapixels", "nan"], "--max-megapixels nan: not a number of megapixels"),
-        (["--source", "a.jpg", "--max-megapixels", "inf"], "--max-megapixels inf: not a number of megapixels"),
-        (["--source", "a.jpg", "--json", ""], "--json: names no file"),
+        (["--source", "a.jpg", "--max-megapixels", "nan"], "--max-megapixels nan: not a finite number above 0"),
+        (["--source", "a.jpg", "--max-megapixels", "inf"], "--max-megapixels inf: not a finite number above 0"),
+        (["--source", "a.jpg", "--json", ""], "--json: empty file name"),
         (["--source", "a.jpg", "--csv", "-"], "--csv -: only --json writes to standard output"),
         (["--source", "a.jpg", "--coco", "-"], "--coco -: only --json writes to standard output"),
-        (["--source", "a.jpg", "--tile-overlap", "9"], "--tile-overlap: goes with --tile"),
-        (["--source", "samples", "--max-fps", "5"], "--max-fps: goes with a camera or a stream"),
+        (["--source", "a.jpg", "--tile-overlap", "9"], "--tile-overlap needs --tile"),
+        (["--source", "samples", "--max-fps", "5"], "--max-fps needs a camera or a stream"),
         (["--source", "a.jpg", "--sauce"], "--sauce"),
         (["a.jpg"], "a.jpg"),
     ],
@@ -209,31 +209,31 @@ def test_wrong_usage_ends_with_2_and_names_the_option(options, problem):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--source", "missing.jpg"], "missing.jpg: no such photograph, folder, video or stream"),
-        (["--source", "missing.mp4"], "missing.mp4: no such photograph, folder, video or stream"),
-        (["--source", ""], "--source: is empty"),
-        (["--source", "text.jpg"], "text.jpg: not a photograph"),
+        (["--source", "missing.jpg"], "missing.jpg: no such image, folder, video or stream"),
+        (["--source", "missing.mp4"], "missing.mp4: no such image, folder, video or stream"),
+        (["--source", ""], "--source is empty"),
+        (["--source", "text.jpg"], "text.jpg: not an image"),
         (["--source", "text.mp4"], "text.mp4: not a video"),
-        (["--source", "empty"], "empty: no photograph in this folder"),
+        (["--source", "empty"], "empty: no image in this folder"),
         (["--source", "face.png", "--model", "missing.onnx"], "missing.onnx: no such model file"),
         (["--source", "face.png", "--model", "unknown"], "--model unknown: "),
         (["--source", "face.png", "--model", "text.onnx"], "text.onnx: "),
         (["--source", "face.png", "--model", "text.tflite"], "text.tflite: "),
-        (["--source", "face.png", "--backend", "litert"], "--backend litert does not run"),
+        (["--source", "face.png", "--backend", "litert"], "--backend litert cannot run"),
         (["--source", "face.png", "--device", "cuda"], "--device cuda: "),
         (["--source", "face.png", "--device", "tpu"], "--device tpu: the installed ONNX Runtime has "),
-        (["--source", "face.png", "--delegate", "text.so"], "--delegate: goes with LiteRT"),
-        (["--source", "face.png", "--threads", "100000"], "--threads 100000: not a whole number within 0 to 256"),
+        (["--source", "face.png", "--delegate", "text.so"], "--delegate needs LiteRT"),
+        (["--source", "face.png", "--threads", "100000"], "--threads 100000: not an integer within 0 to 256"),
         (["--source", "face.png", "--score-threshold", "nan"], "--score-threshold nan: not within 0 to 1"),
         (["--source", "face.png", "--tile", "--tile-overlap", "64"], "--tile-overlap 64: not within 0 to 63"),
-        (["--source", "face.png", "--max-megapixels", "0.01"], "face.png: 120 x 90 pixels are more than the limit of"),
-        (["--source", "*.webp"], "*.webp: no photograph matches this pattern"),
+        (["--source", "face.png", "--max-megapixels", "0.01"], "face.png: 120 x 90 pixels exceed the limit of"),
+        (["--source", "*.webp"], "*.webp: no image matches this pattern"),
         (["--source", "face.png", "--show"], "--show: "),
         (["--source", "face.png", "--json", "empty"], "empty: "),
         (["--source", "face.png", "--json", "text.jpg/out.jsonl"], "text.jpg: "),
         (["--source", "face.png", "--save", "text.jpg/out"], "text.jpg"),
-        (["--camera", "97"], "camera:97: does not open"),
-        (["--camera", "97", "--max-fps", "nan"], "--max-fps nan: not within 0.001 to 1000, nor 0"),
+        (["--camera", "97"], "camera:97: cannot be opened"),
+        (["--camera", "97", "--max-fps", "nan"], "--max-fps nan: neither 0 nor within 0.001 to 1000"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -338,7 +338,7 @@ def test_no_traceback_reaches_a_person(tmp_path, model):
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr == f"Error: {tmp_path / 'missing.jpg'}: no such photograph, folder, video or stream\n"
+    assert done.stderr == f"Error: {tmp_path / 'missing.jpg'}: no such image, folder, video or stream\n"
 
 
 class Camera:
@@ -430,13 +430,13 @@ def test_severity_is_in_every_kind_of_answer(photo, model):
     (answer,) = json_lines(done.stdout)
     inflamed = answer["counts"]["papules"] + answer["counts"]["pustules"]
     assert answer["severity"]["lesions"] == inflamed
-    assert "no diagnosis" in answer["severity"]["note"]
+    assert "Not a medical diagnosis" in answer["severity"]["note"]
     assert f"severity {answer['severity']['grade']} (about {inflamed} papules and pustules" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("option", "problem"),
-    [("--tile", "--tile: none of the models finds boxes"), ("--severity", "--severity: none of the models finds")],
+    [("--tile", "--tile: none of the models is a detector"), ("--severity", "--severity: none of the models detects")],
 )
 def test_what_needs_a_detector_is_refused_without_one(exported, photo, option, problem):
     done = run("--source", photo, "--model", exported("multilabel", "onnx"), option)
@@ -447,7 +447,7 @@ def test_what_needs_a_detector_is_refused_without_one(exported, photo, option, p
 def test_severity_is_not_counted_on_tiles(photo, model):
     done = run("--source", photo, "--model", model, "--severity", "--tile")
     assert done.exit_code == 2
-    assert "--severity counts on whole photographs" in done.stderr
+    assert "--severity was validated on full images only" in done.stderr
 
 
 def test_auto_says_what_it_runs_on(photo, model):
@@ -466,7 +466,7 @@ def test_a_video_that_ends_mid_frame_keeps_what_was_found(model, tmp_path):
     assert done.exit_code == 1
     (line,) = done.stderr.splitlines()
     found = json_lines(done.stdout)
-    assert line == f"Error: {half}: ends after {found[-1]['time_s']:.1f} of 2.0 s; it is damaged or cut off"
+    assert line == f"Error: {half}: ends after {found[-1]['time_s']:.1f} of 2.0 s; corrupt or truncated"
     assert len(list(Video(tmp_path / "out" / "half.mp4"))) == len(found) > 5
 
 
@@ -501,4 +501,4 @@ def test_a_signal_ends_a_long_video_and_keeps_what_was_done(ctrl_c, model, tmp_p
 
 def test_the_version_and_the_help_need_no_model():
     assert run("--version").stdout == f"acne-run, version {__version__}\n"
-    assert "no diagnosis" in run("--help").stdout
+    assert "Not a medical diagnosis" in run("--help").stdout

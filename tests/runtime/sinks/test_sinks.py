@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from support.images import picture, write_picture
 
-from acne_runtime.draw import annotate
+from acne_runtime.disclaimer import NO_DIAGNOSIS
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.frame import Frame
-from acne_runtime.result import NO_DIAGNOSIS, Label, Lesion, Result, Timing
+from acne_runtime.result import Label, Lesion, Result, Timing, annotate
 from acne_runtime.severity import Severity
 from acne_runtime.sinks import annotated_media
 from acne_runtime.sinks.annotated_media import ImageWriter, VideoWriter

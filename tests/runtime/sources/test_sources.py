@@ -12,7 +12,15 @@ import pytest
 from support.images import picture, write_picture
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources.image_files import SUFFIXES, decode_image, list_images, photos, read_frame, read_image
+from acne_runtime.sources.image_files import (
+    SUFFIXES,
+    decode_image,
+    list_images,
+    read_frame,
+    read_full_image,
+    read_image,
+    read_images,
+)
 from acne_runtime.sources.image_header import read_size
 from acne_runtime.sources.open_source import open_source
 from acne_runtime.sources.standard_input import read_stream
@@ -101,17 +109,17 @@ def test_the_orientation_a_camera_noted_is_applied(tmp_path, orientation, uprigh
     ("content", "problem"),
     [
         (b"", "the file is empty"),
-        (b"no picture at all", "not a photograph"),
-        (bytes(100), "not a photograph"),
-        (JPEG[: len(JPEG) // 2], "cut off"),
-        (JPEG[:-2], "cut off"),
-        (JPEG[:-300], "cut off"),
+        (b"no picture at all", "not an image"),
+        (bytes(100), "not an image"),
+        (JPEG[: len(JPEG) // 2], "truncated"),
+        (JPEG[:-2], "truncated"),
+        (JPEG[:-300], "truncated"),
         (JPEG[:20], ""),
-        (with_thumbnail(JPEG, THUMBNAIL)[:-300], "cut off"),
+        (with_thumbnail(JPEG, THUMBNAIL)[:-300], "truncated"),
         (with_thumbnail(JPEG, THUMBNAIL)[: len(THUMBNAIL)], "it ends before it says how large it is"),
         (with_thumbnail(JPEG, THUMBNAIL)[: len(THUMBNAIL) + 100], ""),
-        (encoded(".png", PICTURE)[:-500], "a damaged photograph"),
-        (encoded(".webp", PICTURE)[:-100], "a damaged photograph"),
+        (encoded(".png", PICTURE)[:-500], "a corrupt image"),
+        (encoded(".webp", PICTURE)[:-100], "a corrupt image"),
     ],
     ids=[
         "empty",
@@ -188,18 +196,18 @@ def test_the_photographs_of_a_folder_come_sorted_and_nothing_else(tmp_path):
 def test_a_folder_with_a_bad_one_reports_it_and_goes_on(tmp_path):
     folder = folder_with_a_bad_one(tmp_path)
     reported = []
-    frames = list(photos(list_images(folder), reported.append))
+    frames = list(read_images(list_images(folder), reported.append))
     assert [frame.source for frame in frames] == [str(folder / "a.jpeg"), str(folder / "c.PNG")]
     assert [frame.image.shape for frame in frames] == [(40, 50, 3), (20, 30, 3)]
     assert [(frame.index, frame.time_s) for frame in frames] == [(0, 0.0), (0, 0.0)]
     assert [str(error) for error in reported] == [
-        f"{folder / 'b.jpg'}: not a photograph, or a damaged one: it is no JPEG, PNG, BMP, WebP or TIFF"
+        f"{folder / 'b.jpg'}: not an image, or corrupt: it is no JPEG, PNG, BMP, WebP or TIFF"
     ]
 
 
 def test_a_bad_one_ends_it_when_nobody_asked_to_be_told(tmp_path):
     folder = folder_with_a_bad_one(tmp_path)
-    frames = photos(list_images(folder))
+    frames = read_images(list_images(folder))
     assert next(frames).source == str(folder / "a.jpeg")
     with pytest.raises(SourceError, match=r"b\.jpg"):
         next(frames)
@@ -209,7 +217,7 @@ def test_a_bad_one_ends_it_when_nobody_asked_to_be_told(tmp_path):
 def test_a_folder_without_photographs_is_refused(tmp_path, others):
     for name in others:
         (tmp_path / name).write_bytes(b"something")
-    with pytest.raises(SourceError, match=r"no photograph in this folder.*\.jpg"):
+    with pytest.raises(SourceError, match=r"no image in this folder.*\.jpg"):
         list_images(tmp_path)
 
 
@@ -258,7 +266,7 @@ def test_a_video_that_ends_mid_frame_gives_what_there_is_and_then_says_so(tmp_pa
     assert len(list(Video(whole))) == 20
     half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     seen = []
-    with pytest.raises(SourceError, match=r"half\.avi: ends after [01]\.\d of 2\.0 s; it is damaged or cut off"):
+    with pytest.raises(SourceError, match=r"half\.avi: ends after [01]\.\d of 2\.0 s; corrupt or truncated"):
         for frame in Video(half):
             seen.append(frame.index)
     assert seen == list(range(len(seen)))
@@ -298,7 +306,7 @@ def test_the_frames_of_a_phones_video_stand_where_they_were_taken(tmp_path):
     assert [round(1000 * frame.time_s) for frame in video] == times
 
     uneven_video(tmp_path / "b.mkv", times, 3 * times[-1])
-    with pytest.raises(SourceError, match=r"b\.mkv: ends after 7\.2 of 21\.\d s; it is damaged or cut off"):
+    with pytest.raises(SourceError, match=r"b\.mkv: ends after 7\.2 of 21\.\d s; corrupt or truncated"):
         list(Video(tmp_path / "b.mkv"))
 
 
@@ -312,13 +320,13 @@ def test_a_video_whose_name_looks_like_a_protocol_is_a_file(clip, tmp_path, monk
 
 @pytest.mark.parametrize("url", ["http://[abc", "rtsp://[::1"])
 def test_a_url_that_is_none_is_refused(url):
-    with pytest.raises(SourceError, match=r"no address \(Invalid IPv6 URL\)"):
+    with pytest.raises(SourceError, match=r"not a valid URL \(Invalid IPv6 URL\)"):
         open_source(url)
 
 
 def test_standard_input_that_is_closed_is_refused(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(SourceError, match="--source -: there is no standard input"):
+    with pytest.raises(SourceError, match="`source` -: there is no standard input"):
         open_source("-")
 
 
@@ -331,7 +339,7 @@ def test_a_jpeg_that_decodes_larger_than_it_states_is_refused_before_that():
     comment = b"\xff\xfe" + struct.pack(">H", 2 + len(small)) + small
     hidden = b"\xff\x01" + size + comment
     lying = jpeg[:2] + hidden + jpeg[2:place] + jpeg[place + 19 :]
-    with pytest.raises(SourceError, match="400 x 300 pixels are more than the limit"):
+    with pytest.raises(SourceError, match="400 x 300 pixels exceed the limit"):
         decode_image(lying, "a.jpg", max_pixels=100_000)
 
 
@@ -358,7 +366,7 @@ def test_a_picture_that_claims_more_pixels_than_allowed_is_refused_before_it_is_
     (tmp_path / "a.png").write_bytes(claiming(60_000, 50_000))
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
     with pytest.raises(
-        SourceError, match=r"a\.png: 60000 x 50000 pixels are more than the limit of 256 megapixels; --max-megapixels"
+        SourceError, match=r"a\.png: 60000 x 50000 pixels exceed the limit of 256 megapixels; raise `max_pixels`"
     ):
         read_image(tmp_path / "a.png")
 
@@ -366,7 +374,7 @@ def test_a_picture_that_claims_more_pixels_than_allowed_is_refused_before_it_is_
 def test_the_limit_is_the_callers(tmp_path):
     (tmp_path / "a.jpg").write_bytes(JPEG)
     assert read_image(tmp_path / "a.jpg", max_pixels=48 * 64).shape == (48, 64, 3)
-    with pytest.raises(SourceError, match="64 x 48 pixels are more than the limit"):
+    with pytest.raises(SourceError, match="64 x 48 pixels exceed the limit"):
         read_image(tmp_path / "a.jpg", max_pixels=48 * 64 - 1)
 
 
@@ -380,7 +388,7 @@ def test_a_pattern_finds_its_photographs_in_order(tmp_path):
     opened = open_source(str(tmp_path / "**" / "*"))
     assert [Path(frame.source).name for frame in opened.frames] == ["3.png", "1.jpg", "2.jpg"]
     assert (opened.count, opened.is_video, opened.live) == (3, False, None)
-    with pytest.raises(SourceError, match=r"\*\.bmp: no photograph matches this pattern"):
+    with pytest.raises(SourceError, match=r"\*\.bmp: no image matches this pattern"):
         open_source(str(tmp_path / "*.bmp"))
 
 
@@ -390,7 +398,7 @@ def test_a_file_whose_name_looks_like_a_pattern_is_itself(tmp_path):
 
 
 def test_what_there_is_not_is_refused(tmp_path):
-    with pytest.raises(SourceError, match="nowhere: no such photograph, folder, video or stream"):
+    with pytest.raises(SourceError, match="nowhere: no such image, folder, video or stream"):
         open_source(str(tmp_path / "nowhere"))
 
 
@@ -404,7 +412,7 @@ def test_what_there_is_not_is_refused(tmp_path):
 )
 def test_a_streams_password_is_not_in_its_name(url, name):
     opened = open_source(url)
-    assert (opened.live._name, opened.live._where) == (name, url)
+    assert (opened.live._name, opened.live._address) == (name, url)
 
 
 def test_a_video_is_opened_with_its_length_and_rate(clip):
@@ -499,9 +507,9 @@ def test_of_several_on_standard_input_a_bad_one_is_told_and_passed_over(size):
     assert [frame.index for frame in frames] == [1, 3, 4, 5]
     assert {frame.image.shape for frame in frames} == {(48, 64, 3)}
     assert [str(error) for error in told] == [
-        "stdin:0: not a photograph, or a damaged one: it is no JPEG, PNG, BMP, WebP or TIFF",
-        "stdin:2: the JPEG is cut off; copy it again",
-        "stdin:6: a damaged photograph",
+        "stdin:0: not an image, or corrupt: it is no JPEG, PNG, BMP, WebP or TIFF",
+        "stdin:2: the JPEG is truncated; copy it again",
+        "stdin:6: a corrupt image",
     ]
 
 
@@ -514,7 +522,7 @@ def test_standard_input_without_an_end_is_refused():
             return start + b"x" * (size - len(start))
 
     with pytest.raises(
-        SourceError, match=r"--source -: [\d,]+ bytes without the end of a photograph; --max-megapixels"
+        SourceError, match=r"standard input: [\d,]+ bytes without the end of an image; raise `max_pixels`"
     ):
         list(read_stream(Endless(), max_pixels=1000))
 
@@ -523,7 +531,9 @@ def test_a_file_larger_than_any_photograph_is_not_read(tmp_path, monkeypatch):
     with (tmp_path / "a.jpg").open("wb") as file:
         file.truncate(9_000_000_000)  # a hole, which takes no room
     monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("read"))
-    with pytest.raises(SourceError, match=r"a\.jpg: 9,000,000,000 bytes are more than a photograph has; --max-megapix"):
+    with pytest.raises(
+        SourceError, match=r"a\.jpg: 9,000,000,000 bytes are more than an image within the limit has; raise `max_pix"
+    ):
         read_image(tmp_path / "a.jpg")
 
 
@@ -536,9 +546,9 @@ def test_one_picture_of_another_kind_comes_from_standard_input(suffix):
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (b"", "--source -: nothing came on standard input"),
-        (b"no picture", "stdin:0: not a photograph"),
-        (JPEG + JPEG[:-300], "stdin:1: the JPEG is cut off"),
+        (b"", "`source` -: standard input is empty"),
+        (b"no picture", "stdin:0: not an image"),
+        (JPEG + JPEG[:-300], "stdin:1: the JPEG is truncated"),
     ],
     ids=["nothing", "text", "cut off"],
 )
@@ -559,7 +569,7 @@ def test_a_jpeg_read_at_a_part_of_its_size_says_the_photographs_own(tmp_path, pa
     expected = (whole.shape[1], whole.shape[0])
     assert frame.size == (None if part == 1 else expected)
     assert frame.image.shape[:2] == tuple(-(-side // part) for side in whole.shape[:2])
-    np.testing.assert_array_equal(frame.full_image(), whole)
+    np.testing.assert_array_equal(read_full_image(frame), whole)
     small = cv2.resize(whole, frame.image.shape[1::-1], interpolation=cv2.INTER_AREA)
     assert np.abs(small.astype(int) - frame.image).mean() < 4  # the same picture, the same way up
 
@@ -574,5 +584,5 @@ def test_other_kinds_are_read_at_their_own_size(tmp_path, suffix):
 
 def test_a_damaged_jpeg_is_refused_at_a_part_of_its_size_too(tmp_path):
     (tmp_path / "a.jpg").write_bytes(JPEG[: len(JPEG) // 2])
-    with pytest.raises(SourceError, match="cut off"):
+    with pytest.raises(SourceError, match="truncated"):
         read_frame(tmp_path / "a.jpg", scale=lambda *_: 4)

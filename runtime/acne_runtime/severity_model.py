@@ -1,0 +1,85 @@
+"""A detector whose results carry a severity grade."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from acne_runtime.errors import ModelError
+from acne_runtime.frame import Frame
+from acne_runtime.manifest import Manifest
+from acne_runtime.model import Model, Predictor
+from acne_runtime.result import Result
+from acne_runtime.severity import COUNTED, COUNTING, Severity, counted_types, grade_of, supports_severity
+
+_MAX_RATIO = 1e6
+
+
+class SeverityModel(Predictor):
+    """A detector whose results carry a severity, for images of half a face."""
+
+    def __init__(self, model: Model):
+        """Wraps a detector.
+
+        Args:
+            model: Its manifest's `validation["counting"]` holds `threshold`, the score from which a lesion counts;
+                `ratio_90`, the 5 % and 95 % quantiles of (labelled + 1) / (counted + 1) on validation images; and
+                `types`, the types that count, unless they are `COUNTED`. Without it the lesions shown are counted and
+                there is no interval.
+
+        Raises:
+            ModelError: The model does not detect the types that count, its manifest's counting is invalid, or the
+                threshold in its file is too high.
+        """
+        manifest = model.manifest
+        if not supports_severity(manifest):
+            raise ModelError(f"{manifest.name}: does not detect {' and '.join(COUNTED)}, which the severity needs")
+        self.manifest = manifest
+        self._types = counted_types(manifest)
+        shown = model.thresholds.tolist()
+        by_class = shown * len(manifest.classes) if manifest.one_box_per_lesion else shown
+        self._shown = dict(zip(manifest.classes, by_class, strict=True))
+        self._counted, self._ratio = {name: self._shown[name] for name in self._types}, None
+        if COUNTING in manifest.validation:
+            threshold, self._ratio = _read_counting(manifest)
+            self._counted = dict.fromkeys(self._types, float(np.float32(threshold)))
+        lowest = [min(threshold, self._counted.get(name, threshold)) for name, threshold in self._shown.items()]
+        if manifest.one_box_per_lesion:
+            lowest = [min(lowest)]
+        if manifest.has_nms and lowest != shown:
+            raise ModelError(
+                f"{manifest.name}: the threshold inside the file is above the one that the severity counts with; "
+                "export it without --nms"
+            )
+        self._model = Model(dataclasses.replace(manifest, thresholds=tuple(lowest)), model.backend)
+
+    def predict(self, frame: Frame) -> Result:
+        """Processes one image of half a face; see `Model.predict`."""
+        result = self._model.predict(frame)
+        lesions = result.lesions or ()
+        count = sum(lesion.name in self._types and lesion.score >= self._counted[lesion.name] for lesion in lesions)
+        shown = tuple(lesion for lesion in lesions if lesion.score >= self._shown[lesion.name])
+        return dataclasses.replace(result, lesions=shown, severity=self.severity(count))
+
+    def severity(self, count: int) -> Severity:
+        """Returns the severity for a number of counted lesions."""
+        if self._ratio is None:
+            return Severity(grade_of(count), count, types=self._types)
+        low, high = (max(0, round((count + 1) * ratio - 1)) for ratio in self._ratio)
+        return Severity(grade_of(count), count, (low, high), self._types)
+
+
+def _read_counting(manifest: Manifest) -> tuple[float, tuple[float, float]]:
+    """Returns the counting threshold and the ends of the ratio's interval."""
+    counting = manifest.validation[COUNTING]
+    try:
+        threshold, (low, high) = counting["threshold"], counting["ratio_90"]
+        if type(threshold) in (int, float) and 0 <= threshold <= 1 and 0 <= low <= high <= _MAX_RATIO:
+            return threshold, (low, high)
+    except (TypeError, ValueError, KeyError):
+        pass
+    raise ModelError(
+        f"{manifest.name}: validation.{COUNTING} {counting!r} needs threshold, a number within 0 to 1, and ratio_90, "
+        "two numbers in ascending order"
+    )
