@@ -13,5 +13,5 @@ result = model(image)
 for lesion in result.lesions:
     x1, y1, x2, y2 = (round(value) for value in lesion.box)
     print(f"{lesion.name:10} {lesion.score:.2f}  {x1},{y1} to {x2},{y2}")
-print(result.counts)
+print(result.counts())
 cv2.imwrite(output, result.draw(image))

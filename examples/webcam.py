@@ -15,7 +15,7 @@ while True:
     if not read:
         break
     result = model(frame)
-    print(f"{sum(result.counts.values())} lesions, {result.timing_ms.inference:.0f} ms")
+    print(f"{len(result.lesions)} lesions, {result.timing.inference:.0f} ms")
     if show:
         cv2.imshow("Acne Edge (q quits)", result.draw(frame))
         if cv2.waitKey(1) == ord("q"):
