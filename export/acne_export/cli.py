@@ -114,7 +114,7 @@ def main(
     run = run or _shipped_run()
     _need_converters()
     with silence_native_logs():
-        from acne_export.export import Terms, export
+        from acne_export.export import ExportOptions, export
         from acne_export.run_folder import read_run_folder
 
         folder = read_run_folder(run)
@@ -128,7 +128,7 @@ def main(
                 nms=nms,
             )
         photographs = Photographs(data, split) if data else None
-        export(folder, given, out, Terms(calibration, photographs, max_drop, fallback, force), click.echo)
+        export(folder, given, out, ExportOptions(calibration, photographs, max_drop, fallback, force), click.echo)
 
 
 @main.command()
@@ -204,7 +204,8 @@ def _shipped_run() -> Path:
         if (folder / DEFAULT_MODEL / "inference.keras").is_file():
             return folder / DEFAULT_MODEL
     raise AcneEdgeError(
-        f"the shipped {DEFAULT_MODEL} is not installed with its Keras form; name a run folder with --run"
+        f"the shipped {DEFAULT_MODEL} has its Keras form in a checkout only (pip install --editable); give a run "
+        "folder with --run"
     )
 
 
