@@ -3,6 +3,8 @@ import sys
 
 import pytest
 
+import acne_runtime
+
 HEAVY = ("tensorflow", "keras", "keras_cv", "onnxruntime", "onnx", "ai_edge_litert", "matplotlib", "sklearn", "scipy")
 
 
@@ -18,7 +20,7 @@ def loaded_after(statement):
     [
         "import acne_runtime",
         "import acne_runtime.cli.run",
-        "import acne_runtime.load, acne_runtime.model",
+        "from acne_runtime import Manifest, Model, SeverityModel, TiledModel, load_model, open_source",
         "from acne_runtime.backends import base, tflite_metadata",
         "from acne_runtime import draw; from acne_runtime.sinks import annotated_media, console, json_lines, window",
         "import acne_export.cli",
@@ -52,3 +54,13 @@ def test_packages_know_only_the_runtime(package, forbidden):
     program = f"import sys, {package}; print(*[name for name in {forbidden!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_the_front_door_is_lazy_and_complete():
+    program = "import sys, acne_runtime; print('numpy' in sys.modules, 'cv2' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("False False\n", "")
+    assert sorted(acne_runtime.__all__) == acne_runtime.__all__
+    assert all(getattr(acne_runtime, name).__name__ == name for name in acne_runtime.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'load_modle'"):
+        acne_runtime.load_modle  # noqa: B018

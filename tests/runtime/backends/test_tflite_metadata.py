@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from acne_export.tflite_export.metadata import tflite_with_manifest
+from acne_export.tflite_export.metadata import embed_manifest_in_tflite
 from acne_runtime.backends.tflite_metadata import archived_metadata, read_metadata
 from acne_runtime.manifest import METADATA_KEY, Manifest
 
@@ -39,7 +39,7 @@ def plain(file):
 )
 def test_a_manifest_comes_back_from_the_file_it_was_put_into(tiny, plain, changes):
     manifest = dataclasses.replace(tiny.MULTILABEL, **changes)
-    text = read_metadata(tflite_with_manifest(plain, manifest), METADATA_KEY)
+    text = read_metadata(embed_manifest_in_tflite(plain, manifest), METADATA_KEY)
     assert text == manifest.to_json().encode()
     assert Manifest.from_json(text, "here") == manifest
 

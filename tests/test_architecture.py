@@ -1,0 +1,121 @@
+"""Who may import whom, read from the source: no cycles, and imports only point down the layers."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ROOTS = {"acne_runtime": "runtime", "acne_export": "export", "acne_trainer": "trainer"}
+
+# From top to bottom; a module imports from the layers below its own, and from its own as long as there is no cycle.
+LAYERS = {
+    "acne_runtime": (
+        ("cli",),
+        ("load", "tiling", "severity_model", "sinks"),
+        ("sources",),
+        ("model",),
+        ("backends", "postprocess", "preprocess"),
+        ("result",),
+        ("manifest", "severity", "draw", "frame"),
+        ("errors", "disclaimer", "digest", "atomic_write"),
+    ),
+}
+
+
+@cache
+def modules():
+    """Source files by module name; a package's is that of its `__init__.py`."""
+    found = {}
+    for package, root in ROOTS.items():
+        for file in (REPOSITORY / root / package).rglob("*.py"):
+            parts = file.relative_to(REPOSITORY / root).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return found
+
+
+def is_type_checking(node):
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def import_nodes(node, at_import_time):
+    """Import statements in a syntax tree; those that run when the module is imported, or all but type-only ones."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        elif is_type_checking(child) or (
+            at_import_time and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        ):
+            continue
+        else:
+            yield from import_nodes(child, at_import_time)
+
+
+@cache
+def imports_of(module, at_import_time):
+    """Our own modules that a module imports."""
+    imported = set()
+    for node in import_nodes(ast.parse(modules()[module].read_text()), at_import_time):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            assert node.level == 0, f"{module} has a relative import"
+            names = [
+                submodule if (submodule := f"{node.module}.{alias.name}") in modules() else node.module
+                for alias in node.names
+            ]
+        imported |= {name for name in names if name in modules()} - {module}
+    return imported
+
+
+def layer_of(module):
+    package, _, rest = module.partition(".")
+    room = rest.partition(".")[0]
+    return next(number for number, rooms in enumerate(LAYERS[package]) if room in rooms)
+
+
+def test_no_modules_import_each_other_in_a_cycle():
+    finished, path = set(), []
+
+    def visit(module):
+        if module in path:
+            pytest.fail(" -> ".join([*path[path.index(module) :], module]))
+        if module in finished:
+            return
+        path.append(module)
+        for imported in sorted(imports_of(module, at_import_time=True)):
+            visit(imported)
+        finished.add(path.pop())
+
+    for module in sorted(modules()):
+        visit(module)
+
+
+def test_packages_import_only_the_runtime():
+    arrows = {
+        (module.partition(".")[0], imported.partition(".")[0])
+        for module in modules()
+        for imported in imports_of(module, at_import_time=False)
+    }
+    between = {(source, target) for source, target in arrows if source != target}
+    assert between == {("acne_export", "acne_runtime"), ("acne_trainer", "acne_runtime")}
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_room_has_a_layer(package):
+    rooms = {module.split(".")[1] for module in modules() if module.startswith(f"{package}.")}
+    assert rooms == {room for layer in LAYERS[package] for room in layer}
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_imports_point_down_the_layers(package):
+    """Imports inside functions count too: they are there for speed, not to get around the layers."""
+    upward = [
+        f"{module} -> {imported}"
+        for module in sorted(modules())
+        for imported in sorted(imports_of(module, at_import_time=False))
+        if module.startswith(f"{package}.") and imported.startswith(f"{package}.")
+        if layer_of(imported) < layer_of(module)
+    ]
+    assert upward == []
