@@ -65,7 +65,7 @@ def imports_of(module, at_import_time):
                 submodule if (submodule := f"{node.module}.{alias.name}") in modules() else node.module
                 for alias in node.names
             ]
-        imported |= {name for name in names if name in modules()} - {module}
+        imported |= {name for name in names if name in modules()}
     return imported
 
 

@@ -1,4 +1,4 @@
-"""Files that are either there whole or not there at all."""
+"""Atomic file writes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 
 def write_atomically(file: Path, data: bytes) -> None:
-    """Writes `data` to a temporary file in the same folder, then renames it: a reader never sees half a file.
+    """Writes `data` to a temporary file in the same folder, then renames it: no reader sees a partial file.
 
-    A device or pipe is written to as it is.
+    Devices and pipes are written to directly.
 
     Raises:
-        OSError: The folder cannot be written to; an earlier file of that name is untouched.
+        OSError: The folder cannot be written to; an existing file is left unchanged.
     """
     if file.exists() and not file.is_file() and not file.is_dir():
         file.write_bytes(data)
@@ -24,13 +24,13 @@ def write_atomically(file: Path, data: bytes) -> None:
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
-    """Writes files that belong together: all temporary files are complete before the first is renamed.
+    """Writes several files: all temporary files are complete before the first is renamed.
 
     Raises:
-        OSError: A folder cannot be written to, or is full; earlier files of those names are untouched.
+        OSError: A folder cannot be written to, or the disk is full; existing files are left unchanged.
     """
     for file in contents:
-        if file.is_dir():  # or the rename of one would fail after that of another
+        if file.is_dir():  # or renaming it would fail after other files were renamed
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
     temporary: dict[Path, Path] = {}
     try:
@@ -46,13 +46,13 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
 
 
 def make_temporary(file: Path) -> Path:
-    """Makes an empty file of a name of its own in `file`'s folder, to be written and then renamed to it.
+    """Creates an empty file with a unique name next to `file`, to be written and then renamed to it.
 
     Raises:
-        OSError: The folder cannot be made or written to.
+        OSError: The folder cannot be created or written to.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    # A prefix of its own length would be too long for a file whose name is as long as names may be.
+    # Only part of the name: the file's may already have the maximum length.
     handle, name = tempfile.mkstemp(prefix=f".{file.name[:8]}.", suffix=file.suffix[:8], dir=file.parent)
     os.close(handle)
     Path(name).chmod(0o666 & ~_umask())
@@ -60,7 +60,7 @@ def make_temporary(file: Path) -> Path:
 
 
 def _umask() -> int:
-    """Returns what the person keeps from others; it can only be read by setting it."""
+    """Returns the process's umask, which can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""Tells a model file that was damaged on its way, whose answers would be wrong without a word."""
+"""Detects corrupt model files by a SHA-256 stored in the manifest: they might run and return wrong results."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ _ZEROS = b"0" * 64
 
 
 def compute_digest(content: bytes, stated: str) -> str:
-    """Returns the SHA-256, in hexadecimal, of a model file in which the digest that it states counts as zeros.
+    """Returns the SHA-256 of a model file, in hexadecimal, with the digest stored in it replaced by zeros.
 
     Args:
-        content: The whole file.
-        stated: The 64 digits that stand in its manifest.
+        content: The content of the file.
+        stated: The 64 digits in its manifest.
     """
     return hashlib.sha256(content.replace(stated.encode(), _ZEROS)).hexdigest()
 
 
 def digest_mismatch(content: bytes, manifest_text: str | bytes | None) -> bool:
-    """Returns whether a model file is not what its manifest was made for; without a digest in it nobody can tell.
+    """Returns whether a model file differs from the digest in its manifest; False if there is no digest.
 
     Args:
-        content: The whole file.
-        manifest_text: The manifest that it carries, or that lies beside it.
+        content: The content of the file.
+        manifest_text: The manifest in the file, or next to it.
     """
     try:
         stated = json.loads(manifest_text or "{}").get("digest", "")
         return bool(stated) and compute_digest(content, stated) != stated
     except (ValueError, AttributeError, TypeError, RecursionError):
-        return False  # no manifest at all, which whoever reads it will say
+        return False  # not a manifest, which reading it will report

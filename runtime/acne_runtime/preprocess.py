@@ -1,4 +1,4 @@
-"""From a photograph of any size to the model's input tensor, and from the model's pixels back."""
+"""Turns an image of any size into the model's input tensor, and maps boxes back to the image."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from acne_runtime.manifest import InputSpec
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """Where a photograph lies inside the model's input.
+    """Position of an image inside the model's input.
 
     Attributes:
-        scale_x: Input pixels per photograph pixel, horizontally.
+        scale_x: Input pixels per image pixel, horizontally.
         scale_y: The same, vertically.
         left: Padding on the left, in input pixels.
         top: Padding on top, in input pixels.
-        width: Width of the photograph in pixels.
-        height: Height of the photograph in pixels.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
     """
 
     scale_x: float
@@ -33,7 +33,7 @@ class Letterbox:
     height: int
 
     def to_image(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Maps `xyxy` boxes `[n, 4]` from input pixels to photograph pixels, clipped to the photograph."""
+        """Maps `xyxy` boxes `[n, 4]` from input pixels to image pixels, clipped to the image."""
         offset = np.array([self.left, self.top] * 2, np.float32)
         scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
         limit = np.array([self.width, self.height] * 2, np.float32)
@@ -41,14 +41,14 @@ class Letterbox:
         return mapped
 
     def to_input(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Maps `xyxy` boxes `[n, 4]` from photograph pixels to input pixels."""
+        """Maps `xyxy` boxes `[n, 4]` from image pixels to input pixels."""
         offset = np.array([self.left, self.top] * 2, np.float32)
         scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
         return boxes * scale + offset
 
 
 def fitted_size(width: int, height: int, spec: InputSpec) -> tuple[int, int]:
-    """Returns width and height in input pixels that a photograph of this size takes up in the model's input."""
+    """Returns width and height, in input pixels, of an image of this size inside the model's input."""
     if spec.resize == "stretch":
         return spec.width, spec.height
     gain = min(spec.width / width, spec.height / height)
@@ -56,18 +56,18 @@ def fitted_size(width: int, height: int, spec: InputSpec) -> tuple[int, int]:
 
 
 def reading_scale(width: int, height: int, spec: InputSpec) -> int:
-    """Returns 1, 2, 4 or 8: a JPEG read at one part in so many of its size still has what the model's input takes."""
+    """Returns 1, 2, 4 or 8: a JPEG read at 1/1 to 1/8 of its size still has as many pixels as the input needs."""
     if spec.shrink == "bilinear":
         return 1
     new_width, new_height = fitted_size(width, height, spec)
-    return max(one for one in (1, 2, 4, 8) if one == 1 or (width >= one * new_width and height >= one * new_height))
+    return max(n for n in (1, 2, 4, 8) if n == 1 or (width >= n * new_width and height >= n * new_height))
 
 
 def average_blocks(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     """Shrinks an image by a whole factor: each pixel is the mean of `factor` x `factor` pixels.
 
-    Rows and columns that fill no block, at the bottom and on the right, are left out. The rounding is OpenCV's
-    (`cv2.INTER_AREA`), so that a device can repeat it: for a factor of 2, (sum + 2) // 4; else the sum times
+    Rows and columns at the bottom and on the right that do not fill a block are dropped. The rounding is OpenCV's
+    (`cv2.INTER_AREA`), for devices to reproduce it: for a factor of 2, (sum + 2) // 4; else the sum times
     float32(1 / factor^2) in float32, rounded half to even.
 
     Args:
@@ -85,25 +85,25 @@ def average_blocks(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
 def preprocess(
     image: NDArray[np.uint8], spec: InputSpec, size: tuple[int, int] | None = None
 ) -> tuple[NDArray[np.uint8 | np.float32], Letterbox]:
-    """Resizes, pads and reorders one photograph into the input tensor.
+    """Resizes, pads and reorders an image into the input tensor.
 
-    The resize is bilinear with half-pixel centres (`cv2.INTER_LINEAR`): phones have it too. Where it would pass over
-    pixels, and `spec.shrink` says so, blocks are averaged before, by the largest whole factor that leaves enough.
+    The resize is bilinear with half-pixel centres (`cv2.INTER_LINEAR`), which phones have too. Where it would skip
+    pixels and `spec.shrink` is `average`, blocks are averaged first, by the largest integer factor possible.
 
     Args:
         image: `[height, width, 3]` uint8, BGR as OpenCV reads it.
         spec: The model's input.
-        size: Width and height of the photograph, where `image` is it read at 1/2, 1/4 or 1/8; see `reading_scale`.
+        size: Width and height of the original, where `image` was read at 1/2, 1/4 or 1/8 of it; see `reading_scale`.
 
     Returns:
-        The tensor `[1, spec.height, spec.width, 3]` RGB (or NCHW) of `spec.dtype`, and where the photograph lies in it.
+        The tensor `[1, spec.height, spec.width, 3]` RGB (or NCHW) of `spec.dtype`, and the position of the image in it.
 
     Raises:
-        SourceError: It is no such array.
+        SourceError: The image is not such an array.
     """
-    check_image(image)  # of another dtype OpenCV would leave the tensor as it found it
+    check_image(image)  # with another dtype, OpenCV would not write into the tensor
     width, height = size or (image.shape[1], image.shape[0])
-    # Width and height over one side of the image are whole but for what its last pixel lacks.
+    # The ratios are integers except for a partly filled last pixel.
     read_at = max(round(width / image.shape[1]), round(height / image.shape[0]))
     new_width, new_height = fitted_size(width, height, spec)
     if spec.shrink == "average":
@@ -120,7 +120,7 @@ def preprocess(
         resized = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
     else:
         resized = image
-    # Three channels change places after the resize, when there are fewest pixels to move.
+    # The channels are swapped after the resize, when there are fewest pixels.
     cv2.cvtColor(resized, cv2.COLOR_BGR2RGB, dst=tensor[0, top : top + new_height, left : left + new_width])
 
     covered = (width, height) if read_at == 1 else (image.shape[1] * read_at, image.shape[0] * read_at)

@@ -1,4 +1,4 @@
-"""The one answer that every model, backend, camera and test gives."""
+"""The result of every model and backend, and its drawing and export."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from acne_runtime.draw import DARK, Box, Caption, Color, class_colors, draw_anno
 from acne_runtime.severity import Severity
 
 SCHEMA = 2
-"""Of the JSON form: 1 had no `types`, and the boxes of one lesion stood there once a type."""
+"""Version of the JSON format: 1 had no `types`, and one box per type of a lesion."""
 UNSURE_RATIO = 0.8
-"""A lesion's type is unsure where the second type's probability is at least this share of the first's."""
+"""A lesion's type is unsure if the second type's probability is at least this fraction of the first's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lesion:
-    """One lesion found by a detection model; no other of the result is the same lesion.
+    """One lesion found by a detection model. A result has each lesion once.
 
     Attributes:
-        name: The lesion type, that of the largest probability.
-        score: Probability that a lesion of any type is there, 0 to 1; of Ultralytics' models, the score of the type.
-        box: x1, y1, x2, y2 in pixels of the photograph.
-        types: The probability of each type, 0 to 1, in the order of `Result.classes`; `None` where the model does not
-            say (Ultralytics').
+        name: The most probable lesion type.
+        score: Probability that a lesion of any type is present, 0 to 1; for Ultralytics models, the class score.
+        box: x1, y1, x2, y2 in pixels of the image.
+        types: The probability of each type, 0 to 1, in the order of `Result.classes`; `None` for models without them
+            (Ultralytics).
         unsure: Whether another type is nearly as probable, see `UNSURE_RATIO`.
     """
 
@@ -41,13 +41,13 @@ class Lesion:
     def of_types(
         cls, classes: Sequence[str], score: float, box: tuple[float, float, float, float], types: tuple[float, ...]
     ) -> Lesion:
-        """Returns a lesion of the type with the largest probability, of equal ones the first.
+        """Returns a lesion of the most probable type, the first of equal ones.
 
         Args:
             classes: The model's class names.
             score: The lesion score, 0 to 1.
-            box: x1, y1, x2, y2 in pixels of the photograph.
-            types: The probability of each class, in their order.
+            box: x1, y1, x2, y2 in pixels of the image.
+            types: The probability of each class, in the order of `classes`.
         """
         largest = max(types)
         best = types.index(largest)
@@ -55,7 +55,7 @@ class Lesion:
         return cls(classes[best], score, box, types, unsure=second >= UNSURE_RATIO * largest)
 
     def to_dict(self, classes: Sequence[str]) -> dict[str, Any]:
-        """Returns the JSON form: scores to four digits, pixels to two; `unsure` only where it is so.
+        """Returns the JSON form: scores rounded to four digits, pixels to two; `unsure` only if true.
 
         Args:
             classes: The model's class names, for `types`.
@@ -68,20 +68,20 @@ class Lesion:
         }
 
     def _types_to_dict(self, classes: Sequence[str]) -> dict[str, Any]:
-        answer: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         if self.types is not None:
-            answer["types"] = {name: round(one, 4) for name, one in zip(classes, self.types, strict=True)}
-        return answer | ({"unsure": True} if self.unsure else {})
+            fields["types"] = {name: round(value, 4) for name, value in zip(classes, self.types, strict=True)}
+        return fields | ({"unsure": True} if self.unsure else {})
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What a multi-label model says of one lesion type.
+    """A multi-label model's prediction for one lesion type.
 
     Attributes:
         name: The lesion type.
         score: Probability, 0 to 1.
-        present: Whether the score reaches the type's threshold.
+        present: Whether the score reaches the threshold of the type.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Label:
     present: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the JSON form: scores to four digits."""
+        """Returns the JSON form: scores rounded to four digits."""
         return {"class": self.name, "score": round(self.score, 4), "present": self.present}
 
 
@@ -104,20 +104,20 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The answer for one frame.
+    """The result for one frame.
 
     Attributes:
-        source: Where the frame came from: a path, or `camera:0`.
+        source: Where the frame is from: a path, or such as `camera:0`.
         frame_index: Index of the frame in its source, from 0.
         time_s: Seconds from the start of the source.
         width: Width of the frame in pixels.
         height: Height of the frame in pixels.
         model: The model's name.
-        classes: The model's class names, in its order.
-        lesions: Best score first; None for a multi-label model.
-        labels: One for each class; None for a detection model.
+        classes: The model's class names.
+        lesions: Best score first; `None` for a multi-label model.
+        labels: One per class; `None` for a detection model.
         timing: How long each step took.
-        severity: A grade, where one was asked for.
+        severity: The severity grade, from a `SeverityModel` only.
     """
 
     source: str
@@ -133,12 +133,12 @@ class Result:
     severity: Severity | None = None
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` unless exactly one of `lesions` and `labels` is there."""
+        """Raises `ValueError` unless exactly one of `lesions` and `labels` is given."""
         if (self.lesions is None) == (self.labels is None):
             raise ValueError("expected either lesions or labels, got both or neither")
 
     def counts(self) -> dict[str, int]:
-        """Returns the number of lesions (detection), each counted once, or 0/1 for present (multi-label), by class."""
+        """Returns the number of lesions (detection) or 0/1 for present (multi-label), by class."""
         if self.lesions is not None:
             names = [lesion.name for lesion in self.lesions]
         else:
@@ -146,73 +146,73 @@ class Result:
         return {name: names.count(name) for name in self.classes}
 
     def to_coco(self, image_id: int, categories: Mapping[str, int] | None = None) -> list[dict[str, Any]]:
-        """Returns the lesions as COCO annotations without ids of their own, with `types` and `unsure` as in the JSON.
+        """Returns the lesions as COCO annotations without ids, with `types` and `unsure` as in the JSON form.
 
         Args:
             image_id: The frame's id in the COCO file.
-            categories: Category ids by class; `None` counts the classes from 1.
+            categories: Category ids by class name; `None` numbers the classes from 1.
 
         Raises:
-            ValueError: It is a multi-label model's result, which has no boxes.
+            ValueError: The result is of a multi-label model, which has no boxes.
         """
         if self.lesions is None:
-            raise ValueError(f"{self.model} finds no boxes")
+            raise ValueError(f"{self.model} is not a detector: it has no boxes")
         ids = categories or {name: number for number, name in enumerate(self.classes, start=1)}
-        found = []
-        for one in self.lesions:
-            x1, y1, x2, y2 = (round(side, 2) for side in one.box)
+        annotations = []
+        for lesion in self.lesions:
+            x1, y1, x2, y2 = (round(side, 2) for side in lesion.box)
             width, height = round(x2 - x1, 2), round(y2 - y1, 2)
-            found.append(
+            annotations.append(
                 {
                     "image_id": image_id,
-                    "category_id": ids[one.name],
+                    "category_id": ids[lesion.name],
                     "bbox": [x1, y1, width, height],
                     "area": round(width * height, 2),
-                    "score": round(one.score, 4),
+                    "score": round(lesion.score, 4),
                     "iscrowd": 0,
                 }
-                | one._types_to_dict(self.classes)
+                | lesion._types_to_dict(self.classes)
             )
-        return found
+        return annotations
 
     def draw(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Returns a copy of the frame with boxes or labels drawn on it.
 
         Args:
-            image: `[height, width, 3]` uint8 BGR, the frame that was looked at.
+            image: `[height, width, 3]` uint8 BGR, the image that the result is for.
         """
         return annotate(image, self)
 
     def to_supervision(self) -> Any:
-        """Returns `supervision.Detections`, if that package is installed.
+        """Returns `supervision.Detections`; needs the package supervision.
 
-        Its `data` holds `class_name` and `unsure`, `[n]`, and of models that say them `types`, `[n, classes]` float32.
+        Its `data` holds `class_name` and `unsure`, `[n]`, and if the model has them `types`, `[n, classes]` float32.
 
         Raises:
-            ModuleNotFoundError: It is not.
-            ValueError: It is a multi-label model's result, which has no boxes.
+            ModuleNotFoundError: The package is not installed.
+            ValueError: The result is of a multi-label model, which has no boxes.
         """
         import supervision
 
         if self.lesions is None:
-            raise ValueError(f"{self.model} finds no boxes")
+            raise ValueError(f"{self.model} is not a detector: it has no boxes")
         data: dict[str, NDArray[Any] | list[Any]] = {
-            "class_name": np.array([one.name for one in self.lesions], dtype=str),
-            "unsure": np.array([one.unsure for one in self.lesions], bool),
+            "class_name": np.array([lesion.name for lesion in self.lesions], dtype=str),
+            "unsure": np.array([lesion.unsure for lesion in self.lesions], bool),
         }
-        types = [one.types for one in self.lesions if one.types is not None]
+        types = [lesion.types for lesion in self.lesions if lesion.types is not None]
         if len(types) == len(self.lesions):
             data["types"] = np.array(types, np.float32).reshape(-1, len(self.classes))
         return supervision.Detections(
-            xyxy=np.array([one.box for one in self.lesions], np.float32).reshape(-1, 4),
-            confidence=np.array([one.score for one in self.lesions], np.float32),
-            class_id=np.array([self.classes.index(one.name) for one in self.lesions], int),
+            xyxy=np.array([lesion.box for lesion in self.lesions], np.float32).reshape(-1, 4),
+            confidence=np.array([lesion.score for lesion in self.lesions], np.float32),
+            class_id=np.array([self.classes.index(lesion.name) for lesion in self.lesions], int),
             data=data,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the JSON form, whose fields docs/running.md describes under "Sinks"."""
-        answer: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "schema": SCHEMA,
             "source": self.source,
             "frame": self.frame_index,
@@ -222,18 +222,18 @@ class Result:
             "model": self.model,
         }
         if self.lesions is not None:
-            answer["lesions"] = [one.to_dict(self.classes) for one in self.lesions]
+            fields["lesions"] = [lesion.to_dict(self.classes) for lesion in self.lesions]
         if self.labels is not None:
-            answer["labels"] = [one.to_dict() for one in self.labels]
-        answer["counts"] = self.counts()
+            fields["labels"] = [label.to_dict() for label in self.labels]
+        fields["counts"] = self.counts()
         if self.severity is not None:
-            answer["severity"] = self.severity.to_dict()
-        answer["timing_ms"] = {
+            fields["severity"] = self.severity.to_dict()
+        fields["timing_ms"] = {
             "preprocess": round(self.timing.preprocess, 3),
             "inference": round(self.timing.inference, 3),
             "postprocess": round(self.timing.postprocess, 3),
         }
-        return answer
+        return fields
 
     def _captions(self, colors: Mapping[str, Color]) -> list[Caption]:
         if self.labels is not None:

@@ -44,7 +44,7 @@ def test_a_backend_loads_its_own_library_and_no_other(module, backend):
     ("package", "forbidden"),
     [
         ("acne_runtime.cli.run", ("acne_export", "acne_trainer")),
-        ("acne_export.export", ("acne_trainer", "keras_cv")),
+        ("acne_export.exporting", ("acne_trainer", "keras_cv")),
         ("acne_trainer.train", ("acne_export",)),
     ],
 )

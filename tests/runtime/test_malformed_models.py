@@ -363,10 +363,10 @@ def test_text_inside_that_is_not_utf_8_is_refused(write, properties, text):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (b'{"name": "Z\xfcrich"}', "no Acne Edge manifest"),
-        (b"\xff\xfe{\0", "no Acne Edge manifest"),
-        (b"", "no Acne Edge manifest"),
-        (b"[" * 100_000, "no Acne Edge manifest"),
+        (b'{"name": "Z\xfcrich"}', "not an Acne Edge manifest"),
+        (b"\xff\xfe{\0", "not an Acne Edge manifest"),
+        (b"", "not an Acne Edge manifest"),
+        (b"[" * 100_000, "not an Acne Edge manifest"),
     ],
     ids=["Latin-1", "half a letter of UTF-16", "nothing", "nested without end"],
 )

@@ -130,7 +130,7 @@ def test_lesions_become_coco_annotations_with_the_classes_counted_from_1():
 
 def test_labels_are_no_coco_annotations_and_no_detections_of_supervision():
     for convert in (lambda one: one.to_coco(1), lambda one: one.to_supervision()):
-        with pytest.raises(ValueError, match="acne-yolov8-xs finds no boxes"):
+        with pytest.raises(ValueError, match="acne-yolov8-xs is not a detector"):
             convert(result(labels=LABELS))
 
 

@@ -1,4 +1,4 @@
-"""Reads one metadata entry of a TFLite file without the converter's schema.
+"""Reads metadata of a TFLite file without TensorFlow.
 
 The field numbers are those of TensorFlow's `schema.fbs`: a `Model` holds `buffers` (4) and `metadata` (6), a `Metadata`
 holds `name` (0) and the index `buffer` (1), a `Buffer` holds `data` (0).
@@ -23,9 +23,9 @@ _MODEL_BUFFERS, _MODEL_METADATA = 4, 6
 _METADATA_NAME, _METADATA_BUFFER = 0, 1
 _BUFFER_DATA = 0
 _ARCHIVED = ("TFLITE_ULTRALYTICS_METADATA.json", "metadata.json")
-"""What Ultralytics' exporter calls its statements, one version and another."""
+"""File names of the metadata in two versions of Ultralytics' exporter."""
 _MAX_ARCHIVED = 1 << 20
-"""Bytes unpacked of them; more would be a bomb."""
+"""Maximum bytes unpacked; more would be a ZIP bomb."""
 _PARSE_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -34,16 +34,16 @@ _PARSE_ERRORS = (
     OSError,
     ValueError,
     KeyError,
-    RuntimeError,  # a password, an unknown way of packing, or endless nesting
+    RuntimeError,  # a password, an unknown compression, or endless nesting
 )
-"""What reading an archive and JSON in it raises."""
+"""Raised while reading an archive and the JSON in it."""
 
 
 def read_metadata(file: bytes, name: str) -> bytes | None:
-    """Returns the bytes that lie under `name` in a TFLite file, or None when it has no such entry.
+    """Returns the bytes of the entry `name` of a TFLite file, or None if there is no such entry.
 
     Raises:
-        ValueError: The file is no TFLite model or is cut off.
+        ValueError: The file is not a TFLite model, or is truncated.
     """
     if file[4:8] != b"TFL3":
         raise ValueError("not a TFLite file")
@@ -55,17 +55,17 @@ def read_metadata(file: bytes, name: str) -> bytes | None:
                 number = entry.Get(number_types.Uint32Flags, index) if index else 0
                 return _bytes(_tables(model, _MODEL_BUFFERS)[number], _BUFFER_DATA)
     except (IndexError, OverflowError, TypeError) as error:
-        raise ValueError("a damaged TFLite file") from error
-    except Exception as error:  # struct.error, which flatbuffers lets through
-        raise ValueError(f"a damaged TFLite file ({error})") from error
+        raise ValueError("corrupt TFLite file") from error
+    except Exception as error:  # struct.error, which flatbuffers does not catch
+        raise ValueError(f"corrupt TFLite file ({error})") from error
     return None
 
 
 def archived_metadata(tflite: bytes) -> dict[str, str]:
-    """Returns Ultralytics' metadata in the archive behind a TFLite file, nothing where there is none."""
+    """Returns the Ultralytics metadata in the archive appended to a TFLite file, empty if there is none."""
     try:
         with zipfile.ZipFile(io.BytesIO(tflite)) as archive:
-            name = next((one for one in archive.namelist() if one in _ARCHIVED), None)
+            name = next((name for name in archive.namelist() if name in _ARCHIVED), None)
             if name is None or archive.getinfo(name).file_size > _MAX_ARCHIVED:
                 return {}
             raw = json.loads(archive.read(name))

@@ -1,8 +1,7 @@
-"""Reads what Ultralytics' exporter writes into a detection file, as a manifest of ours.
+"""Makes a manifest for a detector exported by Ultralytics, from the metadata in its file.
 
-Only the file's own statements are read: `names`, `imgsz` and `task` in ONNX `metadata_props`, or the same as JSON in
-the ZIP archive behind a TFLite file. Their one output is `[1, 4 + classes, anchors]`: centre x, centre y, width and
-height, then a score a class.
+The metadata are `names`, `imgsz` and `task` in ONNX `metadata_props`, or as JSON in the ZIP archive appended to a
+TFLite file. The one output is `[1, 4 + classes, anchors]`: centre x, centre y, width, height, then a score per class.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from acne_runtime.backends.base import OpenedFile
-from acne_runtime.errors import ModelError
+from acne_runtime.errors import ModelError, one_line
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 
 THRESHOLD = 0.25
-"""Theirs for every class."""
+"""Their default for every class."""
 IOU = 0.7
-"""Theirs for suppression."""
+"""Their default for NMS."""
 PAD_VALUE = 114
 _PARSE_ERRORS = (
     ValueError,
@@ -30,37 +29,37 @@ _PARSE_ERRORS = (
     MemoryError,
     RecursionError,
 )
-"""What `ast.literal_eval`, and taking its answer for what it should be, raise."""
+"""Raised by `ast.literal_eval` and by converting its result."""
 
 
 def is_ultralytics(metadata: Mapping[str, str]) -> bool:
-    """Returns whether what a file says of itself is theirs."""
+    """Returns whether a file's metadata are Ultralytics'."""
     return {"names", "imgsz", "task"} <= metadata.keys()
 
 
 def read_ultralytics_manifest(opened: OpenedFile, name: str) -> Manifest:
-    """Returns a manifest for one of their detectors, whose input is float32, 0 to 1.
+    """Returns a manifest for an Ultralytics detector, whose input is float32, 0 to 1.
 
-    Boxes are in pixels of the input in ONNX files, in shares of its sides in TFLite files. The input is
-    `[1, 3, height, width]`, but `[1, height, width, 3]` in TFLite files that were made through TensorFlow.
+    Boxes are in pixels of the input in ONNX files, in fractions of its sides in TFLite files. The input is
+    `[1, 3, height, width]`, but `[1, height, width, 3]` in TFLite files converted with TensorFlow.
 
     Args:
         opened: The file.
         name: The model's name.
 
     Raises:
-        ModelError: It is no detector, or the statements do not parse.
+        ModelError: It is not a detector, or the metadata are invalid.
     """
     metadata, outputs = opened.foreign_metadata, opened.outputs
     if metadata["task"] != "detect":
-        raise ModelError(f"{name}: an Ultralytics file for {metadata['task']!r}; only detectors run here")
+        raise ModelError(f"{name}: an Ultralytics model for {metadata['task']!r}; only detectors are supported")
     try:
-        if len(outputs) != 1 or _parsed(metadata.get("args", "{}")).get("nms"):
-            raise ModelError("an Ultralytics file with suppression inside; export it with nms=False")
-        names = _parsed(metadata["names"])
-        height, width = (int(side) for side in _parsed(metadata["imgsz"]))
+        if len(outputs) != 1 or _parse(metadata.get("args", "{}")).get("nms"):
+            raise ModelError("an Ultralytics model with NMS inside the graph; export it with nms=False")
+        names = _parse(metadata["names"])
+        height, width = (int(side) for side in _parse(metadata["imgsz"]))
         by_index = names if isinstance(names, dict) else dict(enumerate(names))
-        classes = tuple(str(by_index[index]) for index in sorted(by_index, key=int))  # JSON makes texts of numbers
+        classes = tuple(str(by_index[index]) for index in sorted(by_index, key=int))  # JSON has string keys
         return Manifest(
             name=name,
             task="detection",
@@ -83,9 +82,8 @@ def read_ultralytics_manifest(opened: OpenedFile, name: str) -> Manifest:
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
     except _PARSE_ERRORS as error:
-        said = (str(error).splitlines() or [""])[0]
-        raise ModelError(f"{name}: its Ultralytics metadata does not parse ({said})") from error
+        raise ModelError(f"{name}: invalid Ultralytics metadata ({one_line(error)})") from error
 
 
-def _parsed(text: str) -> Any:
+def _parse(text: str) -> Any:
     return ast.literal_eval(text)

@@ -1,4 +1,4 @@
-"""Annotated pictures and videos on disk."""
+"""Writes annotated images and videos."""
 
 from __future__ import annotations
 
@@ -18,53 +18,53 @@ from acne_runtime.sinks.overwrite_guard import OverwriteGuard
 from acne_runtime.sources.image_files import SUFFIXES, read_full_image
 
 MIN_FREE = 16 << 20
-"""Bytes left on the disk with which a video can still be finished."""
+"""Free bytes on the disk needed to finish a video."""
 
 
 class ImageWriter:
-    """Writes each photograph, annotated, under its own name into a folder; what cannot be written as it was, as PNG."""
+    """Writes each image, annotated, under its own name into a folder, or as PNG if its format cannot be written."""
 
-    def __init__(self, folder: Path, sources: OverwriteGuard):
-        self._folder, self._sources = folder, sources
+    def __init__(self, folder: Path, guard: OverwriteGuard):
+        self._folder, self._guard = folder, guard
         self._written: set[Path] = set()
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
-        """Writes one picture whole or not at all.
+        """Writes one image atomically.
 
         Raises:
-            AcneEdgeError: It would replace a photograph that is looked at.
+            AcneEdgeError: It would overwrite an input, or cannot be encoded.
         """
         source = Path(frame.source)
-        stem = source.stem if source.suffix else f"{source.name}-{frame.index}"  # standard input has no name
+        stem = source.stem if source.suffix else f"{source.name}-{frame.index}"  # standard input has no file name
         suffix = source.suffix if source.suffix.lower() in SUFFIXES else ".png"
         target, number = self._folder / f"{stem}{suffix}", 1
-        while target in self._written:  # of the same name, from another folder
+        while target in self._written:  # the same name in another folder
             number += 1
             target = self._folder / f"{stem}-{number}{suffix}"
         self._written.add(target)
-        self._sources.check(target, f"--save {self._folder}")
+        self._guard.check(target, f"--save {self._folder}")
         try:
             _, data = cv2.imencode(suffix, annotate(read_full_image(frame), *results))
         except cv2.error as error:
-            raise AcneEdgeError(f"{target}: OpenCV cannot write {suffix} pictures") from error
+            raise AcneEdgeError(f"{target}: OpenCV cannot write {suffix} images") from error
         write_atomically(target, data.tobytes())
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """Does nothing; no file is left open."""
 
 
 class VideoWriter:
     """Writes the annotated frames of one video or camera as an MP4 file."""
 
-    def __init__(self, file: Path, rate: float, sources: OverwriteGuard):
-        """Remembers where to write; the file appears under its name when it is whole.
+    def __init__(self, file: Path, rate: float, guard: OverwriteGuard):
+        """Prepares the video; the file gets its name when it is complete.
 
         Args:
             file: Ends in `.mp4`.
-            rate: Frames a second.
-            sources: What it must not replace.
+            rate: Frames per second.
+            guard: The inputs, which it must not overwrite.
         """
-        self._file, self._rate, self._sources = file, rate, sources
+        self._file, self._rate, self._guard = file, rate, guard
         self._part = file
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
@@ -72,32 +72,32 @@ class VideoWriter:
         self._last: NDArray[np.uint8] | None = None
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
-        """Appends one frame, at its time: until then the one before stands. The first sets the size.
+        """Appends a frame at its time; the frame before is repeated until then. The first frame sets the size.
 
         Raises:
-            AcneEdgeError: The file would replace the video that is looked at, cannot be written, or the disk is full.
+            AcneEdgeError: The file would overwrite an input, cannot be written, or the disk is full.
         """
         if self._writer is None:
-            self._writer = self._opened(frame)
-        if shutil.disk_usage(self._file.parent).free < MIN_FREE:  # OpenCV would lose frames without a word
+            self._writer = self._open(frame)
+        if shutil.disk_usage(self._file.parent).free < MIN_FREE:  # OpenCV would drop frames silently
             raise AcneEdgeError(f"{self._file}: the disk is nearly full; the video ends here")
-        picture: NDArray[np.uint8] = annotate(read_full_image(frame), *results)
-        if (picture.shape[1], picture.shape[0]) != self._size:
-            picture = cv2.resize(picture, self._size)  # type: ignore[assignment]
+        canvas: NDArray[np.uint8] = annotate(read_full_image(frame), *results)
+        if (canvas.shape[1], canvas.shape[0]) != self._size:
+            canvas = cv2.resize(canvas, self._size)  # type: ignore[assignment]
         due = round(frame.time_s * self._rate)
         while self._last is not None and self._count < due:
             self._append(self._last)
         if self._count <= due:
-            self._append(picture)
-        self._last = picture
+            self._append(canvas)
+        self._last = canvas
 
-    def _append(self, picture: NDArray[np.uint8]) -> None:
+    def _append(self, canvas: NDArray[np.uint8]) -> None:
         assert self._writer is not None
-        self._writer.write(picture)
+        self._writer.write(canvas)
         self._count += 1
 
-    def _opened(self, frame: Frame) -> cv2.VideoWriter:
-        self._sources.check(self._file, f"--save {self._file.parent}")
+    def _open(self, frame: Frame) -> cv2.VideoWriter:
+        self._guard.check(self._file, f"--save {self._file.parent}")
         if self._file.is_dir():
             raise AcneEdgeError(f"{self._file}: is a folder; name another one with --save")
         self._part = make_temporary(self._file)
@@ -111,7 +111,7 @@ class VideoWriter:
         return writer
 
     def close(self) -> None:
-        """Finishes the file, also after an interruption: it is playable up to the last frame."""
+        """Finishes the file, which is playable also after an interruption."""
         if self._writer is not None and self._writer.isOpened():
             self._writer.release()
             self._part.replace(self._file)

@@ -1,4 +1,4 @@
-"""What every sink offers."""
+"""The interface of a sink."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from acne_runtime.result import Result
 
 
 class Sink(Protocol):
-    """Takes the results of each frame, one a model; `close` finishes what it writes."""
+    """Receives the results of each frame, one per model."""
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
-        """Takes the results of one frame."""
+        """Receives the results of one frame, one per model."""
         ...
 
     def close(self) -> None:
-        """Finishes; nothing is written after it."""
+        """Finishes the output; `write` is not called afterwards."""
         ...

@@ -1,4 +1,4 @@
-"""COCO JSON, as labelling tools import predictions."""
+"""Writes COCO JSON, which labelling tools import as predictions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from acne_runtime.result import Result
 
 
 class CocoFile:
-    """Gathers images and lesions and writes them, whole or not at all, when it is closed."""
+    """Collects images and lesions, and writes the file atomically when it is closed."""
 
     def __init__(self, file: Path, numbered: bool):
-        """Remembers where to write.
+        """Prepares the file.
 
         Args:
             file: Ends in `.json`.
-            numbered: Whether a name needs the frame's index behind it: that of a video or camera, of standard input.
+            numbered: Whether to append the frame index to names: for a video, a camera or standard input.
         """
         self._file, self._numbered = file, numbered
         self._images: list[dict[str, Any]] = []
@@ -29,14 +29,14 @@ class CocoFile:
         self._categories: dict[str, int] = {}
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
-        """Takes one frame; of several models, the lesions of all detectors.
+        """Adds one frame with the lesions of all detectors.
 
         Raises:
-            AcneEdgeError: None of the models finds boxes.
+            AcneEdgeError: None of the models is a detector.
         """
         detections = [result for result in results if result.lesions is not None]
         if not detections:
-            raise AcneEdgeError(f"--coco {self._file}: {results[0].model} finds no boxes; use --json or --csv")
+            raise AcneEdgeError(f"{self._file}: {results[0].model} has no boxes for COCO; use --json or --csv")
         number = len(self._images) + 1
         first = detections[0]
         name = f"{first.source}#{first.frame_index}" if self._numbered else first.source
@@ -44,12 +44,12 @@ class CocoFile:
         for result in detections:
             for category in result.classes:
                 self._categories.setdefault(category, len(self._categories) + 1)
-            for one in result.to_coco(number, self._categories):
-                self._annotations.append({"id": len(self._annotations) + 1} | one)
+            for annotation in result.to_coco(number, self._categories):
+                self._annotations.append({"id": len(self._annotations) + 1} | annotation)
 
     def close(self) -> None:
-        """Writes the file, if there was a frame."""
+        """Writes the file, unless there was no frame."""
         if self._images:
             categories = [{"id": number, "name": name} for name, number in self._categories.items()]
-            whole = {"images": self._images, "annotations": self._annotations, "categories": categories}
-            write_atomically(self._file, (json.dumps(whole) + "\n").encode())
+            content = {"images": self._images, "annotations": self._annotations, "categories": categories}
+            write_atomically(self._file, (json.dumps(content) + "\n").encode())

@@ -1,4 +1,4 @@
-"""One readable line a photograph, or at most one a second of video."""
+"""Prints one line per image, or at most one per second of video."""
 
 from __future__ import annotations
 
@@ -14,43 +14,46 @@ from acne_runtime.result import Result
 
 
 class ConsoleSummary:
-    """Prints what was found, for people."""
+    """Prints results for people."""
 
     def __init__(self, pause_s: float, to_stderr: bool):
-        """Sets the pace.
+        """Prepares the summary.
 
         Args:
-            pause_s: Least seconds between two lines.
-            to_stderr: Whether standard output is taken by JSON lines.
+            pause_s: Minimum seconds between two lines.
+            to_stderr: Whether to print on standard error, as when standard output holds JSON lines.
         """
         self._pause_s, self._to_stderr = pause_s, to_stderr
         self._last = -pause_s
         self._frames = 0
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
-        """Prints one line, unless the last one is too fresh."""
+        """Prints one line per model, unless the pause since the last one is too short."""
         self._frames += 1
         if monotonic() - self._last < self._pause_s:
             return
         self._last = monotonic()
         name = printable(frame.source)
-        where = f"{name} at {frame.time_s:.1f} s" if self._pause_s else name
+        place = f"{name} at {frame.time_s:.1f} s" if self._pause_s else name
         for result in results:
             timing = result.timing
-            spent = timing.preprocess + timing.inference + timing.postprocess
-            who = f" ({result.model})" if len(results) > 1 else ""
-            click.echo(f"{where}{who}: {describe(result)} ({spent:.0f} ms)", err=self._to_stderr)
+            total = timing.preprocess + timing.inference + timing.postprocess
+            model = f" ({result.model})" if len(results) > 1 else ""
+            click.echo(f"{place}{model}: {describe(result)} ({total:.0f} ms)", err=self._to_stderr)
             if result.severity is not None:
-                click.echo(f"{where}{who}: severity {result.severity}", err=self._to_stderr)
+                click.echo(f"{place}{model}: severity {result.severity}", err=self._to_stderr)
 
     def close(self) -> None:
-        """Says once what this is not."""
+        """Prints the disclaimer once."""
         if self._frames:
             click.echo(NO_DIAGNOSIS, err=self._to_stderr)
 
 
 def describe(result: Result) -> str:
-    """Returns what was found in words, such as `3 papules, 1 nodules` or `comedones 0.91, papules 0.74`."""
+    """Returns a result as text, such as `3 papules, 1 nodules` or `comedones 0.91, papules 0.74`."""
     if result.labels is not None:
-        return ", ".join(f"{one.name} {one.score:.2f}" for one in result.labels if one.present) or "no type present"
+        return (
+            ", ".join(f"{label.name} {label.score:.2f}" for label in result.labels if label.present)
+            or "no type present"
+        )
     return ", ".join(f"{count} {name}" for name, count in result.counts().items() if count) or "no lesion found"

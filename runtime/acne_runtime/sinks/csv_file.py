@@ -1,4 +1,4 @@
-"""A table: one line a lesion or label, for spreadsheets."""
+"""Writes a CSV table with one line per lesion or label."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ COLUMNS = ("source", "frame", "time_s", "model", "class", "score", "present", "u
 
 
 class CsvFile:
-    """Writes `COLUMNS`; a frame without lesions has one line whose `class` is empty, so that it is not lost."""
+    """Writes `COLUMNS`; a frame without lesions has one line with an empty `class`."""
 
     def __init__(self, file: Path):
-        """Remembers where to write; nothing is opened before there is a result to write."""
+        """Prepares the table; the file is opened with the first result."""
         self._file = file
         self._lines: LineFile | None = None
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
-        """Writes the lines of one frame and hands them on at once."""
+        """Writes the lines of one frame and flushes."""
         text = io.StringIO(newline="")
         table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         if self._lines is None:
             self._lines = LineFile(self._file)
             table.writeheader()
-        for answer in (result.to_dict() for result in results):
-            where = {name: answer[name] for name in ("source", "frame", "time_s", "model")}
-            for one in answer.get("lesions", answer.get("labels")) or [{}]:
-                line = where | {name: one[name] for name in ("class", "score", "present", "unsure") if name in one}
-                table.writerow(line | dict(zip(("x1", "y1", "x2", "y2"), one.get("box", ()), strict=False)))
+        for fields in (result.to_dict() for result in results):
+            shared = {name: fields[name] for name in ("source", "frame", "time_s", "model")}
+            for item in fields.get("lesions", fields.get("labels")) or [{}]:
+                line = shared | {name: item[name] for name in ("class", "score", "present", "unsure") if name in item}
+                table.writerow(line | dict(zip(("x1", "y1", "x2", "y2"), item.get("box", ()), strict=False)))
         self._lines.write(text.getvalue())
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""JSON lines: one result a line."""
+"""Writes JSON lines, one result per line."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from acne_runtime.sinks.line_file import LineFile
 
 
 class JsonLines:
-    """Writes `Result.to_dict()` as one line a frame and model, to a file or to standard output."""
+    """Writes `Result.to_dict()` as one line per frame and model, to a file or standard output."""
 
     def __init__(self, file: str):
-        """Remembers where to write; nothing is opened before there is a result to write.
+        """Prepares the output; a file is opened with the first result.
 
         Args:
             file: A path, or `-` for standard output.
@@ -26,11 +26,11 @@ class JsonLines:
         self._lines: LineFile | None = None
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
-        """Writes one line a model and hands it on at once, so that whoever follows the file sees it."""
+        """Writes one line per model and flushes, so the file can be followed with `tail -f`."""
         text = "".join(json.dumps(result.to_dict(), ensure_ascii=False) + "\n" for result in results)
         if self._file == "-":
-            if sys.stdout is None:  # closed by whoever started this
-                raise AcneEdgeError("--json -: there is no standard output")
+            if sys.stdout is None:  # closed by the parent process
+                raise AcneEdgeError("there is no standard output to write JSON lines to; name a file")
             sys.stdout.flush()
             sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
             sys.stdout.buffer.flush()

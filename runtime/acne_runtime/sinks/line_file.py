@@ -1,4 +1,4 @@
-"""A text file that one run fills with whole lines."""
+"""A text file to which one run appends complete lines."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if sys.platform != "win32":
 
 
 class LineFile:
-    """Appends lines, each whole or not at all, at once for whoever follows the file."""
+    """Appends complete lines and flushes after each, so the file can be followed with `tail -f`."""
 
     def __init__(self, file: Path):
-        """Empties the file, or makes it and its folder.
+        """Truncates the file, or creates it and its folder.
 
         Args:
-            file: Where to write.
+            file: The file to write.
 
         Raises:
             AcneEdgeError: Another run is writing to it.
-            OSError: It cannot be opened.
+            OSError: The file cannot be opened.
         """
         self._file = file
         file.parent.mkdir(parents=True, exist_ok=True)
         self._stream: BinaryIO = file.open("ab", buffering=0)
-        self._regular = stat.S_ISREG(os.fstat(self._stream.fileno()).st_mode)  # and no device, pipe or terminal
+        self._regular = stat.S_ISREG(os.fstat(self._stream.fileno()).st_mode)  # not a device, pipe or terminal
         if sys.platform != "win32" and self._regular:
             try:
                 fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,25 +40,25 @@ class LineFile:
                 raise AcneEdgeError(f"{file}: another run is writing to it; name another file") from None
             except OSError:
                 pass  # a file system without locks
-        self._whole = 0
+        self._length = 0
         self._truncate()
 
     def write(self, lines: str) -> None:
-        """Appends lines, each with its end.
+        """Appends lines, each with its line break.
 
         Raises:
-            OSError: The disk is full or gone; the lines before are there, of these none.
+            OSError: The disk is full or gone; none of these lines is kept, the ones before are.
         """
-        data = lines.encode("utf-8", "backslashreplace")  # a file's name may be no text
-        left = memoryview(data)
+        data = lines.encode("utf-8", "backslashreplace")  # a file name may not be valid text
+        rest = memoryview(data)
         try:
-            while left:
-                left = left[self._stream.write(left) :]
+            while rest:
+                rest = rest[self._stream.write(rest) :]
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._truncate()
             raise OSError(error.errno, error.strerror, str(self._file)) from error
-        self._whole += len(data)
+        self._length += len(data)
 
     def close(self) -> None:
         """Closes the file."""
@@ -66,4 +66,4 @@ class LineFile:
 
     def _truncate(self) -> None:
         if self._regular:
-            self._stream.truncate(self._whole)
+            self._stream.truncate(self._length)

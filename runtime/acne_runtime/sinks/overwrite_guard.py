@@ -1,4 +1,4 @@
-"""What a run reads and must not write over."""
+"""Prevents a run from overwriting its own inputs."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from acne_runtime.errors import AcneEdgeError
 
 
 class OverwriteGuard:
-    """The photographs, videos and models of a run, known by where they lie on the disk: links lead there too."""
+    """The input files of a run, identified by device and inode, so that links are recognised too."""
 
     def __init__(self, files: Iterable[Path] = ()):
-        """Remembers them.
+        """Registers the inputs.
 
         Args:
-            files: Those that are not there are passed over.
+            files: The input files; missing ones are skipped.
         """
-        self._known = {place for file in files if (place := _place(file))}
+        self._inputs = {identity for file in files if (identity := _identity(file))}
 
     def check(self, output: Path, option: str) -> None:
-        """Raises `AcneEdgeError` where an output, of this option, would replace one of them."""
-        if _place(output) in self._known:
-            raise AcneEdgeError(f"{option}: would overwrite {output}, which this run reads; name another place")
+        """Raises `AcneEdgeError` if the output of this option would overwrite an input."""
+        if _identity(output) in self._inputs:
+            raise AcneEdgeError(f"{option}: would overwrite {output}, an input of this run; choose another path")
 
 
-def _place(file: Path) -> tuple[int, int] | None:
+def _identity(file: Path) -> tuple[int, int] | None:
     try:
         status = file.stat()
     except OSError:
         return None
-    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None  # to a device both may be said
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None

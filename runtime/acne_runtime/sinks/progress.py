@@ -1,4 +1,4 @@
-"""Progress bars on standard error, where somebody looks at it."""
+"""Progress bars on standard error, for terminals."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Progress:
         """Shows the bar.
 
         Args:
-            count: Frames to come.
+            count: Number of frames.
         """
         self._bar: Any = click.progressbar(length=count, file=sys.stderr)
         self._bar.__enter__()
 
     def failed(self, line: str) -> None:
-        """Says on a line of its own what could not be read, and counts it."""
+        """Prints an error on a separate line and counts the frame."""
         click.echo(f"{_CLEAR_LINE}{line}", file=sys.stderr)
         self._bar.update(1)
 
@@ -37,36 +37,36 @@ class Progress:
         self._bar.update(1)
 
     def close(self) -> None:
-        """Ends the bar's line, and says once what this is not."""
+        """Ends the bar and prints the disclaimer once."""
         self._bar.__exit__(None, None, None)
         click.echo(NO_DIAGNOSIS, file=sys.stderr)
 
 
 class TileProgress:
-    """Counts the tiles of one photograph after the other: what `TiledModel` calls, and a sink that ends each bar."""
+    """Counts the tiles of each image: the callback of `TiledModel`, and a sink that ends each bar."""
 
     def __init__(self) -> None:
         self._bar: Any = None
 
-    def __call__(self, done: int, of: int) -> None:
+    def __call__(self, done: int, total: int) -> None:
         """Counts one tile.
 
         Args:
-            done: From 1.
-            of: Tiles of this photograph.
+            done: Number of tiles done, from 1.
+            total: Number of tiles of this image.
         """
         if done == 1:
-            self.close()  # that of another model
-            self._bar = click.progressbar(length=of, label="tiles", file=sys.stderr)
+            self.close()  # the bar of another model
+            self._bar = click.progressbar(length=total, label="tiles", file=sys.stderr)
             self._bar.__enter__()
         self._bar.update(1)
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
-        """Ends the bar's line."""
+        """Ends the bar."""
         self.close()
 
     def close(self) -> None:
-        """Ends the bar's line, if there is one; also of a photograph that was not finished."""
+        """Ends the bar, if there is one, also of an image that was not finished."""
         if self._bar is not None:
             self._bar.__exit__(None, None, None)
             self._bar = None

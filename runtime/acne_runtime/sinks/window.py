@@ -1,4 +1,4 @@
-"""A live window."""
+"""Shows annotated frames in a window."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _QUIT_KEYS = frozenset({ord("q"), 27})
 
 
 class WindowClosedError(Exception):
-    """The person at the window asked to stop."""
+    """The user closed the window."""
 
 
 class Window:
@@ -30,14 +30,14 @@ class Window:
         """Checks that there is a display.
 
         Args:
-            wait_ms: How long a frame stays; 0 waits for a key.
+            wait_ms: Time each frame is shown; 0 waits for a key.
 
         Raises:
-            AcneEdgeError: There is no display, or this OpenCV has no windows.
+            AcneEdgeError: There is no display, or OpenCV is built without windows.
         """
         if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
-            raise AcneEdgeError("--show: there is no display here; use --save DIR instead")
-        _try_one()
+            raise AcneEdgeError("no display for a window; use --save DIR instead of --show")
+        _check_display()
         self._wait_ms = wait_ms
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
@@ -51,17 +51,17 @@ class Window:
             raise WindowClosedError
 
     def close(self) -> None:
-        """Takes the window away."""
+        """Closes the window."""
         with contextlib.suppress(cv2.error):
             cv2.destroyAllWindows()
 
 
-def _try_one() -> None:
-    """Opens a window in a process of its own: on a display that does not answer, OpenCV ends the process."""
-    tried = subprocess.run(
+def _check_display() -> None:
+    """Opens a window in a separate process: on a display that does not respond, OpenCV ends the process."""
+    done = subprocess.run(
         [sys.executable, "-c", "import cv2; cv2.namedWindow('Acne Edge')"], capture_output=True, text=True, check=False
     )
-    if "not implemented" in tried.stderr:
-        raise AcneEdgeError("--show: this OpenCV has no windows; install opencv-python, not -headless")
-    if tried.returncode:
-        raise AcneEdgeError("--show: the display does not answer; use --save DIR instead")
+    if "not implemented" in done.stderr:
+        raise AcneEdgeError("this OpenCV has no windows; install opencv-python instead of opencv-python-headless")
+    if done.returncode:
+        raise AcneEdgeError("the display does not respond; use --save DIR instead of --show")

@@ -1,1 +1,1 @@
-"""Where frames come from; a source knows no model."""
+"""Sources of frames."""

@@ -138,7 +138,7 @@ def test_a_picture_never_overwrites_one_that_comes_later(tmp_path):
         file.parent.mkdir()
         write_picture(file, 120, 160)
     before = later.read_bytes()
-    with pytest.raises(AcneEdgeError, match=r"--save .*right: would overwrite .*right/face\.png, which this run reads"):
+    with pytest.raises(AcneEdgeError, match=r"--save .*right: would overwrite .*right/face\.png, an input of this run"):
         ImageWriter(later.parent, OverwriteGuard([now, later])).write(frame(now), [answer(str(now))])
     assert later.read_bytes() == before
 
@@ -363,7 +363,7 @@ def test_the_summary_of_a_video_speaks_once_a_second(capsys):
 @pytest.mark.skipif(sys.platform != "linux", reason="displays have numbers on Linux")
 def test_a_display_that_does_not_answer_ends_nothing(monkeypatch):
     monkeypatch.setenv("DISPLAY", ":7777")
-    with pytest.raises(AcneEdgeError, match=r"--show: the display does not answer; use --save DIR|this OpenCV has no"):
+    with pytest.raises(AcneEdgeError, match=r"the display does not respond; use --save DIR|this OpenCV has no"):
         Window(wait_ms=0)
 
 
@@ -372,12 +372,12 @@ def test_an_opencv_without_windows_is_told(monkeypatch):
     done = subprocess.CompletedProcess([], 1, "", said)
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
-    with pytest.raises(AcneEdgeError, match="--show: this OpenCV has no windows; install opencv-python, not -headless"):
+    with pytest.raises(AcneEdgeError, match="this OpenCV has no windows; install opencv-python instead"):
         Window(wait_ms=0)
 
 
 def test_a_window_without_a_display_is_refused_with_the_way_out(monkeypatch):
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
-    with pytest.raises(AcneEdgeError, match=r"--show: there is no display here; use --save DIR"):
+    with pytest.raises(AcneEdgeError, match=r"no display for a window; use --save DIR"):
         Window(wait_ms=0)

@@ -50,14 +50,14 @@ def test_a_bmp_from_top_to_bottom_has_a_height_all_the_same():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_picture_that_ends_before_its_size_is_refused(kind):
-    with pytest.raises(ValueError, match=r"it (ends before it says how large|is (no JPEG|a RIFF file))"):
+    with pytest.raises(ValueError, match=r"(header is truncated|no JPEG|a RIFF file)"):
         read_size(KINDS[kind][:12])
 
 
 def test_a_picture_without_pixels_is_refused():
     data = bytearray(KINDS["png"])
     data[16:20] = bytes(4)
-    with pytest.raises(ValueError, match="no pixels"):
+    with pytest.raises(ValueError, match="size is zero"):
         read_size(bytes(data))
 
 

@@ -116,7 +116,7 @@ def test_the_orientation_a_camera_noted_is_applied(tmp_path, orientation, uprigh
         (JPEG[:-300], "truncated"),
         (JPEG[:20], ""),
         (with_thumbnail(JPEG, THUMBNAIL)[:-300], "truncated"),
-        (with_thumbnail(JPEG, THUMBNAIL)[: len(THUMBNAIL)], "it ends before it says how large it is"),
+        (with_thumbnail(JPEG, THUMBNAIL)[: len(THUMBNAIL)], "the header is truncated"),
         (with_thumbnail(JPEG, THUMBNAIL)[: len(THUMBNAIL) + 100], ""),
         (encoded(".png", PICTURE)[:-500], "a corrupt image"),
         (encoded(".webp", PICTURE)[:-100], "a corrupt image"),
@@ -201,7 +201,7 @@ def test_a_folder_with_a_bad_one_reports_it_and_goes_on(tmp_path):
     assert [frame.image.shape for frame in frames] == [(40, 50, 3), (20, 30, 3)]
     assert [(frame.index, frame.time_s) for frame in frames] == [(0, 0.0), (0, 0.0)]
     assert [str(error) for error in reported] == [
-        f"{folder / 'b.jpg'}: not an image, or corrupt: it is no JPEG, PNG, BMP, WebP or TIFF"
+        f"{folder / 'b.jpg'}: not an image, or corrupt: no JPEG, PNG, BMP, WebP or TIFF"
     ]
 
 
@@ -507,7 +507,7 @@ def test_of_several_on_standard_input_a_bad_one_is_told_and_passed_over(size):
     assert [frame.index for frame in frames] == [1, 3, 4, 5]
     assert {frame.image.shape for frame in frames} == {(48, 64, 3)}
     assert [str(error) for error in told] == [
-        "stdin:0: not an image, or corrupt: it is no JPEG, PNG, BMP, WebP or TIFF",
+        "stdin:0: not an image, or corrupt: no JPEG, PNG, BMP, WebP or TIFF",
         "stdin:2: the JPEG is truncated; copy it again",
         "stdin:6: a corrupt image",
     ]
