@@ -1,5 +1,9 @@
+from functools import cache
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from acne_runtime.errors import SourceError
 from acne_runtime.load import load_model
@@ -24,9 +28,14 @@ SIZES = [
     (640, 480),
     (1023, 767),
 ]
+
+
 """Width and height of photographs."""
 
+
 ALL_SIZES = pytest.mark.parametrize(("width", "height"), SIZES)
+
+
 BOTH_WAYS = pytest.mark.parametrize("resize", ["stretch", "letterbox"])
 
 
@@ -296,3 +305,79 @@ def test_a_smaller_reading_is_placed_as_the_photograph_itself(part, size):
         box = np.float32([corner])
         np.testing.assert_allclose(letterbox.to_input(box), whole.to_input(box), atol=1.0)
     assert tensor.shape == (1, 48, 64, 3)
+
+
+LARGEST = 4000
+
+
+COLOUR = (10, 20, 30)
+
+
+SIDES = st.one_of(st.integers(1, LARGEST), st.integers(1, 40))
+
+
+INPUT_SIDES = st.integers(1, 20).map(lambda cells: 32 * cells)
+
+
+SPECS = st.builds(
+    InputSpec,
+    st.just("image"),
+    INPUT_SIDES,
+    INPUT_SIDES,
+    st.sampled_from(["stretch", "letterbox"]),
+    pad_value=st.just(9),
+)
+
+
+SHARES = st.lists(st.tuples(*[st.floats(0, 1)] * 4), min_size=1, max_size=8)
+
+
+REPEATABLE = settings(derandomize=True, deadline=None, max_examples=200)
+
+
+@cache
+def canvas():
+    return np.full((LARGEST, LARGEST, 3), COLOUR, np.uint8)
+
+
+def photograph(width, height):
+    return canvas()[:height, :width]
+
+
+@given(SIDES, SIDES, SPECS, SHARES)
+@REPEATABLE
+def test_boxes_return_from_the_models_pixels(width, height, spec, shares):
+    _, letterbox = preprocess(photograph(width, height), spec)
+    corners = np.array(shares).reshape(-1, 2, 2) * (width, height)
+    boxes = np.sort(corners, axis=1).reshape(-1, 4).astype(np.float32)
+    np.testing.assert_allclose(letterbox.to_image(letterbox.to_input(boxes)), boxes, rtol=0, atol=0.01)
+
+
+@given(SIDES, SIDES, SPECS)
+@REPEATABLE
+def test_the_photograph_fills_its_place_and_the_padding_the_rest(width, height, spec):
+    tensor, letterbox = preprocess(photograph(width, height), spec)
+    frame = letterbox.to_input(np.array([[0, 0, width, height]], np.float32))[0]
+    left, top, right, bottom = np.rint(frame).astype(int)
+    np.testing.assert_allclose(frame, [left, top, right, bottom], atol=1e-3)
+    assert 0 <= left < right <= spec.width
+    assert 0 <= top < bottom <= spec.height
+    expected = np.full((1, spec.height, spec.width, 3), spec.pad_value, np.uint8)
+    expected[0, top:bottom, left:right] = COLOUR[::-1]
+    np.testing.assert_array_equal(tensor, expected)
+
+
+@given(SIDES, SIDES, INPUT_SIDES, INPUT_SIDES)
+@REPEATABLE
+def test_a_letterbox_keeps_the_aspect_ratio_and_touches_two_borders(width, height, input_width, input_height):
+    _, letterbox = preprocess(photograph(width, height), InputSpec("image", input_width, input_height, "letterbox"))
+    placed = np.array([width * letterbox.scale_x, height * letterbox.scale_y])
+    np.testing.assert_allclose(placed, np.rint(placed), atol=1e-6)
+    placed_width, placed_height = np.rint(placed).astype(int)
+    gain = min(input_width / width, input_height / height)
+    assert abs(placed_width - max(1, width * gain)) <= 0.5 + 1e-6
+    assert abs(placed_height - max(1, height * gain)) <= 0.5 + 1e-6
+    assert placed_width == input_width or placed_height == input_height
+    # Centred, but for the odd pixel.
+    assert input_width - placed_width - 2 * letterbox.left in (0, 1)
+    assert input_height - placed_height - 2 * letterbox.top in (0, 1)

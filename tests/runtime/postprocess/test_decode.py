@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from acne_runtime.manifest import OutputSpec
 from acne_runtime.postprocess.decode import decode, lesion_scores
@@ -173,3 +175,58 @@ def test_very_large_logits_stay_finite():
     outputs = random_outputs((16, 16), (8,), 1, 16)
     outputs["box_8"] *= 1e4
     assert np.isfinite(decode(outputs, specs(8), np.float32(0), 16).boxes).all()
+
+
+REPEATABLE = settings(derandomize=True, deadline=None, max_examples=200)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.floats(0.1, 30),
+    st.integers(1, 5),
+    st.floats(0, 1, width=32),
+)
+@settings(REPEATABLE, max_examples=40)
+def test_boxes_are_those_that_kerascv_decodes(seed, rows, columns, spread, classes, least):
+    pytest.importorskip("keras_cv")
+    from keras_cv.src.models.object_detection.yolo_v8 import yolo_v8_detector as kerascv
+
+    height, width, strides, channels = 32 * rows, 32 * columns, (8, 16, 32), kerascv.BOX_REGRESSION_CHANNELS
+    rng = np.random.default_rng(seed)
+    outputs, logits, scores = {}, [], []
+    for stride in strides:
+        grid = (1, height // stride, width // stride)
+        outputs[f"box_{stride}"] = rng.normal(0, spread, (*grid, channels)).astype(np.float32)
+        outputs[f"score_{stride}"] = rng.random((*grid, classes), dtype=np.float32)
+        logits.append(outputs[f"box_{stride}"].reshape(1, -1, channels))
+        scores.append(outputs[f"score_{stride}"].reshape(-1, classes))
+
+    distances = kerascv.decode_regression_to_boxes(np.concatenate(logits, axis=1))
+    anchors, anchor_strides = kerascv.get_anchors((height, width, 3), strides)
+    boxes = np.asarray(kerascv.dist2bbox(distances, anchors) * anchor_strides[:, None])[0]
+    scores = np.concatenate(scores)
+    lesions = lesion_scores(scores)
+    (cells,) = np.nonzero(lesions >= np.float32(least))
+
+    specs = tuple(OutputSpec(f"{kind}_{stride}", kind, stride) for kind in ("box", "score") for stride in strides)
+    got = decode(outputs, specs, np.float32(least), channels // 4)
+    np.testing.assert_allclose(got.boxes, boxes[cells], rtol=0, atol=1e-3)
+    np.testing.assert_array_equal(got.scores, lesions[cells])
+    np.testing.assert_array_equal(got.types, scores[cells])
+    np.testing.assert_array_equal(got.classes, scores[cells].argmax(axis=1))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.floats(0, 1, width=32), st.floats(1e-6, 1))
+@REPEATABLE
+def test_the_first_comparison_loses_no_lesion(seed, classes, least, spread):
+    """Probabilities near the smallest that could still make a lesion together, and one-sided ones."""
+    rng = np.random.default_rng(seed)
+    near = 1 - (1 - float(least)) ** (1 / classes)
+    types = np.clip(near + spread * 1e-4 * rng.normal(size=(400, classes)), 0, 1).astype(np.float32)
+    types[:50] *= rng.random((50, classes)) < 0.5
+    outputs = {"box_8": np.zeros((1, 20, 20, 8), np.float32), "score_8": types.reshape(1, 20, 20, classes)}
+    got = decode(outputs, (OutputSpec("box_8", "box", 8), OutputSpec("score_8", "score", 8)), np.float32(least), 2)
+    expected = lesion_scores(types)
+    np.testing.assert_array_equal(got.scores, expected[expected >= np.float32(least)])

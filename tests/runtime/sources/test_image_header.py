@@ -26,6 +26,8 @@ KINDS = {
     "tiff": encoded(".tiff"),
     "big-endian tiff": b"MM\0*" + struct.pack(">IHHHIHHHHII", 8, 2, 256, 3, 1, 53, 0, 257, 4, 1, 37),
 }
+
+
 WHATEVER = st.one_of(
     st.binary(max_size=200),
     st.builds(
@@ -74,3 +76,14 @@ def test_any_bytes_state_a_size_or_are_refused(data):
 @given(WHATEVER)
 def test_any_bytes_are_whole_or_cut_off(data):
     assert is_truncated(data) in (True, False)
+
+
+def test_of_a_tiff_that_states_its_size_twice_the_first_counts_as_for_its_decoder():
+    tiff = bytearray(encoded(".tif", np.zeros((30, 40, 3), np.uint8)))
+    (place,) = struct.unpack_from("<I", tiff, 4)
+    (count,) = struct.unpack_from("<H", tiff, place)
+    entries = bytes(tiff[place + 2 : place + 2 + 12 * count])
+    assert entries[:2] == struct.pack("<H", 256)
+    tiff[4:8] = struct.pack("<I", len(tiff))
+    tiff += struct.pack("<H", count + 1) + entries[:12] + struct.pack("<HHII", 256, 4, 1, 2) + entries[12:] + bytes(4)
+    assert read_size(bytes(tiff)) == (40, 30)
