@@ -213,7 +213,7 @@ def corrupted(name, content):
         (lambda run: [file.unlink() for file in run.iterdir()], "run: no run folder of acne-train"),
         (lambda run: (run / "manifest.json").unlink(), "run: this training is not finished"),
         (lambda run: (run / "metrics.json").unlink(), "metrics.json: not found"),
-        (corrupted("manifest.json", "{}"), "manifest.json: the manifest lacks"),
+        (corrupted("manifest.json", "{}"), "manifest.json: invalid manifest: missing"),
         (corrupted("metrics.json", '{"test": {"phot'), "metrics.json: not JSON"),
         (corrupted("metrics.json", "[]"), "metrics.json: no metrics of a"),
         (corrupted("metrics.json", '{"test": {"images": 3}}'), "metrics.json: no metrics of a"),
