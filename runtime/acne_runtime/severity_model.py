@@ -50,7 +50,7 @@ class SeverityModel(Predictor):
         if manifest.has_nms and lowest != shown:
             raise ModelError(
                 f"{manifest.name}: the threshold inside the file is above the one that the severity counts with; "
-                "export it without --nms"
+                "export it without NMS"
             )
         self._model = Model(dataclasses.replace(manifest, thresholds=tuple(lowest)), model.backend)
 

@@ -34,8 +34,6 @@ SIZES = [
 
 
 ALL_SIZES = pytest.mark.parametrize(("width", "height"), SIZES)
-
-
 BOTH_WAYS = pytest.mark.parametrize("resize", ["stretch", "letterbox"])
 
 
@@ -308,17 +306,9 @@ def test_a_smaller_reading_is_placed_as_the_photograph_itself(part, size):
 
 
 LARGEST = 4000
-
-
 COLOUR = (10, 20, 30)
-
-
 SIDES = st.one_of(st.integers(1, LARGEST), st.integers(1, 40))
-
-
 INPUT_SIDES = st.integers(1, 20).map(lambda cells: 32 * cells)
-
-
 SPECS = st.builds(
     InputSpec,
     st.just("image"),
@@ -327,11 +317,7 @@ SPECS = st.builds(
     st.sampled_from(["stretch", "letterbox"]),
     pad_value=st.just(9),
 )
-
-
 SHARES = st.lists(st.tuples(*[st.floats(0, 1)] * 4), min_size=1, max_size=8)
-
-
 REPEATABLE = settings(derandomize=True, deadline=None, max_examples=200)
 
 

@@ -246,7 +246,7 @@ def _check_output_files(outputs: Mapping[str, Path], guard: OverwriteGuard) -> N
     """Raises if two outputs are the same file, or one is a file that the run reads."""
     options: dict[Path, str] = {}
     for option, file in outputs.items():
-        guard.check(file, option)
+        guard.check(file)
         first = options.setdefault(file.resolve(), option)
         if first != option:
             raise click.UsageError(f"{first} and {option} name the same file, {file}")

@@ -42,7 +42,7 @@ class ImageWriter:
             number += 1
             target = self._folder / f"{stem}-{number}{suffix}"
         self._written.add(target)
-        self._guard.check(target, f"--save {self._folder}")
+        self._guard.check(target)
         try:
             _, data = cv2.imencode(suffix, annotate(read_full_image(frame), *results))
         except cv2.error as error:
@@ -97,9 +97,9 @@ class VideoWriter:
         self._count += 1
 
     def _open(self, frame: Frame) -> cv2.VideoWriter:
-        self._guard.check(self._file, f"--save {self._file.parent}")
+        self._guard.check(self._file)
         if self._file.is_dir():
-            raise AcneEdgeError(f"{self._file}: is a folder; name another one with --save")
+            raise AcneEdgeError(f"{self._file}: is a folder; choose another path")
         self._part = make_temporary(self._file)
         self._size = (frame.image.shape[1], frame.image.shape[0])
         writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, self._size)

@@ -36,7 +36,7 @@ class CocoFile:
         """
         detections = [result for result in results if result.lesions is not None]
         if not detections:
-            raise AcneEdgeError(f"{self._file}: {results[0].model} has no boxes for COCO; use --json or --csv")
+            raise AcneEdgeError(f"{self._file}: {results[0].model} has no boxes for COCO; write JSON lines or CSV")
         number = len(self._images) + 1
         first = detections[0]
         name = f"{first.source}#{first.frame_index}" if self._numbered else first.source

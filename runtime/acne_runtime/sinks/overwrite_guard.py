@@ -20,10 +20,10 @@ class OverwriteGuard:
         """
         self._inputs = {identity for file in files if (identity := _identity(file))}
 
-    def check(self, output: Path, option: str) -> None:
-        """Raises `AcneEdgeError` if the output of this option would overwrite an input."""
+    def check(self, output: Path) -> None:
+        """Raises `AcneEdgeError` if the output would overwrite an input."""
         if _identity(output) in self._inputs:
-            raise AcneEdgeError(f"{option}: would overwrite {output}, an input of this run; choose another path")
+            raise AcneEdgeError(f"{output}: would overwrite an input of this run; choose another path")
 
 
 def _identity(file: Path) -> tuple[int, int] | None:

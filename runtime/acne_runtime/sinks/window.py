@@ -36,7 +36,7 @@ class Window:
             AcneEdgeError: There is no display, or OpenCV is built without windows.
         """
         if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
-            raise AcneEdgeError("no display for a window; use --save DIR instead of --show")
+            raise AcneEdgeError("no display to show a window on; save annotated images instead")
         _check_display()
         self._wait_ms = wait_ms
 
@@ -64,4 +64,4 @@ def _check_display() -> None:
     if "not implemented" in done.stderr:
         raise AcneEdgeError("this OpenCV has no windows; install opencv-python instead of opencv-python-headless")
     if done.returncode:
-        raise AcneEdgeError("the display does not respond; use --save DIR instead of --show")
+        raise AcneEdgeError("the display does not respond; save annotated images instead")

@@ -13,11 +13,7 @@ from acne_runtime.sources.image_files import SUFFIXES
 from acne_runtime.sources.video_file import Video
 
 NOTHING_READ = OverwriteGuard()
-
-
 CLASSES = ("comedones", "nodules", "papules", "pustules")
-
-
 LESIONS = (
     Lesion("papules", 0.9, (10.0, 12.0, 40.0, 44.0)),
     Lesion("comedones", 0.5, (0.0, 0.0, 8.5, 7.25)),
@@ -53,7 +49,7 @@ def test_a_picture_never_overwrites_its_source(tmp_path, way):
     (tmp_path / "sub").mkdir()
     (tmp_path / "link").symlink_to(tmp_path)
     before = source.read_bytes()
-    with pytest.raises(AcneEdgeError, match=r"--save .*would overwrite .*face\.png"):
+    with pytest.raises(AcneEdgeError, match=r"face\.png: would overwrite an input"):
         ImageWriter(tmp_path / way, OverwriteGuard([source])).write(frame(source), [answer(str(source))])
     assert source.read_bytes() == before
 
@@ -65,7 +61,7 @@ def test_a_picture_never_overwrites_one_that_comes_later(tmp_path):
         file.parent.mkdir()
         write_picture(file, 120, 160)
     before = later.read_bytes()
-    with pytest.raises(AcneEdgeError, match=r"--save .*right: would overwrite .*right/face\.png, an input of this run"):
+    with pytest.raises(AcneEdgeError, match=r"right/face\.png: would overwrite an input"):
         ImageWriter(later.parent, OverwriteGuard([now, later])).write(frame(now), [answer(str(now))])
     assert later.read_bytes() == before
 
@@ -131,7 +127,7 @@ def test_a_video_never_overwrites_its_source(tmp_path):
     source = tmp_path / "clip.mp4"
     source.write_bytes(b"the video")
     sink = VideoWriter(source, 10.0, OverwriteGuard([source]))
-    with pytest.raises(AcneEdgeError, match=r"--save .*would overwrite .*clip\.mp4"):
+    with pytest.raises(AcneEdgeError, match=r"clip\.mp4: would overwrite an input"):
         sink.write(frame(source), [answer(str(source))])
     sink.close()
     assert source.read_bytes() == b"the video"
@@ -162,7 +158,7 @@ def test_a_video_on_a_full_disk_ends_playable_with_one_line(tmp_path, monkeypatc
 
 def test_a_folder_that_has_the_videos_name_is_refused_before_a_frame_is_lost(tmp_path):
     (tmp_path / "clip.mp4").mkdir()
-    with pytest.raises(AcneEdgeError, match=r"clip\.mp4: is a folder; name another one with --save"):
+    with pytest.raises(AcneEdgeError, match=r"clip\.mp4: is a folder; choose another path"):
         VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ).write(frame("camera:0"), [answer("camera:0")])
 
 

@@ -72,7 +72,7 @@ def test_the_classes_of_several_detectors_share_their_numbers(tmp_path):
 
 
 def test_a_model_without_boxes_is_refused_with_the_way_out(tmp_path):
-    with pytest.raises(AcneEdgeError, match=r"found\.json: tiny-cnn has no boxes for COCO; use --json or --csv"):
+    with pytest.raises(AcneEdgeError, match=r"found\.json: tiny-cnn has no boxes for COCO; write JSON lines or CSV"):
         CocoFile(tmp_path / "found.json", numbered=False).write(FRAME, [labelled()])
 
 

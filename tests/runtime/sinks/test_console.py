@@ -10,15 +10,11 @@ from acne_runtime.severity import Severity
 from acne_runtime.sinks.console import ConsoleSummary, describe
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
-
-
 LESIONS = (
     Lesion("papules", 0.9, (10.0, 12.0, 40.0, 44.0)),
     Lesion("comedones", 0.5, (0.0, 0.0, 8.5, 7.25)),
     Lesion("papules", 0.4, (50.0, 60.0, 80.0, 90.0)),
 )
-
-
 LABELS = tuple(Label(name, score, score > 0.5) for name, score in zip(CLASSES, (0.9, 0.2, 0.7, 0.1), strict=True))
 
 

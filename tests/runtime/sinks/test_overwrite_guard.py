@@ -26,17 +26,17 @@ def test_an_input_is_recognised_under_any_name(source, tmp_path, way):
     else:
         other = tmp_path / "folder" / ".." / source.name
         (tmp_path / "folder").mkdir()
-    with pytest.raises(AcneEdgeError, match=f"^--csv: would overwrite {re.escape(str(other))}, an input of this run"):
-        OverwriteGuard([source]).check(other, "--csv")
+    with pytest.raises(AcneEdgeError, match=f"^{re.escape(str(other))}: would overwrite an input"):
+        OverwriteGuard([source]).check(other)
 
 
 def test_other_files_may_be_written(source, tmp_path):
     guard = OverwriteGuard([source, tmp_path / "missing.png"])
     (tmp_path / "old.csv").write_text("old")
-    guard.check(tmp_path / "old.csv", "--csv")
-    guard.check(tmp_path / "missing.png", "--save")
+    guard.check(tmp_path / "old.csv")
+    guard.check(tmp_path / "missing.png")
 
 
 @pytest.mark.skipif(not Path("/dev/null").exists(), reason="this system has no /dev/null")
 def test_a_device_may_be_input_and_output():
-    OverwriteGuard([Path("/dev/null")]).check(Path("/dev/null"), "--csv")
+    OverwriteGuard([Path("/dev/null")]).check(Path("/dev/null"))

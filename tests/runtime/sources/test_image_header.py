@@ -26,8 +26,6 @@ KINDS = {
     "tiff": encoded(".tiff"),
     "big-endian tiff": b"MM\0*" + struct.pack(">IHHHIHHHHII", 8, 2, 256, 3, 1, 53, 0, 257, 4, 1, 37),
 }
-
-
 WHATEVER = st.one_of(
     st.binary(max_size=200),
     st.builds(

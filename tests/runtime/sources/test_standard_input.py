@@ -23,11 +23,7 @@ def with_thumbnail(jpeg, thumbnail):
 
 
 PICTURE = picture(48, 64, seed=3)
-
-
 JPEG = encoded(".jpg", PICTURE)
-
-
 THUMBNAIL = encoded(".jpg", picture(12, 16, seed=4))
 
 
