@@ -2,25 +2,10 @@ import cv2
 import numpy as np
 import pytest
 from support.images import picture
+from support.results import CLASSES, detection_result, multilabel_result
 
 from acne_runtime.disclaimer import NO_DIAGNOSIS
-from acne_runtime.result import Label, Lesion, Result, Timing, annotate
-
-CLASSES = ("comedones", "nodules", "papules", "pustules")
-LESIONS = (
-    Lesion("papules", 0.9, (10.0, 12.0, 40.0, 44.0)),
-    Lesion("comedones", 0.5, (0.0, 0.0, 8.5, 7.25)),
-    Lesion("papules", 0.4, (50.0, 60.0, 80.0, 90.0)),
-)
-LABELS = tuple(Label(name, score, score > 0.5) for name, score in zip(CLASSES, (0.9, 0.2, 0.7, 0.1), strict=True))
-
-
-def answer(source="a.jpg", index=0, *, lesions=LESIONS, labels=None, size=(120, 160)):
-    return Result(source, index, index / 10, *size[::-1], "tiny", CLASSES, lesions, labels, Timing(1.0, 2.0, 3.0))
-
-
-def labelled(**kwargs):
-    return answer(lesions=None, labels=LABELS, **kwargs)
+from acne_runtime.result import Lesion, annotate
 
 
 def test_a_picture_names_each_lesion_once_and_doubts_what_is_unsure(monkeypatch):
@@ -29,14 +14,19 @@ def test_a_picture_names_each_lesion_once_and_doubts_what_is_unsure(monkeypatch)
     places = [(100.0, 150.0, 120.0, 170.0), (200.0, 150.0, 220.0, 170.0)]
     said = [(0.0, 0.1, 0.6, 0.5), (0.0, 0.1, 0.6, 0.4)]
     lesions = [Lesion.of_types(CLASSES, 0.75, *one) for one in zip(places, said, strict=True)]
-    annotate(picture(640, 640), answer(lesions=tuple(lesions), size=(640, 640)))
+    annotate(picture(640, 640), detection_result(lesions=tuple(lesions), size=(640, 640)))
     assert written == ["papules 0.75", "papules? 0.75", "2 papules", NO_DIAGNOSIS]
 
 
 @pytest.mark.parametrize("size", [(120, 160), (48, 48), (900, 30), (30, 900), (1, 1), (1200, 1600)])
 @pytest.mark.parametrize(
     "result",
-    [answer(), answer(lesions=()), labelled(), answer(lesions=(Lesion("nodules", 1.0, (-5.0, -9.0, 5000.0, 3.0)),))],
+    [
+        detection_result(),
+        detection_result(lesions=()),
+        multilabel_result(),
+        detection_result(lesions=(Lesion("nodules", 1.0, (-5.0, -9.0, 5000.0, 3.0)),)),
+    ],
     ids=["lesions", "no lesion", "labels", "a box outside"],
 )
 def test_annotating_gives_a_copy_of_the_same_shape_that_differs(result, size):
@@ -51,7 +41,7 @@ def test_annotating_gives_a_copy_of_the_same_shape_that_differs(result, size):
 
 def test_a_lesion_is_drawn_where_it_is():
     blank = np.full((480, 640, 3), 128, np.uint8)
-    with_box = annotate(blank, answer(lesions=(Lesion("nodules", 0.9, (300.0, 200.0, 400.0, 300.0)),)))
+    with_box = annotate(blank, detection_result(lesions=(Lesion("nodules", 0.9, (300.0, 200.0, 400.0, 300.0)),)))
     changed = (with_box != blank).any(axis=-1)
     assert changed[200, 310:390].all()
     assert changed[210:290, 400].all()
@@ -61,7 +51,10 @@ def test_a_lesion_is_drawn_where_it_is():
 
 def test_the_answers_of_several_models_are_drawn_on_one_picture():
     blank = np.full((480, 640, 3), 128, np.uint8)
-    boxes, labels = answer(lesions=(Lesion("nodules", 0.9, (300.0, 200.0, 400.0, 300.0)),)), labelled()
+    boxes, labels = (
+        detection_result(lesions=(Lesion("nodules", 0.9, (300.0, 200.0, 400.0, 300.0)),)),
+        multilabel_result(),
+    )
     both = annotate(blank, boxes, labels)
     assert (both[200:301, 300:401] == annotate(blank, boxes)[200:301, 300:401]).all()
     first_line, last_lines = both[:20, :60], both[25:120, :60]
@@ -72,7 +65,11 @@ def test_the_answers_of_several_models_are_drawn_on_one_picture():
 def test_each_class_has_a_colour_of_its_own():
     blank = np.full((480, 640, 3), 128, np.uint8)
     colours = {
-        tuple(annotate(blank, answer(lesions=(Lesion(name, 0.9, (300.0, 200.0, 400.0, 300.0)),)))[250, 400].tolist())
+        tuple(
+            annotate(blank, detection_result(lesions=(Lesion(name, 0.9, (300.0, 200.0, 400.0, 300.0)),)))[
+                250, 400
+            ].tolist()
+        )
         for name in CLASSES
     }
     assert len(colours) == len(CLASSES)

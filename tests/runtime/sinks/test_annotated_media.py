@@ -1,11 +1,12 @@
 import cv2
 import numpy as np
 import pytest
-from support.images import picture, write_picture
+from support.images import write_picture
+from support.results import detection_result, make_frame
 
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.frame import Frame
-from acne_runtime.result import Lesion, Result, Timing, annotate
+from acne_runtime.result import annotate
 from acne_runtime.sinks import annotated_media
 from acne_runtime.sinks.annotated_media import ImageWriter, VideoWriter
 from acne_runtime.sinks.overwrite_guard import OverwriteGuard
@@ -13,20 +14,6 @@ from acne_runtime.sources.image_files import SUFFIXES
 from acne_runtime.sources.video_file import Video
 
 NOTHING_READ = OverwriteGuard()
-CLASSES = ("comedones", "nodules", "papules", "pustules")
-LESIONS = (
-    Lesion("papules", 0.9, (10.0, 12.0, 40.0, 44.0)),
-    Lesion("comedones", 0.5, (0.0, 0.0, 8.5, 7.25)),
-    Lesion("papules", 0.4, (50.0, 60.0, 80.0, 90.0)),
-)
-
-
-def answer(source="a.jpg", index=0, *, lesions=LESIONS, labels=None, size=(120, 160)):
-    return Result(source, index, index / 10, *size[::-1], "tiny", CLASSES, lesions, labels, Timing(1.0, 2.0, 3.0))
-
-
-def frame(source="a.jpg", index=0, *, size=(120, 160)):
-    return Frame(picture(*size), str(source), index, index / 10)
 
 
 @pytest.mark.parametrize("suffix", sorted(SUFFIXES | {".JPG"}))
@@ -34,11 +21,11 @@ def test_a_picture_is_saved_annotated_under_its_own_name(tmp_path, suffix):
     source = write_picture(tmp_path / f"face{suffix}", 120, 160)
     before = source.read_bytes()
     sink = ImageWriter(tmp_path / "out" / "here", NOTHING_READ)
-    sink.write(frame(source), [answer(str(source))])
+    sink.write(make_frame(source), [detection_result(str(source))])
     sink.close()
     written = cv2.imread(str(tmp_path / "out" / "here" / f"face{suffix}"))
     assert written.shape == (120, 160, 3)
-    assert np.abs(written.astype(int) - annotate(frame().image, answer())).mean() < 8
+    assert np.abs(written.astype(int) - annotate(make_frame().image, detection_result())).mean() < 8
     assert source.read_bytes() == before
     assert [path.name for path in (tmp_path / "out" / "here").iterdir()] == [f"face{suffix}"]
 
@@ -50,7 +37,7 @@ def test_a_picture_never_overwrites_its_source(tmp_path, way):
     (tmp_path / "link").symlink_to(tmp_path)
     before = source.read_bytes()
     with pytest.raises(AcneEdgeError, match=r"face\.png: would overwrite an input"):
-        ImageWriter(tmp_path / way, OverwriteGuard([source])).write(frame(source), [answer(str(source))])
+        ImageWriter(tmp_path / way, OverwriteGuard([source])).write(make_frame(source), [detection_result(str(source))])
     assert source.read_bytes() == before
 
 
@@ -62,13 +49,13 @@ def test_a_picture_never_overwrites_one_that_comes_later(tmp_path):
         write_picture(file, 120, 160)
     before = later.read_bytes()
     with pytest.raises(AcneEdgeError, match=r"right/face\.png: would overwrite an input"):
-        ImageWriter(later.parent, OverwriteGuard([now, later])).write(frame(now), [answer(str(now))])
+        ImageWriter(later.parent, OverwriteGuard([now, later])).write(make_frame(now), [detection_result(str(now))])
     assert later.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["face.heic", "face.jfif"])
 def test_a_picture_of_a_kind_that_cannot_be_written_becomes_a_png(tmp_path, name):
-    ImageWriter(tmp_path / "out", NOTHING_READ).write(frame(tmp_path / name), [answer()])
+    ImageWriter(tmp_path / "out", NOTHING_READ).write(make_frame(tmp_path / name), [detection_result()])
     assert cv2.imread(str(tmp_path / "out" / "face.png")).shape == (120, 160, 3)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["face.png"]
 
@@ -76,14 +63,14 @@ def test_a_picture_of_a_kind_that_cannot_be_written_becomes_a_png(tmp_path, name
 def test_pictures_from_standard_input_are_numbered(tmp_path):
     sink = ImageWriter(tmp_path, NOTHING_READ)
     for index in range(2):
-        sink.write(frame("stdin", index), [answer("stdin", index)])
+        sink.write(make_frame("stdin", index), [detection_result("stdin", index)])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["stdin-0.png", "stdin-1.png"]
 
 
 def test_pictures_of_one_name_from_several_folders_are_all_kept(tmp_path):
     sink = ImageWriter(tmp_path / "out", NOTHING_READ)
     for folder in ("left", "right", "front"):
-        sink.write(frame(tmp_path / folder / "face.jpg"), [answer()])
+        sink.write(make_frame(tmp_path / folder / "face.jpg"), [detection_result()])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["face-2.jpg", "face-3.jpg", "face.jpg"]
 
 
@@ -91,21 +78,21 @@ def test_a_saved_video_plays_and_leaves_no_part_behind(tmp_path):
     file = tmp_path / "out" / "clip.mp4"
     sink = VideoWriter(file, 10.0, NOTHING_READ)
     for index in range(7):
-        sink.write(frame("clip.mov", index), [answer("clip.mov", index)])
+        sink.write(make_frame("clip.mov", index), [detection_result("clip.mov", index)])
         assert not file.exists()  # a name stands for a whole file
     sink.close()
     assert [path.name for path in file.parent.iterdir()] == ["clip.mp4"]
     frames = list(Video(file))
     assert len(frames) == 7
     assert Video(file).rate == pytest.approx(10)
-    expected = annotate(frame().image, answer("clip.mov"))
+    expected = annotate(make_frame().image, detection_result("clip.mov"))
     assert all(np.abs(one.image.astype(int) - expected).mean() < 12 for one in frames)
 
 
 def test_frames_that_change_their_size_are_fitted_to_the_first(tmp_path):
     sink = VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
     for index, size in enumerate(((120, 160), (60, 80), (240, 320))):
-        sink.write(frame("camera:0", index, size=size), [answer("camera:0", index, size=size)])
+        sink.write(make_frame("camera:0", index, size=size), [detection_result("camera:0", index, size=size)])
     sink.close()
     assert [one.image.shape for one in Video(tmp_path / "clip.mp4")] == [(120, 160, 3)] * 3
 
@@ -117,7 +104,7 @@ def test_a_saved_video_without_frames_is_no_file(tmp_path):
 
 def test_a_saved_video_may_be_closed_twice(tmp_path):
     sink = VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
-    sink.write(frame("camera:0"), [answer("camera:0")])
+    sink.write(make_frame("camera:0"), [detection_result("camera:0")])
     sink.close()
     sink.close()
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
@@ -128,7 +115,7 @@ def test_a_video_never_overwrites_its_source(tmp_path):
     source.write_bytes(b"the video")
     sink = VideoWriter(source, 10.0, OverwriteGuard([source]))
     with pytest.raises(AcneEdgeError, match=r"clip\.mp4: would overwrite an input"):
-        sink.write(frame(source), [answer(str(source))])
+        sink.write(make_frame(source), [detection_result(str(source))])
     sink.close()
     assert source.read_bytes() == b"the video"
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
@@ -139,7 +126,7 @@ def test_the_frames_of_a_camera_keep_their_pace(tmp_path):
     sink = VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
     for index, time_s in enumerate((0.0, 0.02, 0.1, 0.6, 0.7)):
         one = Frame(np.full((48, 64, 3), 50 * index, np.uint8), "camera:0", index, time_s)
-        sink.write(one, [answer(lesions=())])
+        sink.write(one, [detection_result(lesions=())])
     sink.close()
     shown = [round(one.image[20:30].mean() / 50) for one in Video(tmp_path / "clip.mp4")]
     assert shown == [0, 2, 2, 2, 2, 2, 3, 4]
@@ -148,10 +135,10 @@ def test_the_frames_of_a_camera_keep_their_pace(tmp_path):
 def test_a_video_on_a_full_disk_ends_playable_with_one_line(tmp_path, monkeypatch):
     sink = VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
     for index in range(3):
-        sink.write(frame("camera:0", index), [answer("camera:0", index)])
+        sink.write(make_frame("camera:0", index), [detection_result("camera:0", index)])
     monkeypatch.setattr(annotated_media, "MIN_FREE", 1 << 62)
     with pytest.raises(AcneEdgeError, match=r"clip\.mp4: the disk is nearly full; the video ends here"):
-        sink.write(frame("camera:0", 3), [answer("camera:0", 3)])
+        sink.write(make_frame("camera:0", 3), [detection_result("camera:0", 3)])
     sink.close()
     assert len(list(Video(tmp_path / "clip.mp4"))) == 3
 
@@ -159,14 +146,16 @@ def test_a_video_on_a_full_disk_ends_playable_with_one_line(tmp_path, monkeypatc
 def test_a_folder_that_has_the_videos_name_is_refused_before_a_frame_is_lost(tmp_path):
     (tmp_path / "clip.mp4").mkdir()
     with pytest.raises(AcneEdgeError, match=r"clip\.mp4: is a folder; choose another path"):
-        VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ).write(frame("camera:0"), [answer("camera:0")])
+        VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ).write(
+            make_frame("camera:0"), [detection_result("camera:0")]
+        )
 
 
 def test_a_video_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(cv2.VideoWriter, "fourcc", lambda *_: 0x20202020)
     sink = VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
     with pytest.raises(AcneEdgeError, match=r"clip\.mp4: OpenCV cannot write a video of 160 x 120 pixels"):
-        sink.write(frame("camera:0"), [answer("camera:0")])
+        sink.write(make_frame("camera:0"), [detection_result("camera:0")])
     sink.close()
     assert list(tmp_path.iterdir()) == []
 
@@ -174,8 +163,8 @@ def test_a_video_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
 def test_two_runs_may_save_a_video_into_one_folder(tmp_path):
     one, other = (VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ) for _ in range(2))
     for index in range(3):
-        one.write(frame("camera:0", index), [answer("camera:0", index)])
-        other.write(frame("camera:0", index), [answer("camera:0", index)])
+        one.write(make_frame("camera:0", index), [detection_result("camera:0", index)])
+        other.write(make_frame("camera:0", index), [detection_result("camera:0", index)])
     one.close()
     assert len(list(Video(tmp_path / "clip.mp4"))) == 3
     other.close()
