@@ -62,7 +62,7 @@ def runs(tiny, networks, tmp_path_factory):
 @pytest.fixture(scope="session")
 def exported(runs, tmp_path_factory):
     """Gives the converted file of a task, format and precision; each is converted once."""
-    from acne_export.export import Terms, export
+    from acne_export.exporting import export
     from acne_export.recipe import Recipe
     from acne_export.run_folder import read_run_folder
 
@@ -74,7 +74,7 @@ def exported(runs, tmp_path_factory):
         recipe = Recipe(form, precision, **{"input": "uint8", "size": run.manifest.input.width, **changes})
         if (task, recipe) not in made:
             target = folder / recipe.file_name(run.manifest.name, run.manifest.input.width)
-            made[task, recipe] = export(run, recipe, target, Terms(), lambda _: None)
+            made[task, recipe] = export(run, recipe, target)
         return made[task, recipe]
 
     return convert

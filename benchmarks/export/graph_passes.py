@@ -17,12 +17,12 @@ import onnx
 import onnxruntime
 from tensorflow.lite.tools import flatbuffer_utils
 
-from acne_export.bench.interleaved import times_in_turns
-from acne_export.conversion import opened
+from acne_export.bench.interleaved import interleaved_times
+from acne_export.conversion import open_in_runtime
 from acne_export.exporters import EXPORTERS
 from acne_export.golden.image import golden_input
 from acne_export.graph.fold import simplify
-from acne_export.graph.fold_forward import norms_moved
+from acne_export.graph.fold_forward import fold_batch_norm_forward
 from acne_export.recipe import Recipe
 from acne_export.run_folder import read_run_folder
 
@@ -43,7 +43,7 @@ def operations(file: bytes, form: str) -> int:
 def main(run: Path, runs: int) -> None:
     """Converts, measures and prints."""
     source = read_run_folder(run)
-    moved, ranges = norms_moved(source.model, source.ranges)
+    moved, ranges = fold_batch_norm_forward(source.model, source.ranges)
     simple = simplify(moved)
     size = source.manifest.input.width
     picture = golden_input(source.manifest.input)
@@ -67,8 +67,8 @@ def main(run: Path, runs: int) -> None:
             name = f"{form} {precision}, {which}"
             converted = EXPORTERS[form, precision].convert(model, recipe, ranges)
             counts[name] = operations(converted, form)
-            calls[name] = partial(opened(converted, form, THREADS).run, picture)
-    taken = times_in_turns(calls, runs)
+            calls[name] = partial(open_in_runtime(converted, form, THREADS).run, picture)
+    taken = interleaved_times(calls, runs)
     click.echo(f"{source.manifest.name}, {size} px, median of {runs}, {THREADS} threads")
     for name, values in taken.items():
         click.echo(f"{name:28} {np.median(values):7.1f} ms  {counts[name]:4} operations")

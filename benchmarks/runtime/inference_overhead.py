@@ -20,7 +20,7 @@ import onnxruntime
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from acne_export.bench.interleaved import times_in_turns
+from acne_export.bench.interleaved import interleaved_times
 from acne_runtime.load import load_model
 from acne_runtime.preprocess import preprocess
 from acne_runtime.result import Result
@@ -55,7 +55,7 @@ def _measure(file: Path, images: Mapping[str, NDArray[np.uint8]], runs: int) -> 
     calls = {"bare": bare_onnx(file, tensor) if file.suffix == ".onnx" else bare_litert(file, tensor)}
     for name, image in images.items():
         calls[name] = lambda name=name, image=image: results[name].append(model(image))
-    times = {name: float(np.median(taken)) for name, taken in times_in_turns(calls, runs, TURN).items()}
+    times = {name: float(np.median(taken)) for name, taken in interleaved_times(calls, runs, TURN).items()}
     for name in images:
         before = 1e3 * float(np.median([one.timing.preprocess for one in results[name]]))
         after = 1e3 * float(np.median([one.timing.postprocess for one in results[name]]))

@@ -19,7 +19,7 @@ from typing import Any
 import click
 import cv2
 
-from acne_export.matching import unmatched
+from acne_export.validation import unmatched
 from acne_runtime.frame import Frame
 from acne_runtime.load import load_model
 from acne_runtime.result import Lesion

@@ -1,22 +1,27 @@
-"""`acne-export`: a trained model becomes a file for a device."""
+"""`acne-export`: exports a trained model to a file for a device."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
-from acne_export.accuracy import Photographs
-from acne_export.recipe import ANY_BATCH, DEFAULT_PRECISION, Format, Input, Precision, Recipe
+from acne_export.accuracy import LabelledSet
+from acne_export.recipe import ANY_BATCH, DEFAULT_PRECISION, Format, Input, Precision, Recipe, read_recipe
 from acne_runtime import __version__
 from acne_runtime.atomic_write import write_atomically
 from acne_runtime.cli.click_command import Group
+from acne_runtime.cli.log_handler import log_to_stderr
 from acne_runtime.cli.native_logs import silence_native_logs
 from acne_runtime.errors import AcneEdgeError
-from acne_runtime.load import DEFAULT_MODEL, model_folders
+from acne_runtime.load import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from acne_export.exporting import ExportOptions
+    from acne_export.run_folder import RunFolder
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -26,17 +31,18 @@ def _batch(value: str) -> int:
     if value == "dynamic":
         return ANY_BATCH
     if not value.isdecimal() or int(value) < 1:
-        raise click.BadParameter(f"{value!r} is neither a number of photographs nor 'dynamic'")
+        raise click.BadParameter(f"{value!r} is neither a number of images nor 'dynamic'")
     return int(value)
 
 
 @click.group(
     cls=Group,
+    flags={"size": "--imgsz"},
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
-    "--format", "form", type=click.Choice([*get_args(Format), "litert"]), help="litert is another name of tflite."
+    "--format", "format", type=click.Choice([*get_args(Format), "litert"]), help="litert is an alias of tflite."
 )
 @click.option("--precision", type=click.Choice(get_args(Precision)), help="Default: int8 for TFLite, float32 for ONNX.")
 @click.option(
@@ -50,30 +56,38 @@ def _batch(value: str) -> int:
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option(
-    "--input", "dtype", type=click.Choice(get_args(Input)), default="uint8", show_default=True, help="0 to 255 in both."
+    "--input",
+    "dtype",
+    type=click.Choice(get_args(Input)),
+    default="uint8",
+    show_default=True,
+    help="Input dtype; 0 to 255 in both.",
 )
-@click.option("--imgsz", type=click.IntRange(min=32), metavar="PX", help="Side of the input. Default: as trained.")
-@click.option("--batch", type=_batch, default="1", metavar="N|dynamic", help="Photographs in a call (ONNX).")
-@click.option("--nms", is_flag=True, help="Box decoding and suppression inside the graph.")
+@click.option("--imgsz", type=click.IntRange(min=32), metavar="PX", help="Input width and height. Default: as trained.")
+@click.option("--batch", type=_batch, default="1", metavar="N|dynamic", help="Images per call (ONNX only).")
+@click.option("--nms", is_flag=True, help="Put box decoding and NMS into the graph.")
 @click.option(
-    "--calibration", type=_FOLDER, metavar="DIR", help="Photographs to take activation ranges from, not the trainer's."
+    "--calibration",
+    type=_FOLDER,
+    metavar="DIR",
+    help="Photographs to take activation ranges from instead.",
 )
-@click.option("--data", type=_FOLDER, metavar="DIR", help="Labelled photographs (train, valid, test): measure.")
+@click.option("--data", type=_FOLDER, metavar="DIR", help="Labelled photographs (train, valid, test) to evaluate on.")
 @click.option("--split", type=click.Choice(["valid", "test"]), default="valid", show_default=True, help="Of --data.")
 @click.option(
     "--max-drop",
     type=click.FloatRange(0, 1),
     default=0.01,
     show_default=True,
-    help="Most that AP50 or macro F1 may fall; exit 3 beyond.",
+    help="Largest drop of AP50 or macro F1; exits with 3 beyond.",
 )
-@click.option("--fallback", is_flag=True, help="Try int8, w8a16, dynamic (ONNX: int8, float16) until one holds.")
-@click.option("--recipe", type=_FILE, metavar="FILE", help="Make what this exported file's .json says was made.")
+@click.option("--fallback", is_flag=True, help="If validation fails, try w8a16, then dynamic (ONNX: float16).")
+@click.option("--recipe", type=_FILE, metavar="FILE", help="Repeat the export recorded in an exported file's .json.")
 @click.version_option(__version__, prog_name="acne-export")
 @click.pass_context
 def main(
     ctx: click.Context,
-    form: Format | Literal["litert"] | None,
+    format: Format | Literal["litert"] | None,
     precision: Precision | None,
     run: Path | None,
     out: Path | None,
@@ -89,15 +103,15 @@ def main(
     recipe: Path | None,
     force: bool,
 ) -> None:
-    """Converts a trained model to one ONNX or TFLite file, its manifest inside, and proves that it answers the same.
+    """Exports a trained model to one ONNX or TFLite file with its manifest inside, validated against Keras.
 
-    Needs no network and no photograph: int8 takes its ranges from the run folder's calibration.json.
+    Needs no network and no photographs: int8 takes its ranges from the run folder's calibration.json.
     """
     if ctx.invoked_subcommand is not None:
         return
-    if (form is None) == (recipe is None):
-        raise click.UsageError("--format onnx or --format tflite is needed, or --recipe FILE instead of it")
-    given = _read_recipe(recipe) if recipe else None
+    if (format is None) == (recipe is None):
+        raise click.UsageError("choose --format onnx or --format tflite, or repeat an export with --recipe FILE")
+    wanted = read_recipe(recipe) if recipe else None
     flags = {
         "--precision": precision,
         "--imgsz": imgsz,
@@ -105,37 +119,37 @@ def main(
         "--batch": batch != 1,
         "--input": dtype != "uint8",
     }
-    said = [flag for flag, value in flags.items() if value]
-    if recipe and said:
-        raise click.UsageError(f"--recipe says it all; leave {' and '.join(said)} out")
-    wanted: Format = given.form if given else "onnx" if form == "onnx" else "tflite"
-    if out is not None and out.suffix != f".{wanted}":
-        raise click.UsageError(f"--out {out}: the name of a file for --format {wanted} ends in .{wanted}")
-    run = run or _shipped_run()
-    _need_converters()
+    set_flags = [flag for flag, value in flags.items() if value]
+    if recipe and set_flags:
+        raise click.UsageError(f"--recipe sets everything; leave {' and '.join(set_flags)} out")
+    target_format: Format = wanted.format if wanted else "onnx" if format == "onnx" else "tflite"
+    if out is not None and out.suffix != f".{target_format}":
+        raise click.UsageError(f"--out {out}: a file for --format {target_format} must end in .{target_format}")
+    _require_converters()
+    ctx.with_resource(log_to_stderr("acne_export"))
     with silence_native_logs():
-        from acne_export.export import ExportOptions, export
-        from acne_export.run_folder import read_run_folder
+        from acne_export.exporting import ExportOptions
+        from acne_export.run_folder import read_run_folder, shipped_run
 
-        folder = read_run_folder(run)
-        if given is None:
-            given = Recipe(
-                form=wanted,
-                precision=precision or DEFAULT_PRECISION[wanted],
+        folder = read_run_folder(run or shipped_run())
+        if wanted is None:
+            wanted = Recipe(
+                format=target_format,
+                precision=precision or DEFAULT_PRECISION[target_format],
                 input=dtype,
                 size=imgsz or folder.manifest.input.width,
                 batch=batch,
                 nms=nms,
             )
-        photographs = Photographs(data, split) if data else None
-        export(folder, given, out, ExportOptions(calibration, photographs, max_drop, fallback, force), click.echo)
+        options = ExportOptions(calibration, LabelledSet(data, split) if data else None, max_drop, force)
+        _export(folder, wanted, out, options, fallback)
 
 
 @main.command()
 @click.argument("file", type=_FILE)
-@click.option("--json", "as_json", is_flag=True, help="The manifest as it is.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def inspect(file: Path, as_json: bool) -> None:
-    """Prints what an exported FILE says about itself."""
+    """Describes an exported FILE from the manifest inside it."""
     from acne_export.describe import describe
     from acne_runtime.load import load_model
 
@@ -147,18 +161,18 @@ def inspect(file: Path, as_json: bool) -> None:
 @main.command()
 @click.argument("file", type=_FILE)
 def verify(file: Path) -> None:
-    """Asks FILE again what it answered when it was made, and what its golden vectors say."""
-    from acne_export.verify import verify as replay
+    """Re-runs the golden test stored in FILE, and the golden vectors beside it, and compares the outputs."""
+    from acne_export.verification import verify as replay_golden_test
 
     with silence_native_logs():
-        for line in replay(file):
+        for line in replay_golden_test(file):
             click.echo(line)
 
 
 @main.command()
 @click.argument("models", type=click.Path(file_okay=False, exists=True, path_type=Path), nargs=-1, required=True)
 def golden(models: tuple[Path, ...]) -> None:
-    """Writes the golden vectors of each folder of MODELS anew, from the files in it: after a change on purpose only."""
+    """Rewrites the golden vectors of each folder of MODELS from its files, only after an intentional change."""
     from acne_export.golden.vectors import write_golden_vectors
 
     for folder in models:
@@ -173,15 +187,15 @@ def golden(models: tuple[Path, ...]) -> None:
 @click.option(
     "--threads", type=click.IntRange(min=1), multiple=True, default=(2,), show_default=True, help="Repeatable."
 )
-@click.option("--runs", type=click.IntRange(min=1), default=50, show_default=True, help="Timed inferences of each.")
-@click.option("--json", "json_file", metavar="FILE", help="Write the figures here; - for standard output.")
+@click.option("--runs", type=click.IntRange(min=1), default=50, show_default=True, help="Timed inferences per file.")
+@click.option("--json", "json_file", metavar="FILE", help="Write the measurements as JSON; - for standard output.")
 def bench(model_files: tuple[Path, ...], threads: tuple[int, ...], runs: int, json_file: str | None) -> None:
-    """Times each FILE, taking turns in one run: latency, load time, size, peak memory."""
-    from acne_export.bench.bench import bench as measure
+    """Benchmarks each FILE, interleaved in one run: latency, load time, size, peak memory."""
+    from acne_export.bench.bench import bench as run_benchmark
     from acne_export.bench.bench import table
 
     with silence_native_logs():
-        rows = measure(model_files, threads, runs)
+        rows = run_benchmark(model_files, threads, runs)
     text = json.dumps(rows, indent=2) + "\n"
     if json_file == "-":
         click.echo(text, nl=False)
@@ -191,31 +205,29 @@ def bench(model_files: tuple[Path, ...], threads: tuple[int, ...], runs: int, js
     click.echo(table(rows))
 
 
-def _read_recipe(file: Path) -> Recipe:
+def _export(run: RunFolder, recipe: Recipe, out: Path | None, options: ExportOptions, fallback: bool) -> None:
+    from acne_export.exporters import fallbacks_of
+    from acne_export.exporting import export, export_with_fallback
+    from acne_export.validation import ValidationError
+
+    if fallback:
+        export_with_fallback(run, recipe, out, options)
+        return
     try:
-        raw = json.loads(file.read_bytes())["provenance"]["recipe"]
-    except (ValueError, KeyError, TypeError):
-        raise AcneEdgeError(f"--recipe {file}: not the .json beside an exported file") from None
-    return Recipe.from_dict(raw, str(file))
+        export(run, recipe, out, options)
+    except ValidationError as error:
+        precisions = ", ".join(fallbacks_of(recipe))
+        way_out = f"; --fallback tries {precisions}" if precisions else ""
+        raise type(error)(f"{error}{way_out}", parameter=error.parameter) from error
 
 
-def _shipped_run() -> Path:
-    for folder in model_folders():
-        if (folder / DEFAULT_MODEL / "inference.keras").is_file():
-            return folder / DEFAULT_MODEL
-    raise AcneEdgeError(
-        f"the shipped {DEFAULT_MODEL} has its Keras form in a checkout only (pip install --editable); give a run "
-        "folder with --run"
-    )
-
-
-def _need_converters() -> None:
-    """Imports TensorFlow, here since --help and wrong flags answer at once, or says how to install it."""
+def _require_converters() -> None:
+    """Imports TensorFlow, or says how to install it; not at the top, so that --help and usage errors are immediate."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # converting needs no GPU
     try:
         with silence_native_logs():
-            import acne_export.export  # noqa: F401
+            import acne_export.exporting  # noqa: F401
     except ModuleNotFoundError as error:
         raise AcneEdgeError(
             f"{error.name} is not installed; in a checkout of acne-edge run: pip install '.[export]'"

@@ -1,4 +1,4 @@
-"""What a model file says about itself, for people."""
+"""Describes a model file from its manifest, for people."""
 
 from __future__ import annotations
 

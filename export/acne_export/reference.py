@@ -1,4 +1,4 @@
-"""The model that is converted, and what it answers itself: what every file made from it is compared with."""
+"""The reference: the Keras model in a recipe's shape, and its outputs that every file made from it must reproduce."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from acne_export.golden.image import golden_input
 from acne_export.graph.fold import simplify
-from acne_export.graph.fold_forward import norms_moved
-from acne_export.graph.reshape import manifest_of, reshaped
+from acne_export.graph.fold_forward import fold_batch_norm_forward
+from acne_export.graph.reshape import manifest_of, with_input_shape
 from acne_export.recipe import ANY_BATCH, Recipe
 from acne_export.run_folder import Ranges, RunFolder
 from acne_export.validation import Outputs, keras_outputs, rounding_errors
@@ -20,81 +20,81 @@ from acne_runtime.errors import ModelError
 from acne_runtime.manifest import InputSpec, Manifest
 
 _SEED = 7
-PHOTOGRAPHS_ASKED = 3
-"""Real photographs that are asked about, where a folder of them is at hand."""
+MAX_TEST_IMAGES = 3
+"""How many photographs become test vectors, if there is a folder of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One question to the trained model, and its answer.
+class TestVector:
+    """One input of the trained model, and its outputs.
 
     Attributes:
-        picture: `[n, height, width, 3]` uint8 RGB.
-        answer: The outputs by name, float32.
+        image: `[n, height, width, 3]` uint8 RGB.
+        outputs: The outputs by name, float32.
         rounding: By how much each may be off from rounding alone; see `rounding_errors`.
-        is_noise: Whether the picture looks like no photograph: reduced precision need not answer it well.
+        is_noise: Whether the image is noise: reduced precision need not reproduce its outputs.
     """
 
-    picture: NDArray[np.uint8]
-    answer: Outputs
+    image: NDArray[np.uint8]
+    outputs: Outputs
     rounding: dict[str, float]
     is_noise: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Reference:
     """A trained model in the shape of a recipe.
 
     Attributes:
         model: Its simplified graph.
-        ranges: Of the activations of this graph, where the trainer recorded them.
-        manifest: What it says about itself; thresholds and figures are the trained model's.
-        asked: What it answers, the golden picture first.
+        ranges: Activation ranges of this graph, where the trainer recorded them.
+        manifest: Its manifest; thresholds and metrics are the trained model's.
+        test_vectors: Inputs and outputs of the trained model, the golden image first.
     """
 
     model: keras.Model
     ranges: Ranges
     manifest: Manifest
-    asked: tuple[Asked, ...]
+    test_vectors: tuple[TestVector, ...]
 
 
-def source_of(run: RunFolder, recipe: Recipe, photographs: Sequence[NDArray[np.uint8]] = ()) -> Source:
-    """Asks the trained model about pictures, and simplifies its graph.
+def make_reference(run: RunFolder, recipe: Recipe, images: Sequence[NDArray[np.uint8]] = ()) -> Reference:
+    """Runs the trained model on the test images, and simplifies its graph.
 
     Args:
         run: The trained model.
-        recipe: The shape it is wanted in.
-        photographs: Inputs `[1, height, width, 3]` uint8 RGB, the first few of which are asked about too.
+        recipe: The shape to bring it into.
+        images: Inputs `[1, height, width, 3]` uint8 RGB, the first few of which become test vectors too.
 
     Raises:
-        ModelError: The model does not come in this shape, or its answers are no numbers.
+        ModelError: The model does not take this shape, or its outputs are not finite.
     """
     manifest = manifest_of(run.manifest, recipe)
-    model = reshaped(run.model, recipe)
-    # Asked first: the simplified graph shares layers with its source, and damage done to both would show in neither.
-    asked = []
-    for picture, is_noise in _pictures(manifest.input, recipe.batch, photographs):
-        answer = keras_outputs(model, picture)
-        for name, output in answer.items():
+    model = with_input_shape(run.model, recipe)
+    # First of all: the simplified graph shares layers with the model, and damage to both would show in neither.
+    vectors = []
+    for image, is_noise in _test_images(manifest.input, recipe.batch, images):
+        outputs = keras_outputs(model, image)
+        for name, output in outputs.items():
             if not np.isfinite(output).all():
-                raise ModelError(f"{run.path / 'inference.keras'}: output {name!r} is no finite number: train it anew")
-        asked.append(Asked(picture, answer, rounding_errors(model, picture, answer), is_noise))
-    moved, ranges = norms_moved(model, run.ranges)
-    return Source(simplify(moved), ranges, manifest, tuple(asked))
+                raise ModelError(f"{run.path / 'inference.keras'}: output {name!r} is not finite; train again")
+        vectors.append(TestVector(image, outputs, rounding_errors(model, image, outputs), is_noise))
+    folded, ranges = fold_batch_norm_forward(model, run.ranges)
+    return Reference(simplify(folded), ranges, manifest, tuple(vectors))
 
 
-def _pictures(
-    spec: InputSpec, batch: int, photographs: Sequence[NDArray[np.uint8]]
+def _test_images(
+    spec: InputSpec, batch: int, images: Sequence[NDArray[np.uint8]]
 ) -> list[tuple[NDArray[np.uint8], bool]]:
-    """Returns the golden picture and a few photographs, each alone or several in a call, then noise."""
-    like_photographs = [golden_input(spec), *photographs[:PHOTOGRAPHS_ASKED]]
+    """Returns the golden image and a few photographs, as batches of the model, then noise; with whether it is noise."""
+    photographs = [golden_input(spec), *images[:MAX_TEST_IMAGES]]
     noise = np.random.default_rng(_SEED).integers(0, 256, (max(batch, 1), spec.height, spec.width, 3), np.uint8)
     if batch == ANY_BATCH:
-        calls = [*like_photographs, np.concatenate([*like_photographs, *like_photographs])]
+        batches = [*photographs, np.concatenate([*photographs, *photographs])]
     else:
-        calls = [_rolled(like_photographs, first, batch) for first in range(len(like_photographs))]
-    return [*((picture, False) for picture in calls), (noise, True)]
+        batches = [_cyclic_batch(photographs, first, batch) for first in range(len(photographs))]
+    return [*((image, False) for image in batches), (noise, True)]
 
 
-def _rolled(pictures: Sequence[NDArray[np.uint8]], first: int, count: int) -> NDArray[np.uint8]:
-    return np.concatenate([pictures[(first + place) % len(pictures)] for place in range(count)])
+def _cyclic_batch(images: Sequence[NDArray[np.uint8]], first: int, size: int) -> NDArray[np.uint8]:
+    return np.concatenate([images[(first + index) % len(images)] for index in range(size)])

@@ -1,4 +1,4 @@
-"""Reads what the trainer left for the exporter: the only place where the two meet."""
+"""Reads a run folder, the only interface between trainer and exporter."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from pathlib import Path
 
 import keras
 
-from acne_runtime.errors import ModelError
+from acne_runtime.errors import ModelError, one_line
+from acne_runtime.load import DEFAULT_MODEL, model_folders
 from acne_runtime.manifest import Manifest
 
 Ranges = dict[str, tuple[float, float]]
-"""Least and greatest value seen at the output of each operation of the Keras graph, by the operation's name."""
+"""Minimum and maximum seen at the output of each operation of the Keras graph, by the operation's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,38 +39,53 @@ def read_run_folder(path: Path) -> RunFolder:
     """Reads a run folder.
 
     Raises:
-        ModelError: A file is missing or damaged, or the model is not what the manifest says.
+        ModelError: A file is missing or corrupt, or the model does not match the manifest.
     """
     for name in ("inference.keras", "manifest.json"):
         if not (path / name).is_file():
-            raise ModelError(f"{path / name}: not found; --run takes a folder that acne-train wrote, or one of models/")
+            raise ModelError(f"{path / name}: not found; a run is a folder that acne-train wrote, or one of models/")
     manifest = Manifest.from_json((path / "manifest.json").read_bytes(), str(path / "manifest.json"))
     _check_hashes(path, manifest.provenance.get("files", {}))
     try:
         model = keras.models.load_model(path / "inference.keras", compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its parts raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = next((line for line in str(error).splitlines() if line.strip()), "").strip() or one_line(error)
         raise ModelError(f"{path / 'inference.keras'}: Keras cannot load this model: {reason}") from error
     _check(model, manifest, path)
     return RunFolder(path, model, manifest, _read_ranges(path / "calibration.json"))
 
 
+def shipped_run() -> Path:
+    """Returns the run folder of the default model.
+
+    Raises:
+        ModelError: The default model is not installed as a Keras model.
+    """
+    for folder in model_folders():
+        if (folder / DEFAULT_MODEL / "inference.keras").is_file():
+            return folder / DEFAULT_MODEL
+    raise ModelError(
+        f"the shipped {DEFAULT_MODEL} is not installed as a Keras model; choose a run folder with `run`",
+        parameter="run",
+    )
+
+
 def _check_hashes(path: Path, hashes: dict[str, str]) -> None:
-    """Compares the files with what the trainer wrote down when it wrote them."""
+    """Compares the files with the SHA-256 hashes that the trainer stored."""
     for name, expected in hashes.items():
         if not (path / name).is_file():
             raise ModelError(f"{path / name}: not found, but {path / 'manifest.json'} names it")
         if hashlib.sha256((path / name).read_bytes()).hexdigest() != expected:
             raise ModelError(
-                f"{path / name}: not the file that acne-train wrote, its SHA-256 is another than manifest.json states; "
-                "take the folder from its source anew"
+                f"{path / name}: corrupt: not the file that acne-train wrote, its SHA-256 differs from the one in "
+                "manifest.json; copy the folder again from its source"
             )
 
 
 def _check(model: keras.Model, manifest: Manifest, path: Path) -> None:
     expected = (1, manifest.input.height, manifest.input.width, 3)
     if len(model.inputs) != 1 or tuple(model.inputs[0].shape) != expected:
-        shapes = [tuple(one.shape) for one in model.inputs]
+        shapes = [tuple(tensor.shape) for tensor in model.inputs]
         raise ModelError(f"{path / 'inference.keras'}: inputs {shapes}, but the manifest says {[expected]}")
     outputs = set(model.output) if isinstance(model.output, dict) else set()
     if outputs != {spec.name for spec in manifest.outputs}:
@@ -78,11 +94,11 @@ def _check(model: keras.Model, manifest: Manifest, path: Path) -> None:
             f"{sorted(spec.name for spec in manifest.outputs)}"
         )
     for spec in manifest.outputs:
-        shape, wanted = tuple(model.output[spec.name].shape), manifest.output_shape(spec)
-        if shape != wanted:
+        shape, expected_shape = tuple(model.output[spec.name].shape), manifest.output_shape(spec)
+        if shape != expected_shape:
             raise ModelError(
                 f"{path / 'inference.keras'}: output {spec.name!r} has shape {shape}, but a {manifest.task} model's is "
-                f"{wanted}"
+                f"{expected_shape}"
             )
 
 
@@ -97,5 +113,5 @@ def _read_ranges(file: Path) -> Ranges:
             if not -math.inf < low <= high < math.inf:
                 raise ValueError(f"{name}: {low} to {high}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{file}: these are no activation ranges ({error}); train again to write them") from error
+        raise ModelError(f"{file}: not valid activation ranges ({error}); train again to write them") from error
     return ranges

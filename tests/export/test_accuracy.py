@@ -7,20 +7,20 @@ pytest.importorskip("faster_coco_eval")
 
 from support.run_folders import write_data
 
-from acne_export.accuracy import HEADLINE, Photographs
+from acne_export.accuracy import HEADLINE, LabelledSet
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.load import load_model
 
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    return Photographs(write_data(tmp_path_factory.mktemp("data")), "test")
+    return LabelledSet(write_data(tmp_path_factory.mktemp("data")), "test")
 
 
 @pytest.mark.parametrize("task", ["detection", "multilabel"])
 def test_figures_and_thresholds_are_the_trainers(exported, photographs, task):
     file = exported(task, "onnx")
-    figures = photographs.figures(file, task)
+    figures = photographs.metrics(file, task)
     assert figures["photographs"] == 5
     assert 0 <= figures[HEADLINE[task]] <= 1
     assert set(figures["recall_by_class"]) == {"comedones", "nodules", "papules", "pustules"}
@@ -32,7 +32,7 @@ def test_figures_and_thresholds_are_the_trainers(exported, photographs, task):
 
 def test_a_folder_without_photographs_is_one_line(exported, tmp_path):
     with pytest.raises(AcneEdgeError) as refused:
-        Photographs(tmp_path, "test").figures(exported("detection", "onnx"), "detection")
-    assert str(refused.value).startswith(f"--data {tmp_path}: ")
+        LabelledSet(tmp_path, "test").metrics(exported("detection", "onnx"), "detection")
+    assert str(refused.value).startswith(f"`data` {tmp_path}: ")
     assert "\n" not in str(refused.value)
     assert "Traceback" not in str(refused.value)

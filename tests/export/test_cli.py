@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 pytest.importorskip("tensorflow")
 
-from acne_export import cli
-from acne_export.accuracy import Photographs
+from acne_export import run_folder
+from acne_export.accuracy import LabelledSet
 from acne_export.cli import main
 from acne_runtime import __version__
 from acne_runtime.load import load_model
@@ -37,10 +37,10 @@ def assert_refused(done, exit_code, problem):
     assert done.exit_code == exit_code
     assert isinstance(done.exception, SystemExit)
     assert done.stdout == ""
-    usage, error = done.stderr.split("Error: ")
+    before, error = done.stderr.split("Error: ")
     assert problem in error
     if exit_code == 1:
-        assert usage == ""
+        assert before in ("", "running " + before.removeprefix("running "))
         assert len(error.splitlines()) == 1
 
 
@@ -51,16 +51,18 @@ def assert_refused(done, exit_code, problem):
 )
 def test_a_file_is_named_after_the_model_unless_told(runs, here, options, name):
     done = run("--run", runs["multilabel"], *options)
-    assert (done.exit_code, done.stderr) == (0, "")
+    assert (done.exit_code, done.stdout) == (0, "")
     assert names(here) == [name, f"{name}.json"]
-    assert done.stdout.splitlines()[-1].startswith(f"wrote {name} (")
+    assert done.stderr.splitlines()[-1].startswith(f"wrote {name} (")
     assert load_model(here / name).manifest.name == "tiny-cnn"
 
 
 def test_an_existing_file_is_not_replaced_unless_forced(runs, here):
     (here / "tiny-cnn.onnx").write_bytes(b"mine")
     done = run("--run", runs["multilabel"], "--format", "onnx")
-    assert_refused(done, 1, "tiny-cnn.onnx: exists already; --force replaces it, --out names another file")
+    assert_refused(
+        done, 1, "tiny-cnn.onnx: exists already; replace it with --force, or choose another file name with --out"
+    )
     assert (here / "tiny-cnn.onnx").read_bytes() == b"mine"
     assert names(here) == ["tiny-cnn.onnx"]
     assert run("--run", runs["multilabel"], "--format", "onnx", "--force").exit_code == 0
@@ -78,16 +80,16 @@ def test_out_names_the_file_and_its_folder_is_made(runs, here):
 )
 def test_a_name_that_does_not_fit_the_format_is_wrong_usage(runs, here, form, out):
     done = run("--run", runs["multilabel"], "--format", form, "--out", out)
-    assert_refused(done, 2, f"--out {out}: the name of a file for --format {form} ends in .{form}")
+    assert_refused(done, 2, f"--out {out}: a file for --format {form} must end in .{form}")
     assert names(here) == []
 
 
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ([], "--format onnx or --format tflite is needed"),
+        ([], "choose --format onnx or --format tflite"),
         (["--format", "coreml"], "--format"),
-        (["--format", "onnx", "--batch", "many"], "'many' is neither a number of photographs nor 'dynamic'"),
+        (["--format", "onnx", "--batch", "many"], "'many' is neither a number of images nor 'dynamic'"),
         (["--format", "onnx", "--batch", "0"], "'0' is neither"),
         (["--format", "onnx", "--imgsz", "8"], "--imgsz"),
         (["--format", "onnx", "--max-drop", "2"], "--max-drop"),
@@ -114,8 +116,8 @@ def test_a_wrong_name_is_reported_before_the_run_folder_is_even_read(here):
     [
         (shutil.rmtree, "inference.keras: not found"),
         (lambda folder: (folder / "inference.keras").write_bytes(b""), "inference.keras: Keras cannot load this model"),
-        (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json: this is no Acne Edge manifest"),
-        (lambda folder: (folder / "calibration.json").write_text("{"), "calibration.json: these are no activation"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json: not an Acne Edge manifest"),
+        (lambda folder: (folder / "calibration.json").write_text("{"), "calibration.json: not valid activation"),
         (lambda folder: (folder / "calibration.json").unlink(), "calibration.json: not found; int8 needs it"),
     ],
     ids=["missing", "model", "manifest", "calibration", "no calibration"],
@@ -129,7 +131,7 @@ def test_a_bad_run_folder_ends_with_1_and_one_line(runs, here, tmp_path, spoil, 
 
 def test_an_unsupported_pair_ends_with_1_and_one_line(runs, here):
     done = run("--run", runs["multilabel"], "--format", "onnx", "--precision", "w8a16")
-    assert_refused(done, 1, "--precision w8a16: not for --format onnx, which has float32, float16, int8")
+    assert_refused(done, 1, "--precision w8a16: not available for --format onnx, which has float32, float16, int8")
     assert names(here) == []
 
 
@@ -156,19 +158,21 @@ def test_a_recipe_is_made_again_from_the_file_beside(runs, here):
     assert (here / "again.tflite").read_bytes() == first
     (here / "other.json").write_text("{}")
     flags = ("--precision", "int8", "--nms", "--batch", "2")
-    assert_refused(run("--recipe", "again.tflite.json", *flags), 2, "--recipe says it all; leave --precision and --nms")
-    assert_refused(run("--recipe", "other.json"), 1, "--recipe other.json: not the .json beside an exported file")
+    assert_refused(
+        run("--recipe", "again.tflite.json", *flags), 2, "--recipe sets everything; leave --precision and --nms"
+    )
+    assert_refused(run("--recipe", "other.json"), 1, "other.json: not the .json file beside an exported model")
 
 
 def test_a_drop_in_accuracy_ends_with_3(runs, here, monkeypatch):
     (here / "set" / "valid").mkdir(parents=True)
     answers = iter([0.5, 0.4])
-    monkeypatch.setattr(Photographs, "thresholds", lambda *_: (0.5,) * 4)
-    monkeypatch.setattr(Photographs, "figures", lambda *_: {"photographs": 3, "macro_f1": next(answers)})
+    monkeypatch.setattr(LabelledSet, "thresholds", lambda *_: (0.5,) * 4)
+    monkeypatch.setattr(LabelledSet, "metrics", lambda *_: {"photographs": 3, "macro_f1": next(answers)})
     done = run("--run", runs["multilabel"], "--format", "tflite", "--data", "set")
     assert done.exit_code == 3
-    refusal = "Error: tiny-cnn-int8.tflite is not written: macro_f1 falls from 0.500 to 0.400 in int8, "
-    assert done.stderr.startswith(refusal)
+    refusal = "Error: tiny-cnn-int8.tflite: not written: macro_f1 drops from 0.500 to 0.400 at int8, "
+    assert done.stderr.splitlines()[-1] == f"{refusal}more than --max-drop 0.01; --fallback tries w8a16, dynamic"
     assert names(here) == ["set"]
 
 
@@ -212,19 +216,19 @@ def file_size(files, name):
 
 
 def test_without_a_run_folder_the_shipped_model_is_taken(runs, here, tmp_path, monkeypatch):
-    shutil.copytree(runs["multilabel"], tmp_path / "models" / cli.DEFAULT_MODEL)
-    monkeypatch.setattr(cli, "model_folders", lambda: [tmp_path / "models"])
+    shutil.copytree(runs["multilabel"], tmp_path / "models" / run_folder.DEFAULT_MODEL)
+    monkeypatch.setattr(run_folder, "model_folders", lambda: [tmp_path / "models"])
     assert run("--format", "onnx").exit_code == 0
     assert names(here) == ["tiny-cnn.onnx", "tiny-cnn.onnx.json"]
 
 
 def test_without_a_run_folder_and_a_shipped_model_one_is_asked_for(here, monkeypatch):
-    monkeypatch.setattr(cli, "model_folders", list)
-    assert_refused(run("--format", "onnx"), 1, "name a run folder with --run")
+    monkeypatch.setattr(run_folder, "model_folders", list)
+    assert_refused(run("--format", "onnx"), 1, "choose a run folder with --run")
 
 
 def test_without_tensorflow_the_pip_command_is_shown(runs, monkeypatch):
-    monkeypatch.delitem(sys.modules, "acne_export.export", raising=False)
+    monkeypatch.delitem(sys.modules, "acne_export.exporting", raising=False)
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     done = run("--run", runs["multilabel"], "--format", "onnx")
     assert_refused(done, 1, "tensorflow is not installed; in a checkout of acne-edge run: pip install '.[export]'")
@@ -237,7 +241,7 @@ def test_no_library_writes_a_traceback_or_a_warning_between(runs, here):
         text=True,
         check=True,
     )
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["asking", "converting", "wrote"]
+    assert [line.split()[0] for line in done.stderr.splitlines()] == ["running", "converting", "wrote"]
     assert "Traceback" not in done.stderr
 
 

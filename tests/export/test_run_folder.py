@@ -201,7 +201,7 @@ def test_files_that_are_as_the_trainer_wrote_them_are_read(run):
 def test_an_altered_file_is_refused_by_name(run, name):
     hashed(run)
     (run / name).write_bytes((run / name).read_bytes() + b" ")
-    assert refusal(run).startswith(f"{run / name}: not the file that acne-train wrote, its SHA-256 is another")
+    assert refusal(run).startswith(f"{run / name}: corrupt: not the file that acne-train wrote, its SHA-256 differs")
 
 
 def test_a_file_that_the_manifest_names_has_to_be_there(run):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from acne_export.verify import verify
+from acne_export.verification import verify
 from acne_runtime.load import load_model
 from acne_runtime.manifest import Manifest, manifest_path
 from acne_runtime.model import Model
@@ -69,8 +69,8 @@ def test_a_model_comes_with_everything(folder):
 def test_a_file_still_answers_what_it_did_when_it_was_made(file):
     lines = list(verify(file))
     assert [line.partition(":")[0] for line in lines] == [
-        "golden picture",
-        "golden picture",
+        "golden image",
+        "golden image",
         "photograph -> input tensor",
         "input tensor -> raw outputs",
         "raw outputs -> result",

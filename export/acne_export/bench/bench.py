@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from acne_export.bench.interleaved import times_in_turns
+from acne_export.bench.interleaved import interleaved_times
 from acne_export.golden.image import golden_batch
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.load import load_model
@@ -37,7 +37,7 @@ def bench(model_files: Sequence[Path], threads: Sequence[int], runs: int) -> lis
     calls = {
         place: partial(model.backend.run, golden_batch(model.manifest.input)) for place, model in enumerate(models)
     }
-    times = times_in_turns(calls, runs)
+    times = interleaved_times(calls, runs)
     rows = []
     for (file, count), model, taken in zip(setups, models, times.values(), strict=True):
         alone = _alone(file, count)

@@ -1,4 +1,4 @@
-"""Loads one model file in a process that does nothing else, asks it once, and prints time and memory as JSON."""
+"""Loads one model file in a process that does nothing else, runs it once, and prints time and memory as JSON."""
 
 from __future__ import annotations
 

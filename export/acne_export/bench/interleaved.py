@@ -1,4 +1,4 @@
-"""Times several things in one run, so that what disturbs the machine disturbs all of them alike."""
+"""Times several calls interleaved in one run, so that noise on the machine affects all of them alike."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _TURN = 5
 Name = TypeVar("Name")
 
 
-def times_in_turns(calls: Mapping[Name, Callable[[], object]], runs: int, turn: int = _TURN) -> dict[Name, list[float]]:
+def interleaved_times(
+    calls: Mapping[Name, Callable[[], object]], runs: int, turn: int = _TURN
+) -> dict[Name, list[float]]:
     """Returns the milliseconds of each call.
 
     Args:
@@ -28,8 +30,8 @@ def times_in_turns(calls: Mapping[Name, Callable[[], object]], runs: int, turn: 
     taken: dict[Name, list[float]] = {name: [] for name in names}
     rng = np.random.default_rng(0)
     for _ in range(-(-runs // turn)):
-        for place in rng.permutation(len(names)):  # none always follows the same other
-            call, times = calls[names[place]], taken[names[place]]
+        for index in rng.permutation(len(names)):  # so that none always follows the same other
+            call, times = calls[names[index]], taken[names[index]]
             sleep(_PAUSE_S)
             call()
             for _ in range(turn):

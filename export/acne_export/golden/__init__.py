@@ -1,1 +1,1 @@
-"""Golden outputs: what a model answers to a known image, stored to be checked on any device."""
+"""Golden outputs: what a model returns for a known image, stored so that any device can check it."""

@@ -1,8 +1,8 @@
-"""What a shipped model answers at each station, kept beside it, for everyone who runs it elsewhere.
+"""Golden vectors: what a shipped model returns at each stage, stored beside it for everyone who runs it elsewhere.
 
-A folder `golden` holds `golden.json` and files that any language reads: PNG pictures, and gzip'd little-endian float32
-tensors without a header, whose shapes `golden.json` tells. The stations of a frame: photograph, input tensor, raw heads
-of each model file, result.
+A folder `golden` holds `golden.json` and files that any language reads: PNG images, and gzip'd little-endian float32
+tensors without a header, whose shapes are in `golden.json`. The stages: photograph, input tensor, raw outputs of each
+model file, result.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_export.golden.image import skin
+from acne_export.golden.image import synthetic_skin
 from acne_runtime.atomic_write import write_together
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
@@ -34,7 +34,7 @@ _PHOTOGRAPH = (360, 270, 20240608)
 
 @dataclass(frozen=True, slots=True)
 class GoldenVectors:
-    """The stations of one photograph.
+    """The stages of one photograph.
 
     Attributes:
         photograph: `[height, width, 3]` uint8 BGR.
@@ -50,7 +50,7 @@ class GoldenVectors:
 
 
 def write_golden_vectors(model_folder: Path) -> list[Path]:
-    """Asks every model file of a folder about the generated photograph and writes down what it answers.
+    """Runs every model file of a folder on the generated photograph and stores the outputs.
 
     Returns:
         The files written.
@@ -62,7 +62,7 @@ def write_golden_vectors(model_folder: Path) -> list[Path]:
     if not model_files:
         raise ModelError(f"{model_folder}: no .onnx or .tflite file in this folder")
     height, width, seed = _PHOTOGRAPH
-    photograph = np.ascontiguousarray(skin(height, width, seed)[0, ..., ::-1])
+    photograph = np.ascontiguousarray(synthetic_skin(height, width, seed)[0, ..., ::-1])
     models = {file.name: load_model(file) for file in model_files}
     inputs = {dataclasses.replace(model.manifest.input, dtype="uint8", name="") for model in models.values()}
     if len(inputs) > 1:
@@ -77,7 +77,7 @@ def write_golden_vectors(model_folder: Path) -> list[Path]:
             file = f"{name}.{output}.bin.gz"
             contents[file] = gzip.compress(np.ascontiguousarray(values, "<f4").tobytes(), mtime=0)
             stored[output] = {"file": file, "shape": list(values.shape)}
-        record["files"][name] = {"outputs": stored, "result": _answer(model(photograph).to_dict())}
+        record["files"][name] = {"outputs": stored, "result": _lesions_or_labels(model(photograph).to_dict())}
     contents[_FILE] = (json.dumps(record, indent=1) + "\n").encode()
     folder = model_folder / FOLDER
     write_together({folder / name: data for name, data in contents.items()})
@@ -91,25 +91,25 @@ def read_golden_vectors(folder: Path) -> GoldenVectors:
     """Reads what `write_golden_vectors` wrote into a folder.
 
     Raises:
-        ModelError: A file is missing or damaged.
+        ModelError: A file is missing or corrupt.
     """
     file = folder / _FILE
     try:
         record = json.loads(file.read_bytes())
         return GoldenVectors(
-            photograph=_picture(folder / record["photograph"]),
-            tensor=np.ascontiguousarray(_picture(folder / record["tensor"])[None, ..., ::-1]),
+            photograph=_read_png(folder / record["photograph"]),
+            tensor=np.ascontiguousarray(_read_png(folder / record["tensor"])[None, ..., ::-1]),
             outputs={
-                name: {output: _tensor(folder, stored) for output, stored in one["outputs"].items()}
-                for name, one in record["files"].items()
+                name: {output: _tensor(folder, stored) for output, stored in entry["outputs"].items()}
+                for name, entry in record["files"].items()
             },
-            results={name: one["result"] for name, one in record["files"].items()},
+            results={name: entry["result"] for name, entry in record["files"].items()},
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{file}: these golden vectors are incomplete or damaged ({error})") from error
+        raise ModelError(f"{file}: incomplete or corrupt golden vectors ({error})") from error
 
 
-def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
+def _lesions_or_labels(result: Mapping[str, Any]) -> dict[str, Any]:
     return {name: result[name] for name in ("lesions", "labels") if name in result}
 
 
@@ -118,12 +118,12 @@ def _tensor(folder: Path, stored: Mapping[str, Any]) -> NDArray[np.float32]:
     return np.frombuffer(raw, "<f4").reshape(stored["shape"])
 
 
-def _png(picture: NDArray[np.uint8]) -> bytes:
-    return bytes(cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1])
+def _png(image: NDArray[np.uint8]) -> bytes:
+    return bytes(cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1])
 
 
-def _picture(file: Path) -> NDArray[np.uint8]:
-    picture = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise ValueError(f"{file.name} is no picture")
-    return picture.astype(np.uint8)
+def _read_png(file: Path) -> NDArray[np.uint8]:
+    image = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"{file.name} is not an image")
+    return image.astype(np.uint8)

@@ -7,47 +7,49 @@ from collections import Counter
 
 import onnx
 
-from acne_export.graph.topological import walk
+from acne_export.graph.topological import topological_order
 
 _COUNTER = re.compile(r"__\d+|:\d+")
 """What tf2onnx adds to names to tell them apart; it differs from run to run."""
 
 
-def settled(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Returns the model with its nodes in the order of a walk from its outputs, its tensors named by that order.
+def canonicalize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Returns the model with its nodes in topological order from its outputs, its tensors named by that order.
 
-    The names of inputs and outputs stay. Nodes and weights that no output needs go.
+    The names of inputs and outputs stay. Nodes and weights that no output needs are dropped.
     """
     graph = model.graph
-    maker = {output: node for node in graph.node for output in node.output}
+    producers = {output: node for node in graph.node for output in node.output}
     weights = {weight.name: weight for weight in graph.initializer}
-    order: list[onnx.NodeProto] = walk([output.name for output in graph.output], maker, lambda node: node.input)
+    order: list[onnx.NodeProto] = topological_order(
+        [output.name for output in graph.output], producers, lambda node: node.input
+    )
 
     names: dict[str, str] = {value.name: value.name for value in [*graph.input, *graph.output]}
     taken, times = set(names), Counter[str]()
 
-    def settle(name: str) -> str:
+    def canonical(name: str) -> str:
         if name and name not in names:
-            settled = plain = _COUNTER.sub("", name) or "tensor"
-            while settled in taken:
+            unique = plain = _COUNTER.sub("", name) or "tensor"
+            while unique in taken:
                 times[plain] += 1
-                settled = f"{plain}_{times[plain]}"
-            names[name] = settled
-            taken.add(settled)
+                unique = f"{plain}_{times[plain]}"
+            names[name] = unique
+            taken.add(unique)
         return names.get(name, name)
 
     used: list[onnx.TensorProto] = []
     for node in order:
-        for place, name in enumerate(node.output):
-            node.output[place] = settle(name)
+        for index, name in enumerate(node.output):
+            node.output[index] = canonical(name)
         node.name = f"{node.op_type}_{node.output[0]}"
-        for place, name in enumerate(node.input):
+        for index, name in enumerate(node.input):
             if name in weights and name not in names:
                 # tf2onnx keeps equal weights once, under the name of any of them; the first user names it here.
-                names[name] = f"{node.name}_{place}"
+                names[name] = f"{node.name}_{index}"
                 weights[name].name = names[name]
                 used.append(weights[name])
-            node.input[place] = settle(name)
+            node.input[index] = canonical(name)
     result = onnx.ModelProto()
     result.CopyFrom(model)
     for field, values in (("node", order), ("initializer", used), ("value_info", [])):

@@ -1,9 +1,9 @@
-"""A folder of photographs as inputs of a model: to calibrate on, and to compare answers on."""
+"""Loads photographs as model inputs, for calibration and for validation."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +14,31 @@ from acne_runtime.manifest import InputSpec
 from acne_runtime.preprocess import preprocess
 from acne_runtime.sources.image_files import list_images, read_image
 
-MOST = 128
-"""More of them hardly widen an activation's range."""
+logger = logging.getLogger(__name__)
+
+MAX_IMAGES = 128
+"""More images hardly widen an activation's range."""
 
 
-def inputs_from(folder: Path, spec: InputSpec, say: Callable[[str], None], most: int = MOST) -> list[NDArray[Any]]:
-    """Returns up to `most` photographs of a folder, taken evenly over its names, `[1, height, width, 3]` uint8 RGB.
+def load_calibration_images(folder: Path, spec: InputSpec, max_images: int = MAX_IMAGES) -> list[NDArray[Any]]:
+    """Returns up to `max_images` photographs, evenly spaced in a folder, as `[1, height, width, 3]` uint8 RGB.
 
     Args:
-        folder: With photographs directly in it.
+        folder: A folder with photographs directly in it; files that cannot be read are skipped.
         spec: The model's input.
-        say: Is told of each photograph that cannot be read, which is passed over.
-        most: How many.
+        max_images: How many at most.
 
     Raises:
-        SourceError: The folder has no photograph that can be read.
+        SourceError: No photograph in the folder can be read.
     """
     photos = list_images(folder)
-    chosen = photos[:: -(-len(photos) // most)]
+    chosen = photos[:: -(-len(photos) // max_images)]
     tensors = []
     for photo in chosen:
         try:
             tensors.append(preprocess(read_image(photo), dataclasses.replace(spec, dtype="uint8"))[0])
         except SourceError as error:
-            say(f"passed over: {error}")
+            logger.warning("skipped: %s", error)
     if not tensors:
         raise SourceError(f"{folder}: none of its {len(chosen)} photographs can be read")
     return tensors

@@ -1,4 +1,4 @@
-"""Tells the TFLite converter the range of every activation, so that it quantizes without seeing a photograph."""
+"""Inserts activation ranges into the graph, so that converters quantize without calibration images."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def needs_range(op: Any) -> bool:
     return not isinstance(op, _SHAPE_ONLY) and not is_sigmoid
 
 
-def with_ranges(model: keras.Model, ranges: Ranges) -> keras.Model:
-    """Returns the model with its input and every computed activation bound to its range.
+def insert_fake_quant(model: keras.Model, ranges: Ranges) -> keras.Model:
+    """Returns the model with a `FakeQuant` behind its input and every computed activation.
 
     Sigmoids are left alone: int8 fixes their output to 1/256 steps.
 
     Args:
         model: A simplified model.
-        ranges: Of at least every operation that computes new values.
+        ranges: The range of at least every operation that computes new values.
 
     Raises:
         ModelError: An operation has no range, so that the file would not become fully int8.
@@ -58,7 +58,7 @@ def with_ranges(model: keras.Model, ranges: Ranges) -> keras.Model:
         if op.name not in ranges:
             raise ModelError(f"calibration.json has no range for {op.name!r}: it belongs to another model")
         low, high = ranges[op.name]
-        if low == high == 0:  # units that never fired: any range will do, but it must have a width
+        if low == high == 0:  # units that never fired: any range of non-zero width will do
             high = 1.0
         return FakeQuant(min(low, 0.0), max(high, 0.0), name=f"{op.name}_range")(output)
 

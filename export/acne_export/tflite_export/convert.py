@@ -14,11 +14,11 @@ from tensorflow.lite.python.lite import TFLiteConverterV2
 from tensorflow.lite.python.optimize.calibrator import Calibrator
 
 from acne_export.graph.fold import Finish, unchanged
-from acne_export.quantization.fake_quant import with_ranges
+from acne_export.quantization.fake_quant import insert_fake_quant
 from acne_export.recipe import Recipe
 from acne_export.run_folder import Ranges
-from acne_export.tflite_export.canonical import in_order
-from acne_export.tflite_export.tensor_ranges import with_tensor_ranges
+from acne_export.tflite_export.canonical import canonicalize
+from acne_export.tflite_export.tensor_ranges import add_tensor_ranges
 
 
 def float32_tflite(model: keras.Model, recipe: Recipe, ranges: Ranges, finish: Finish = unchanged) -> bytes:
@@ -52,14 +52,14 @@ def int8_tflite(model: keras.Model, recipe: Recipe, ranges: Ranges, finish: Fini
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.inference_input_type = tf.as_dtype(recipe.input)
 
-    return _converted(finish(with_ranges(model, ranges)), "float32", configure)
+    return _converted(finish(insert_fake_quant(model, ranges)), "float32", configure)
 
 
 def w8a16_tflite(model: keras.Model, recipe: Recipe, ranges: Ranges, finish: Finish = unchanged) -> bytes:
     """Converts a simplified model to int8 weights and int16 activations; outputs stay float32."""
-    bounded = with_tensor_ranges(_converted(finish(model), recipe.input), model, ranges)
+    bounded = add_tensor_ranges(_converted(finish(model), recipe.input), model, ranges)
     # Fed with nothing: the ranges are in the file already. The newer quantizer makes int16 files that LiteRT refuses.
-    return in_order(
+    return canonicalize(
         Calibrator(bounded).calibrate_and_quantize(
             dataset_gen=lambda: iter(()),
             input_type=tf.float32,
@@ -75,7 +75,7 @@ def _converted(model: keras.Model, dtype: str, configure: Callable[[Any], None] 
     with _saved(model, tf.as_dtype(dtype)) as folder:
         converter: TFLiteConverterV2 = tf.lite.TFLiteConverter.from_saved_model(str(folder))
         configure(converter)
-        return in_order(bytes(converter.convert()))
+        return canonicalize(bytes(converter.convert()))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Puts into a TFLite file what it says about itself."""
+"""Embeds the manifest and the standard metadata in a TFLite file."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import io
 import zipfile
 
 from ai_edge_litert.interpreter import Interpreter
-from tensorflow.lite.tools import flatbuffer_utils
+from ai_edge_litert.tools import flatbuffer_utils
 
 from acne_export.tflite_export.standard_metadata import LABELS_FILE, NAME, standard_metadata
 from acne_runtime.manifest import METADATA_KEY, Manifest
 
 _CONVERSION = b"CONVERSION_METADATA"
-"""The converter's own entry: it holds a number drawn at random. The manifest says what was converted with what."""
+"""The converter's own entry, which holds a random number; the manifest has the versions of the converters."""
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
-"""The earliest that ZIP knows: same input, same bytes."""
+"""The earliest date in ZIP: same input, same bytes."""
 
 
-def tflite_with_manifest(file: bytes, manifest: Manifest) -> bytes:
+def embed_manifest_in_tflite(file: bytes, manifest: Manifest) -> bytes:
     """Returns the TFLite file with the manifest and the standard metadata inside, and the class names behind it."""
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(file))
     for entry in model.metadata or []:

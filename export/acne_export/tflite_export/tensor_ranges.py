@@ -1,4 +1,4 @@
-"""Writes the range of every activation into a float32 TFLite file, as a calibration on photographs would leave it."""
+"""Writes activation ranges into a float32 TFLite file, as calibration on photographs would."""
 
 from __future__ import annotations
 
@@ -9,52 +9,52 @@ from typing import Any
 import keras
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.tools import flatbuffer_utils
 from numpy.typing import NDArray
-from tensorflow.lite.tools import flatbuffer_utils
 
-from acne_export.golden.image import skin
+from acne_export.golden.image import synthetic_skin
 from acne_export.quantization.fake_quant import needs_range
 from acne_export.run_folder import Ranges
 from acne_runtime.backends.keras import activation_ranges
 from acne_runtime.errors import ModelError
 
 _ALIKE = 1e-4
-"""Tensors whose extremes on one picture differ by less, relative to their width, are the same tensor."""
+"""Tensors whose minima and maxima on one image differ by less, relative to their range, are the same tensor."""
 
 
-def with_tensor_ranges(file: bytes, model: keras.Model, ranges: Ranges) -> bytes:
-    """Returns the file with the least and greatest value of each activation beside it.
+def add_tensor_ranges(file: bytes, model: keras.Model, ranges: Ranges) -> bytes:
+    """Returns the file with the minimum and maximum of each activation in it.
 
-    The converter's tensors do not bear Keras' names. But asked about one picture, both graphs hold the same values: a
-    tensor takes the range of the Keras operation that has its size and its extremes there.
+    The converter's tensors do not have Keras' names. But for one image both graphs hold the same values: a tensor takes
+    the range of the Keras operation of its size, minimum and maximum.
 
     Args:
         file: A float32 TFLite file of the model.
         model: The simplified model.
-        ranges: Of at least every operation that computes new values.
+        ranges: The range of at least every operation that computes new values.
 
     Raises:
         ModelError: An operation has no range.
     """
     height, width = model.inputs[0].shape[1:3]
-    picture = skin(height, width)
-    here = activation_ranges(model, [picture])
+    image = synthetic_skin(height, width)
+    here = activation_ranges(model, [image])
     sizes = {op.name: int(np.prod(op.output.shape)) for op in model.operations if op.name in here}
-    lacking = [op.name for op in model.operations if op.name in here and op.name not in ranges and needs_range(op)]
-    if lacking:
-        raise ModelError(f"calibration.json has no range for {lacking[0]!r}: it belongs to another model")
+    missing = [op.name for op in model.operations if op.name in here and op.name not in ranges and needs_range(op)]
+    if missing:
+        raise ModelError(f"calibration.json has no range for {missing[0]!r}: it belongs to another model")
     known = [(sizes[name], here[name], ranges[name]) for name in here if name in ranges]
-    known.append((picture.size, (float(picture.min()), float(picture.max())), (0.0, 255.0)))
+    known.append((image.size, (float(image.min()), float(image.max())), (0.0, 255.0)))
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # it is for debugging only, and this is no less
+        warnings.simplefilter("ignore", UserWarning)  # it says that this is for debugging only
         interpreter = Interpreter(model_content=file, experimental_preserve_all_tensors=True)
     interpreter.allocate_tensors()
     spec = interpreter.get_input_details()[0]
-    interpreter.set_tensor(spec["index"], picture.astype(spec["dtype"]))
+    interpreter.set_tensor(spec["index"], image.astype(spec["dtype"]))
     interpreter.invoke()
     graph = flatbuffer_utils.convert_bytearray_to_object(bytearray(file))
-    _part_constants(graph)
+    _separate_constants(graph)
     for operator in graph.subgraphs[0].operators:
         for index in operator.outputs:
             tensor = graph.subgraphs[0].tensors[index]
@@ -66,23 +66,23 @@ def with_tensor_ranges(file: bytes, model: keras.Model, ranges: Ranges) -> bytes
     return bytes(flatbuffer_utils.convert_object_to_bytearray(graph))
 
 
-def _part_constants(graph: Any) -> None:
+def _separate_constants(graph: Any) -> None:
     """Gives each operation constants of its own.
 
     The converter keeps equal ones once; but the quantizer stores a bias in steps that its operation's input decides.
     """
-    (whole,) = graph.subgraphs
+    (subgraph,) = graph.subgraphs
     seen: set[int] = set()
-    for operator in whole.operators:
-        for place, index in enumerate(operator.inputs):
-            if index < 0 or graph.buffers[whole.tensors[index].buffer].data is None:
+    for operator in subgraph.operators:
+        for position, index in enumerate(operator.inputs):
+            if index < 0 or graph.buffers[subgraph.tensors[index].buffer].data is None:
                 continue
             if index in seen:
-                tensor = copy.deepcopy(whole.tensors[index])
+                tensor = copy.deepcopy(subgraph.tensors[index])
                 graph.buffers.append(copy.deepcopy(graph.buffers[tensor.buffer]))
                 tensor.buffer = len(graph.buffers) - 1
-                whole.tensors.append(tensor)
-                operator.inputs[place] = len(whole.tensors) - 1
+                subgraph.tensors.append(tensor)
+                operator.inputs[position] = len(subgraph.tensors) - 1
             seen.add(index)
 
 
@@ -97,8 +97,9 @@ def _range(
         if size == values.size and abs(here[0] - low) < tolerance and abs(here[1] - high) < tolerance
     ]
     if alike:
-        least, most = min(0.0, *(one[0] for one in alike)), max(0.0, *(one[1] for one in alike))
-        return least, most if most > least else 1.0  # units that never fired: any range will do
+        lowest = min(0.0, *(known_range[0] for known_range in alike))
+        highest = max(0.0, *(known_range[1] for known_range in alike))
+        return lowest, highest if highest > lowest else 1.0  # units that never fired: any range will do
     if low >= 0 and high <= 1:  # the sigmoid inside a swish is no operation of Keras' own
         return 0.0, 1.0
     return min(2 * low, 0.0), max(2 * high, 0.0)  # a step between two operations: int16 has room for twice as much

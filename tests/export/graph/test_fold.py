@@ -1,12 +1,15 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow")
 
 import keras
-from keras import layers
+from keras import layers, ops
 from support.images import picture
 
+from acne_export.graph import fold
 from acne_export.graph.fold import simplify
 
 TASKS = pytest.mark.parametrize("task", ["detection", "multilabel"])
@@ -202,3 +205,51 @@ def test_a_relu_stays_where_what_it_takes_is_an_answer_too():
     simple = simplify(model)
     assert simple.layers[-1].name == "relu_2"
     assert_same_answers(model, simple, photograph(16))
+
+
+def everything(image):
+    """Returns outputs behind one example of each pattern that a pass looks for."""
+    x = layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 4.0, 9.0], name="normalization")(image)
+    x = conv("first", padding="same")(scaled(x, name="rescaling"))
+    x = layers.ReLU(name="relu")(norm("folded_norm")(x))
+    x = layers.Dropout(0.5, name="dropout")(norm("lone_norm")(x))
+    return {"y": ops.repeat(ops.repeat(x, 2, axis=1), 2, axis=2)}
+
+
+@pytest.mark.parametrize(
+    ("run", "lost"),
+    [
+        (fold.fold_rescaling, {"Rescaling": 1}),
+        (fold.fold_batch_norm, {"BatchNormalization": 1}),
+        (fold.fuse_relu, {}),
+        (fold.norm_to_depthwise, {"BatchNormalization": 2, "DepthwiseConv2D": -2}),
+        (fold.normalization_to_depthwise, {"Normalization": 1, "DepthwiseConv2D": -1}),
+        (fold.fuse_upsampling, {"Repeat": 2, "Resizing": -1}),
+        (fold.drop_dropout, {"Dropout": 1}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_each_pass_changes_its_pattern_only_and_keeps_the_outputs(run, lost):
+    image = keras.Input(batch_shape=(1, 16, 16, 3), name="image")
+    model = keras.Model(image, everything(image))
+    rng = np.random.default_rng(0)
+    for layer in (layer for layer in model.layers if not isinstance(layer, layers.Normalization)):
+        layer.set_weights([rng.uniform(0.1, 1.5, weight.shape) for weight in layer.get_weights()])
+    simple = simplify(model, [run])
+    assert_same_answers(model, simple, photograph(16))
+    before, after = (Counter(type(op).__name__ for op in network.operations) for network in (model, simple))
+    before.subtract(after)
+    assert {kind: count for kind, count in before.items() if count} == lost
+
+
+def test_a_relu_is_fused_behind_a_folded_norm():
+    image = keras.Input(batch_shape=(1, 16, 16, 3), name="image")
+    simple = simplify(keras.Model(image, everything(image)), [fold.fold_batch_norm, fold.fuse_relu])
+    assert simple.get_layer("relu").activation is keras.activations.relu
+    assert "ReLU" not in kinds(simple)
+
+
+def test_a_scaling_that_is_an_output_itself_stays():
+    image = keras.Input(batch_shape=(1, 16, 16, 3), name="image")
+    model = keras.Model(image, {"y": scaled(image)})
+    assert_same_answers(model, simplify(model), photograph(16))

@@ -8,7 +8,7 @@ from keras import layers
 from support.images import picture
 
 from acne_export.graph.fold import simplify
-from acne_export.graph.fold_forward import norms_moved
+from acne_export.graph.fold_forward import fold_batch_norm_forward
 from acne_runtime.backends.keras import activation_ranges
 
 
@@ -61,7 +61,7 @@ def assert_same_answers(model, moved):
 def test_norms_behind_a_relu_go_and_the_answers_stay():
     model = network()
     before = model.get_weights()
-    moved, ranges = norms_moved(model, {})
+    moved, ranges = fold_batch_norm_forward(model, {})
     assert norms(model) == ["norm", "last_norm"]
     assert norms(moved) == []
     assert ranges == {}
@@ -74,7 +74,7 @@ def test_norms_behind_a_relu_go_and_the_answers_stay():
 def test_the_ranges_hold_for_the_new_graph_and_are_not_much_wider():
     model = network()
     pictures = [photograph(seed) for seed in range(8)]
-    moved, ranges = norms_moved(model, activation_ranges(model, pictures))
+    moved, ranges = fold_batch_norm_forward(model, activation_ranges(model, pictures))
     seen = activation_ranges(moved, pictures)
     for name in ("first", "pool", "drop", "second", "flat"):
         assert ranges[name][0] == 0
@@ -85,11 +85,11 @@ def test_the_ranges_hold_for_the_new_graph_and_are_not_much_wider():
 
 def test_a_norm_before_a_maximum_goes_where_no_gain_is_negative():
     model = network(between=lambda x: x, behind=pool)
-    assert norms(norms_moved(model, {})[0]) == ["norm"]
+    assert norms(fold_batch_norm_forward(model, {})[0]) == ["norm"]
     norm = model.get_layer("norm")
     norm.gamma.assign(np.abs(norm.gamma))
     pictures = [photograph(seed) for seed in range(8)]
-    moved, ranges = norms_moved(model, activation_ranges(model, pictures))
+    moved, ranges = fold_batch_norm_forward(model, activation_ranges(model, pictures))
     assert norms(moved) == []
     assert_same_answers(model, moved)
     seen = activation_ranges(moved, pictures)
@@ -110,6 +110,6 @@ def test_a_norm_before_a_maximum_goes_where_no_gain_is_negative():
 )
 def test_norms_that_cannot_go_stay(model):
     model = model()
-    moved, _ = norms_moved(model, {})
+    moved, _ = fold_batch_norm_forward(model, {})
     assert norms(moved) == ["norm"]
     assert_same_answers(model, moved)

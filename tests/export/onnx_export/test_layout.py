@@ -6,8 +6,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from acne_export.onnx_export.canonical import settled
-from acne_export.onnx_export.layout import tidied
+from acne_export.onnx_export.canonical import canonicalize
+from acne_export.onnx_export.layout import optimize_layout
 
 TO_NCHW, TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
 
@@ -32,7 +32,7 @@ def answers(model):
 def tidy(model):
     """Tidies, checks that nothing but the work changed, and counts what is left."""
     expected = answers(model)
-    model = settled(tidied(model))
+    model = canonicalize(optimize_layout(model))
     onnx.checker.check_model(model, full_check=True)
     for one, other in zip(expected, answers(model), strict=True):
         assert np.array_equal(one, other)

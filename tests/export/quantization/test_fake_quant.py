@@ -9,7 +9,7 @@ import keras
 from support.images import picture
 
 from acne_export.graph.fold import simplify
-from acne_export.quantization.fake_quant import FakeQuant, with_ranges
+from acne_export.quantization.fake_quant import FakeQuant, insert_fake_quant
 from acne_runtime.errors import ModelError
 
 
@@ -39,21 +39,24 @@ def ranges(runs):
 def test_a_missing_range_is_refused_with_the_operations_name(networks, ranges, task, operation):
     lacking = {name: pair for name, pair in ranges[task].items() if name != operation}
     with pytest.raises(ModelError, match=rf"calibration\.json has no range for '{operation}'"):
-        with_ranges(simplify(networks[task]), lacking)
+        insert_fake_quant(simplify(networks[task]), lacking)
 
 
 @pytest.mark.parametrize("task", ["detection", "multilabel"])
 def test_the_ranges_of_another_model_are_refused(networks, ranges, task):
     other = {"detection": "multilabel", "multilabel": "detection"}[task]
     with pytest.raises(ModelError, match="belongs to another model"):
-        with_ranges(simplify(networks[task]), ranges[other])
+        insert_fake_quant(simplify(networks[task]), ranges[other])
 
 
 @pytest.mark.parametrize("task", ["detection", "multilabel"])
 def test_rounding_to_256_levels_changes_the_answers_little(networks, ranges, task):
     model = networks[task]
     image = picture(64, 64, 3)[None, ..., ::-1].astype(np.float32)
-    expected, got = model(image, training=False), with_ranges(simplify(model), ranges[task])(image, training=False)
+    expected, got = (
+        model(image, training=False),
+        insert_fake_quant(simplify(model), ranges[task])(image, training=False),
+    )
     assert set(got) == set(expected)
     for name, output in expected.items():
         error = np.abs(got[name] - output)
@@ -70,7 +73,7 @@ def fake_quants(model):
 
 def test_every_computed_activation_is_bound_to_its_range(networks, ranges):
     simple = simplify(networks["detection"])
-    bound = {one.name: (one.low, one.high) for one in fake_quants(with_ranges(simple, ranges["detection"]))}
+    bound = {one.name: (one.low, one.high) for one in fake_quants(insert_fake_quant(simple, ranges["detection"]))}
     assert bound["image_range"] == (0.0, 255.0)
     for name in ("stem", "add_8", "box_8_conv", "score_8_conv"):
         assert bound[f"{name}_range"] == (min(ranges["detection"][name][0], 0), max(ranges["detection"][name][1], 0))
@@ -93,5 +96,5 @@ def test_an_activation_that_was_always_zero_is_accepted(networks, ranges):
     # Units that never fired on the calibration photographs: their range is 0 to 0.
     dead = {**ranges["multilabel"], "dense": (0.0, 0.0)}
     image = picture(64, 64, 3)[None, ..., ::-1].astype(np.float32)
-    label = with_ranges(simplify(networks["multilabel"]), dead)(image, training=False)["label"]
+    label = insert_fake_quant(simplify(networks["multilabel"]), dead)(image, training=False)["label"]
     assert np.isfinite(label).all()

@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 from support.images import picture
 from tensorflow.lite.tools import flatbuffer_utils
 
-from acne_export.tflite_export.canonical import in_order
+from acne_export.tflite_export.canonical import canonicalize
 
 KINDS = pytest.mark.parametrize("precision", ["float32", "int8", "w8a16"])
 
@@ -63,18 +63,18 @@ def answers(file):
 @KINDS
 def test_any_order_of_one_graph_becomes_the_same_bytes(exported, precision):
     file = exported("detection", "tflite", precision).read_bytes()
-    settled = in_order(file)
+    settled = canonicalize(file)
     others = [shuffled(file, seed) for seed in range(3)]
     assert len({file, *others}) == 4
-    assert {in_order(other) for other in others} == {settled}
-    assert in_order(settled) == settled
+    assert {canonicalize(other) for other in others} == {settled}
+    assert canonicalize(settled) == settled
 
 
 @KINDS
 @pytest.mark.parametrize("task", ["detection", "multilabel"])
 def test_the_answers_stay(exported, task, precision):
     file = exported(task, "tflite", precision).read_bytes()
-    expected, got = answers(file), answers(in_order(shuffled(file, 5)))
+    expected, got = answers(file), answers(canonicalize(shuffled(file, 5)))
     assert expected.keys() == got.keys()
     for name, output in expected.items():
         assert np.array_equal(output, got[name])

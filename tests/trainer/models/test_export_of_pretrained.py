@@ -11,7 +11,7 @@ pytest.importorskip("keras_cv")
 
 from support import tiny_models
 
-from acne_export.export import Terms, export
+from acne_export.exporting import export
 from acne_export.recipe import Recipe
 from acne_export.run_folder import read_run_folder
 from acne_runtime.load import load_model
@@ -62,7 +62,7 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize(("name", "form", "precision"), CASES)
 def test_it_is_exported_with_its_proof_passed_and_answers(runs, tmp_path, name, form, precision):
     recipe = Recipe(form, precision, input="uint8", size=SIZE)
-    file = export(read_run_folder(runs(name)), recipe, tmp_path / recipe.file_name(name, SIZE), Terms(), print)
+    file = export(read_run_folder(runs(name)), recipe, tmp_path / recipe.file_name(name, SIZE))
     model = load_model(file)
     assert model.manifest.name == f"acne-{name}"
     result = model(np.full((SIZE, SIZE, 3), 99, np.uint8))

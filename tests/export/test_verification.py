@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from acne_export.cli import main
 from acne_export.exporters import EXPORTERS
 from acne_export.golden.vectors import FOLDER, read_golden_vectors, write_golden_vectors
-from acne_export.onnx_export.convert import onnx_with_manifest
-from acne_export.verify import ChangedError, verify
+from acne_export.onnx_export.convert import embed_manifest_in_onnx
+from acne_export.verification import VerificationError, verify
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
 from acne_runtime.manifest import METADATA_KEY, manifest_path
@@ -45,22 +45,22 @@ def models(folder):
 @pytest.mark.parametrize(("form", "precision"), sorted(EXPORTERS))
 def test_an_exported_file_gives_its_own_golden_answer_again(exported, task, form, precision):
     lines = list(verify(exported(task, form, precision)))
-    assert lines[0] == "golden picture: the same outputs, bit for bit"
-    assert lines[1].startswith("golden picture: the same ")
+    assert lines[0] == "golden image: outputs are identical bit for bit"
+    assert lines[1].startswith("golden image: the same ")
 
 
 def test_every_station_of_a_shipped_model_is_replayed(shipped):
     for file in models(shipped):
         lines = list(verify(file))
         assert [line.split(":")[0] for line in lines] == [
-            "golden picture",
-            "golden picture",
+            "golden image",
+            "golden image",
             "photograph -> input tensor",
             "input tensor -> raw outputs",
             "raw outputs -> result",
         ]
-        assert "at most 0 levels apart" in lines[2]
-        assert "at most 0 apart" in lines[3]
+        assert "differs by at most 0 levels" in lines[2]
+        assert "differ by at most 0" in lines[3]
 
 
 def test_golden_vectors_come_back_and_are_the_same_when_written_again(shipped):
@@ -89,7 +89,7 @@ def test_golden_vectors_hold_little_endian_floats_that_any_language_reads(shippe
 def test_another_resize_is_found_at_its_station(shipped):
     photograph = cv2.imread(str(shipped / FOLDER / "rendered_skin.png"))
     cv2.imwrite(str(shipped / FOLDER / "rendered_skin.png"), photograph[..., ::-1])
-    with pytest.raises(ChangedError, match=r"the input tensor is \d+ levels off the stored one"):
+    with pytest.raises(VerificationError, match=r"the input tensor differs by \d+ levels"):
         list(verify(models(shipped)[0]))
 
 
@@ -99,7 +99,7 @@ def test_other_outputs_are_found_at_their_station(shipped):
     output, stored = next(iter(record["files"][file.name]["outputs"].items()))
     values = np.frombuffer(gzip.decompress((shipped / FOLDER / stored["file"]).read_bytes()), "<f4") + np.float32(0.5)
     (shipped / FOLDER / stored["file"]).write_bytes(gzip.compress(values.tobytes()))
-    with pytest.raises(ChangedError, match=rf"output '{output}' is \S+ off the stored one"):
+    with pytest.raises(VerificationError, match=rf"output '{output}' differs by \S+ from the stored one"):
         list(verify(file))
 
 
@@ -109,7 +109,7 @@ def test_another_result_is_found_at_its_station(shipped):
         answers = one["result"].get("lesions") or one["result"]["labels"]
         answers[0]["score"] = abs(answers[0]["score"] - 0.5)
     (shipped / FOLDER / "golden.json").write_text(json.dumps(record))
-    with pytest.raises(ChangedError, match=r"answers were stated, 1 are missing and 1 are new"):
+    with pytest.raises(VerificationError, match=r"stored results 1 are missing and 1 are new"):
         list(verify(models(shipped)[0]))
 
 
@@ -121,8 +121,10 @@ def test_a_file_that_answers_otherwise_is_refused(exported, tmp_path, task):
     answers = golden.get("lesions") or golden["labels"]
     answers[0]["score"] = abs(answers[0]["score"] - 0.5)
     other = tmp_path / "other.onnx"
-    other.write_bytes(onnx_with_manifest(file.read_bytes(), dataclasses.replace(manifest, golden=golden, digest="")))
-    with pytest.raises(ChangedError, match=r"other\.onnx: \d+ answers were stated, 1 are missing and 1 are new"):
+    other.write_bytes(
+        embed_manifest_in_onnx(file.read_bytes(), dataclasses.replace(manifest, golden=golden, digest=""))
+    )
+    with pytest.raises(VerificationError, match=r"other\.onnx: of \d+ stored results 1 are missing and 1 are new"):
         list(verify(other))
     done = CliRunner().invoke(main, ["verify", str(other)])
     assert done.exit_code == 1
@@ -132,8 +134,8 @@ def test_a_file_that_answers_otherwise_is_refused(exported, tmp_path, task):
 def test_a_manifest_without_a_golden_answer_cannot_be_verified(exported, tmp_path):
     file = exported("multilabel", "onnx")
     manifest = dataclasses.replace(load_model(file).manifest, golden={}, digest="")
-    (tmp_path / "m.onnx").write_bytes(onnx_with_manifest(file.read_bytes(), manifest))
-    with pytest.raises(ModelError, match=r"m\.onnx: its manifest states no golden answer; export it with acne-export"):
+    (tmp_path / "m.onnx").write_bytes(embed_manifest_in_onnx(file.read_bytes(), manifest))
+    with pytest.raises(ModelError, match=r"m\.onnx: its manifest has no golden outputs; export it with acne-export"):
         list(verify(tmp_path / "m.onnx"))
 
 
@@ -157,7 +159,7 @@ def no_picture(folder):
 @pytest.mark.parametrize("damage", [damaged_json, missing_tensor, cut_off_tensor, no_picture])
 def test_damaged_golden_vectors_are_one_line(shipped, damage):
     damage(shipped / FOLDER)
-    with pytest.raises(ModelError, match=r"golden\.json: these golden vectors are incomplete or damaged") as refused:
+    with pytest.raises(ModelError, match=r"golden\.json: incomplete or corrupt golden vectors") as refused:
         read_golden_vectors(shipped / FOLDER)
     assert "\n" not in str(refused.value)
 
@@ -183,9 +185,9 @@ def test_one_wrong_label_is_refused_in_any_precision(exported, tmp_path, precisi
     golden = json.loads(json.dumps(manifest.golden))
     golden["labels"][1]["score"] = wrong
     (tmp_path / "m.onnx").write_bytes(
-        onnx_with_manifest(file.read_bytes(), dataclasses.replace(manifest, golden=golden, digest=""))
+        embed_manifest_in_onnx(file.read_bytes(), dataclasses.replace(manifest, golden=golden, digest=""))
     )
-    with pytest.raises(ChangedError, match=r"4 answers were stated, 1 are missing and 1 are new"):
+    with pytest.raises(VerificationError, match=r"of 4 stored results 1 are missing and 1 are new"):
         list(verify(tmp_path / "m.onnx"))
 
 
@@ -195,7 +197,7 @@ def test_outputs_that_are_no_numbers_are_refused(shipped):
     output, stored = next(iter(record["files"][file.name]["outputs"].items()))
     values = np.full(stored["shape"], np.nan, "<f4")
     (shipped / FOLDER / stored["file"]).write_bytes(gzip.compress(values.tobytes()))
-    with pytest.raises(ChangedError, match=rf"output '{output}' is nan off the stored one"):
+    with pytest.raises(VerificationError, match=rf"output '{output}' differs by nan from the stored one"):
         list(verify(file))
 
 
@@ -205,9 +207,9 @@ def test_a_manifest_that_states_no_answers_cannot_be_verified(exported, tmp_path
     manifest = load_model(file).manifest
     golden = {name: value for name, value in manifest.golden.items() if name.endswith("sha256")}
     (tmp_path / "m.onnx").write_bytes(
-        onnx_with_manifest(file.read_bytes(), dataclasses.replace(manifest, golden=golden, digest=""))
+        embed_manifest_in_onnx(file.read_bytes(), dataclasses.replace(manifest, golden=golden, digest=""))
     )
-    with pytest.raises(ModelError, match="its manifest states no golden answer"):
+    with pytest.raises(ModelError, match="its manifest has no golden outputs"):
         list(verify(tmp_path / "m.onnx"))
 
 
@@ -227,13 +229,13 @@ def of_schema_1(file, target, **changes):
 def test_lesions_that_were_stated_with_a_box_a_type_are_not_compared(exported, tmp_path):
     file = of_schema_1(exported("detection"), tmp_path / "m.onnx")
     assert list(verify(file)) == [
-        "golden picture: the same outputs, bit for bit",
-        "golden picture: its lesions are not compared, they were stated with a box a type (schema 1)",
+        "golden image: outputs are identical bit for bit",
+        "golden image: lesions not compared, they were stored with one box per type (schema 1)",
     ]
     write_golden_vectors(tmp_path)
     assert len(list(verify(of_schema_1(exported("detection"), file, output_sha256="0" * 64)))) == 5
     shutil.rmtree(tmp_path / FOLDER)
-    with pytest.raises(ModelError, match=r"m\.onnx: .* nothing is left to compare; export it again with acne-e"):
+    with pytest.raises(ModelError, match=r"m\.onnx: .* nothing left to compare; export it again with acne-e"):
         list(verify(file))
 
 
@@ -242,7 +244,7 @@ def test_golden_vectors_of_another_export_are_told_apart(exported, tmp_path, cha
     shutil.copy(exported("detection", "onnx"), tmp_path / "m.onnx")
     write_golden_vectors(tmp_path)
     shutil.copy(exported("detection", "onnx", **change), tmp_path / "m.onnx")
-    with pytest.raises(ChangedError, match=r"m\.onnx: .*acne-export golden writes them anew"):
+    with pytest.raises(VerificationError, match=r"m\.onnx: .*rewrite them with acne-export golden"):
         list(verify(tmp_path / "m.onnx"))
 
 
