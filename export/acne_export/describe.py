@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from acne_runtime.cli.text_table import aligned
 from acne_runtime.manifest import Manifest
 
 
@@ -15,26 +16,25 @@ def describe(file: Path, manifest: Manifest) -> str:
     rows: list[tuple[str, str]] = [
         (manifest.name, f"{file.name}, {file.stat().st_size / 1e6:.1f} MB, {manifest.precision}"),
         ("task", f"{manifest.task} of {', '.join(manifest.classes)}"),
-        ("input", f"{spec.name} {spec.dtype} {shape} {spec.color}, {_fitted(manifest)}"),
+        ("input", f"{spec.name} {spec.dtype} {shape} {spec.color}, {_describe_fit(manifest)}"),
     ]
     for output in manifest.outputs:
         rows.append(("output", f"{output.name} float32 {list(manifest.output_shape(output))}"))
     rows.append(("thresholds", _pairs(dict(zip(manifest.threshold_names, manifest.thresholds, strict=True)))))
     if manifest.task == "detection":
-        where = "inside the file" if manifest.has_nms else "by the runtime"
-        rows.append(("suppression", f"{where}: IoU {manifest.nms_iou}, at most {manifest.max_detections} boxes"))
+        where = "in the graph" if manifest.has_nms else "in the runtime"
+        rows.append(("NMS", f"{where}: IoU {manifest.nms_iou}, at most {manifest.max_detections} boxes"))
     for name, value in manifest.validation.items():
         rows.append((name, _pairs(value)))
     for name, value in manifest.provenance.items():
         rows.append((name, _pairs(value)))
-    width = max(len(name) for name, _ in rows) + 2
-    return "\n".join(f"{name:<{width}}{value}" for name, value in rows)
+    return "\n".join(aligned(rows, words=2))
 
 
-def _fitted(manifest: Manifest) -> str:
+def _describe_fit(manifest: Manifest) -> str:
     spec = manifest.input
     fitted = "stretched" if spec.resize == "stretch" else f"letterboxed with {spec.pad_value}"
-    return f"{fitted}, {'averaged' if spec.shrink == 'average' else 'sampled'} where it is shrunk"
+    return f"{fitted}, {'averaged' if spec.shrink == 'average' else 'sampled'} when shrunk"
 
 
 def _pairs(value: Any) -> str:

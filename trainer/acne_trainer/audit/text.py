@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from acne_runtime.cli.text_table import aligned
 from acne_trainer.audit.audit import Audit
 from acne_trainer.audit.finding import NOTE, PROBLEM, UNREADABLE
-from acne_trainer.cli.text_table import aligned
 
 _MOST_CASES = 5
 _MOST_FAMILIES = 10

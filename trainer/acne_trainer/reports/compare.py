@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from acne_trainer.cli.text_table import headed
+from acne_runtime.cli.text_table import headed
 from acne_trainer.metrics.catalog import headline
 from acne_trainer.run_folder import TrainedRun
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acne_trainer.cli.text_table import headed
+from acne_runtime.cli.text_table import headed
 from acne_trainer.metrics.catalog import Metric
 from acne_trainer.reports.html import Html, element, table
 
