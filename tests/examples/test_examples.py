@@ -41,7 +41,7 @@ def test_a_video_is_processed_to_its_end_like_a_camera(tmp_path):
 
 
 def test_a_run_is_exported_and_verified(tmp_path, runs):
-    lines = run("export_and_verify.py", runs["detection"], tmp_path).splitlines()
+    lines = run("export_and_verify.py", runs["detection"], tmp_path / "m.tflite").splitlines()
     (file,) = tmp_path.glob("*.tflite")
     assert lines[0].startswith(str(file))
     assert "comedones" in lines[-1]
