@@ -8,11 +8,12 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
+from support.exports import losing, make, recipe
 from support.images import picture, write_picture
 
 from acne_export import conversion, reference
-from acne_export.exporters import EXPORTERS, FALLBACKS
-from acne_export.exporting import AccuracyDropError, ExportOptions, export, export_with_fallback
+from acne_export.exporters import EXPORTERS
+from acne_export.exporting import AccuracyDropError, ExportOptions, export
 from acne_export.golden.image import golden_input, sha256
 from acne_export.recipe import Recipe
 from acne_export.run_folder import read_run_folder
@@ -22,22 +23,12 @@ from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
 from acne_runtime.manifest import Manifest, manifest_path
 from acne_runtime.model import Model
-from acne_runtime.postprocess.decode import lesion_scores
 
 PAIRS = sorted(EXPORTERS)
 MATRIX = pytest.mark.parametrize(
     ("task", "form", "precision"), [(task, *pair) for task in ("detection", "multilabel") for pair in PAIRS]
 )
 PHOTOGRAPHS = [picture(90, 120, 5), picture(64, 64, 6), picture(200, 100, 7)]
-SIZE = 64
-
-
-def recipe(form="onnx", precision="float32", **changes):
-    return Recipe(form, precision, **{"input": "uint8", "size": SIZE, **changes})
-
-
-def make(run, wanted, target, options=None, export=export):
-    return export(read_run_folder(run), wanted, target, options)
 
 
 def assert_one_line(error):
@@ -247,65 +238,6 @@ def test_a_folder_without_a_readable_photograph_is_refused(runs, tmp_path):
         )
 
 
-@pytest.mark.parametrize("form", ["onnx", "tflite"])
-def test_suppression_inside_finds_what_the_runtime_finds(exported, form):
-    inside, outside = load_model(exported("detection", form, nms=True)), load_model(exported("detection", form))
-    assert inside.manifest.has_nms
-    assert not outside.manifest.has_nms
-    for photograph in PHOTOGRAPHS:
-        one, other = inside(photograph), outside(photograph)
-        assert one.counts() == other.counts()
-        assert other.lesions
-        for a, b in zip(sorted(one.lesions, key=by_box), sorted(other.lesions, key=by_box), strict=True):
-            assert (a.name, a.score) == (b.name, pytest.approx(b.score, abs=1e-3))
-            assert a.types == pytest.approx(b.types, abs=1e-3)
-            assert a.box == pytest.approx(b.box, abs=0.5)
-
-
-def by_box(lesion):
-    return tuple(round(side, 1) for side in lesion.box)
-
-
-@pytest.mark.parametrize("form", ["onnx", "tflite"])
-def test_a_lesion_score_inside_is_that_of_the_runtime(exported, form):
-    inside = load_model(exported("detection", form, nms=True))
-    for lesion in inside(PHOTOGRAPHS[0]).lesions:
-        assert lesion.score == pytest.approx(float(lesion_scores(np.float32([lesion.types]))[0]), abs=1e-6)
-        assert lesion.score >= np.float32(inside.manifest.thresholds[0])
-
-
-@pytest.mark.parametrize(("form", "precision"), PAIRS)
-def test_every_pair_takes_suppression_inside_or_says_why_not(exported, form, precision):
-    if EXPORTERS[form, precision].no_nms:
-        with pytest.raises(
-            ModelError, match=f"^`nms`: not available with `precision` {precision}: .*; leave one of them out$"
-        ):
-            exported("detection", form, precision, nms=True)
-        return
-    inside, outside = (load_model(exported("detection", form, precision, nms=nms)) for nms in (True, False))
-    for photograph in PHOTOGRAPHS:
-        one, other = inside(photograph), outside(photograph)
-        assert one.counts() == other.counts()
-        assert other.lesions
-
-
-def test_a_model_that_finds_nothing_cannot_show_that_suppression_works(runs, tmp_path):
-    run = read_run_folder(runs["detection"])
-    run = dataclasses.replace(run, manifest=dataclasses.replace(run.manifest, thresholds=(1.0,)))
-    with pytest.raises(ValidationError, match=r"`nms`: the model finds no lesion .*`calibration`$"):
-        export(run, recipe(nms=True), tmp_path / "m.onnx")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_fallback_skips_what_cannot_have_nms_in_the_graph(runs, tmp_path, monkeypatch, caplog):
-    monkeypatch.chdir(tmp_path)
-    options = ExportOptions(data=losing({"int8": 0.02}))
-    with pytest.raises(AccuracyDropError, match="int8"):
-        make(runs["detection"], recipe("onnx", "int8", nms=True), None, options, export_with_fallback)
-    assert not any("float16" in line for line in caplog.messages)
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize("problem", [RuntimeError("error: unsupported op\nmany\nlines"), ValueError()])
 def test_a_converter_that_gives_up_is_one_line(runs, tmp_path, monkeypatch, problem):
     def fails(*_):
@@ -338,14 +270,6 @@ def test_a_set_without_lesions_gives_no_figure_to_hold(runs, tmp_path, monkeypat
     with pytest.raises(ModelError, match=r"`data` set: no labelled lesion in valid, so no ap50") as no:
         make(runs["detection"], recipe("tflite", "int8"), tmp_path / "m.tflite", ExportOptions(data=measured))
     assert_one_line(no)
-
-
-def test_thresholds_inside_cannot_be_lowered(exported):
-    with pytest.raises(ModelError, match=r"the threshold is part of the file, `score_threshold` must be at least 0.95"):
-        load_model(exported("detection", "onnx", nms=True), score_threshold=0.1)
-    some = load_model(exported("detection", "onnx", nms=True), score_threshold=0.98)(PHOTOGRAPHS[0]).lesions
-    assert some
-    assert all(lesion.score >= 0.98 for lesion in some)
 
 
 @pytest.mark.parametrize("earlier", [None, b"an earlier export"], ids=["new", "replacing"])
@@ -411,31 +335,6 @@ def test_ranges_far_too_narrow_are_caught(runs, tmp_path, form):
     assert list(tmp_path.iterdir()) == []
 
 
-def losing(drops):
-    """Stands for the trainer's command: what each precision scores, and new thresholds."""
-
-    class Measured:
-        data, split = Path("set"), "valid"
-
-        def __init__(self):
-            self.calls = []
-
-        def thresholds(self, file, like):
-            assert load_model(like).manifest.precision == "float32"
-            return (0.77,)
-
-        def metrics(self, file, task):
-            manifest = load_model(file).manifest
-            self.calls.append((manifest.precision, manifest.thresholds))
-            return {
-                "photographs": 9,
-                "ap50": 0.5 - drops.get(manifest.precision, 0.0),
-                "recall_by_class": {"comedones": 0.3},
-            }
-
-    return Measured()
-
-
 def test_accuracy_before_and_after_is_stated_and_thresholds_are_the_files_own(runs, tmp_path, tiny, caplog):
     caplog.set_level(logging.INFO)
     measured = losing({"int8": 0.005})
@@ -461,33 +360,6 @@ def test_a_file_that_lost_too_much_is_refused_with_a_code_of_its_own(runs, tmp_p
     assert list(tmp_path.iterdir()) == []
     looser = dataclasses.replace(options, max_drop=0.03)
     assert make(runs["detection"], recipe("tflite", "int8"), tmp_path / "m.tflite", looser).exists()
-
-
-def test_a_fallback_takes_the_next_precision_that_passes_and_says_so(runs, tmp_path, monkeypatch, caplog):
-    monkeypatch.chdir(tmp_path)
-    options = ExportOptions(data=losing({"int8": 0.02, "w8a16": 0.3}))
-    file = make(runs["detection"], recipe("tflite", "int8"), None, options, export_with_fallback)
-    assert file.name == "tiny-detector-dynamic.tflite"
-    assert load_model(file).manifest.precision == "dynamic"
-    refusals = [line for line in caplog.messages if ": not written: " in line]
-    assert [line.split(":")[0] for line in refusals] == ["tiny-detector-int8.tflite", "tiny-detector-w8a16.tflite"]
-    assert refusals[0].endswith("trying w8a16")
-    assert "ap50 drops from 0.500 to 0.200" in refusals[1]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [file.name, f"{file.name}.json"]
-
-
-def test_when_no_fallback_holds_the_last_refusal_is_told(runs, tmp_path):
-    options = ExportOptions(data=losing(dict.fromkeys(("int8", "float16"), 0.02)))
-    with pytest.raises(AccuracyDropError, match="at float16"):
-        make(runs["detection"], recipe("onnx", "int8"), tmp_path / "m.onnx", options, export_with_fallback)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_every_fallback_is_a_pair_that_there_is():
-    for (form, precision), others in FALLBACKS.items():
-        assert (form, precision) in EXPORTERS
-        assert others
-        assert all((form, other) in EXPORTERS for other in others)
 
 
 @pytest.mark.parametrize("task", ["detection", "multilabel"])
