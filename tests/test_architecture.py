@@ -21,6 +21,18 @@ LAYERS = {
         ("manifest", "severity", "draw", "frame"),
         ("errors", "disclaimer", "digest", "atomic_write"),
     ),
+    "acne_trainer": (
+        ("__main__",),
+        ("cli",),
+        ("train", "recipe"),
+        ("finalize", "reports"),
+        ("evaluation", "tasks", "audit"),
+        ("training",),
+        ("config",),
+        ("metrics", "losses", "models"),
+        ("data", "run_folder", "distributed"),
+        ("model_names",),
+    ),
 }
 
 

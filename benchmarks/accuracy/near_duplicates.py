@@ -25,9 +25,11 @@ from acne_runtime.preprocess import preprocess
 from acne_runtime.result import Result
 from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.load import read_split
+from acne_trainer.data.source_names import source_of
 from acne_trainer.evaluation.evaluate import predict_split
 from acne_trainer.evaluation.predictions import load_predictions, predictions_file
-from acne_trainer.metrics.multilabel import Constant, multilabel_report
+from acne_trainer.metrics.baselines import ConstantClassifier
+from acne_trainer.metrics.multilabel import multilabel_report
 from acne_trainer.models.pretrained import build_pretrained
 from acne_trainer.tasks.in_memory import input_spec
 
@@ -79,14 +81,16 @@ def measure(
     """Prints the figures of one split."""
     cosine = nearest_cosine(head_averages(part), train_features)
     presence = [np.stack([one.presence(len(some.classes)) for one in some.samples]) for some in (train, part)]
-    constant = Constant(presence[0].mean(axis=0), Counter(map(tuple, presence[0])).most_common(1)[0][0])
+    baseline = ConstantClassifier(presence[0].mean(axis=0), Counter(map(tuple, presence[0])).most_common(1)[0][0])
     click.echo(f"{(cosine > COSINE).sum()} of {len(cosine)} photographs of {split} are near twins of one of train\n")
     for model in models:
         results, thresholds = answers(model, part, split)
         scores = np.array([[label.score for label in result.labels or ()] for result in results], np.float32)
         for which, rows in (("all", cosine > -1), ("without near twins", cosine <= COSINE)):
             names = [one.path.name for one, kept in zip(part.samples, rows, strict=True) if kept]
-            report = multilabel_report(names, presence[1][rows], scores[rows], part.classes, thresholds, constant)
+            report = multilabel_report(
+                [source_of(name) for name in names], presence[1][rows], scores[rows], part.classes, thresholds, baseline
+            )
             for who in ("model", "baseline"):
                 shown = "  ".join(
                     f"{name} {report[who][name]:.3f} ({report[who][f'{name}_interval_95'][0]:.3f} to "

@@ -20,7 +20,11 @@ def test_a_photograph_is_read_as_the_runtime_reads_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(lambda whole: whole[: len(whole) // 2], "truncated"), (lambda _: b"", "empty"), (lambda _: b"no", "not an image")],
+    [
+        (lambda whole: whole[: len(whole) // 2], "truncated"),
+        (lambda _: b"", "empty"),
+        (lambda _: b"no", "not an image"),
+    ],
     ids=["half", "empty", "text"],
 )
 def test_a_damaged_photograph_is_refused_by_name_and_not_trained_on(tmp_path, content, problem):

@@ -164,9 +164,7 @@ def test_a_label_that_is_no_utf8_is_refused(tmp_path):
     assert refusal(root) == "SET/train/labels/a.txt: not UTF-8 text (invalid start byte at byte 18)"
 
 
-@pytest.mark.parametrize(
-    ("content", "problem"), [(b"", "the file is empty"), (b"skin", "not an image, or corrupt")]
-)
+@pytest.mark.parametrize(("content", "problem"), [(b"", "the file is empty"), (b"skin", "not an image, or corrupt")])
 def test_a_photograph_without_size_is_refused(tmp_path, content, problem):
     root = yolo(tmp_path, {"a.txt": ""})
     (root / "train/images/b.jpg").write_bytes(content)
