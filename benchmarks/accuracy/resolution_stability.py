@@ -106,7 +106,7 @@ def rows(
 
 @click.command(help=__doc__)
 @click.argument("split", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--model", "name", default="acne-yolov8-xs", show_default=True)
+@click.option("--model", "name", default="acne-yolov8-lite0", show_default=True)
 @click.option("--photographs", default=20, show_default=True, help="Of SPLIT, evenly spread.")
 def main(split: Path | None, name: str, photographs: int) -> None:
     """Measures and prints."""

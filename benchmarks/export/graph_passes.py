@@ -38,7 +38,7 @@ def operations(file: bytes, form: str) -> int:
 
 
 @click.command(help=__doc__)
-@click.argument("run", default="models/acne-yolov8-xs", type=click.Path(exists=True, path_type=Path))
+@click.argument("run", default="models/acne-yolov8-lite0", type=click.Path(exists=True, path_type=Path))
 @click.option("--runs", default=100, show_default=True)
 def main(run: Path, runs: int) -> None:
     """Converts, measures and prints."""

@@ -16,8 +16,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-MODELS = Path("models/acne-yolov8-xs")
-FILES = {"onnx": MODELS / "acne-yolov8-xs.onnx", "int8 tflite": MODELS / "acne-yolov8-xs-int8.tflite"}
+MODELS = Path("models/acne-yolov8-lite0")
+FILES = {"onnx": MODELS / "acne-yolov8-lite0.onnx", "int8 tflite": MODELS / "acne-yolov8-lite0-int8.tflite"}
 
 API = """
 import cv2

@@ -31,7 +31,7 @@ TURN = 30
 
 
 @click.command(help=__doc__)
-@click.argument("run", default="models/acne-yolov8-xs", type=click.Path(exists=True, path_type=Path))
+@click.argument("run", default="models/acne-yolov8-lite0", type=click.Path(exists=True, path_type=Path))
 @click.option("--photo", default="samples/rendered_skin.jpg", type=click.Path(exists=True, path_type=Path))
 @click.option("--imgsz", default=416, show_default=True)
 @click.option("--runs", default=300, show_default=True)

@@ -29,7 +29,7 @@ from acne_runtime.sources.stream import LiveStream
 from acne_runtime.sources.video_file import Capture
 
 MOST_PIXELS_APART, MOST_SCORE_APART = 0.5, 1e-3
-MODELS = Path("models/acne-yolov8-xs")
+MODELS = Path("models/acne-yolov8-lite0")
 BACKENDS = ("onnx float32", "tflite float32", "tflite int8")
 REFERENCES = {"onnx float32", "tflite int8"}
 
@@ -137,7 +137,7 @@ def _model_files(folder: Path) -> list[Path]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    return [MODELS / "acne-yolov8-xs.onnx", floats, MODELS / "acne-yolov8-xs-int8.tflite"]
+    return [MODELS / "acne-yolov8-lite0.onnx", floats, MODELS / "acne-yolov8-lite0-int8.tflite"]
 
 
 if __name__ == "__main__":

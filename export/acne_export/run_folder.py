@@ -65,7 +65,8 @@ def shipped_run() -> Path:
         if (folder / DEFAULT_MODEL / "inference.keras").is_file():
             return folder / DEFAULT_MODEL
     raise ModelError(
-        f"the shipped {DEFAULT_MODEL} is not installed as a Keras model; choose a run folder with `run`",
+        f"the shipped {DEFAULT_MODEL} has its Keras form in a checkout only (pip install --editable); choose a run "
+        "folder with `run`",
         parameter="run",
     )
 

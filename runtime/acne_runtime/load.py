@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 MAX_THREADS = 256
 """Threads of one inference; ONNX Runtime takes seconds to start hundreds."""
-DEFAULT_MODEL = "acne-yolov8-xs"
+DEFAULT_MODEL = "acne-yolov8-lite0"
 
 _MODULES = {"onnx": "onnxruntime", "litert": "ai_edge_litert"}
 _PACKAGES = {"onnx": "onnxruntime", "litert": "ai-edge-litert"}

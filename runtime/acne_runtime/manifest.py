@@ -95,7 +95,7 @@ class Manifest:
     """Everything the runtime needs to know about a model, and where the model comes from.
 
     Attributes:
-        name: The model's name, such as `acne-yolov8-xs`.
+        name: The model's name, such as `acne-yolov8-lite0`.
         task: `multilabel` (which types are present) or `detection` (where each lesion is).
         classes: Class names in the order of the output channels.
         input: The input tensor.

@@ -144,7 +144,7 @@ def test_the_default_export_gives_the_shipped_int8_answers(tmp_path, monkeypatch
     outcome = CliRunner().invoke(main, ["--format", "tflite"])
     assert outcome.exit_code == 0, outcome.output
     # The shipped file's own thresholds were chosen on photographs.
-    again = load_model("acne-yolov8-xs-int8.tflite", score_threshold=0.05)
+    again = load_model("acne-yolov8-lite0-int8.tflite", score_threshold=0.05)
     shipped = load_model(backend="litert", score_threshold=0.05)
     image = cv2.imread(str(ROOT / "samples" / "rendered_skin.jpg"))
     assert again(image).lesions == shipped(image).lesions

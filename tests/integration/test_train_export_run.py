@@ -26,7 +26,6 @@ FILES = {
     "manifest.json",
     "metrics.json",
     "history.csv",
-    "history.png",
     "config.toml",
     "calibration.json",
 }
@@ -161,7 +160,7 @@ def test_a_finished_training_is_not_begun_anew_over_itself(cnn, data):
     done = invoke(acne_train, "fit", "cnn", "--data", data, "--run", run, "--epochs", 1)
     assert done.exit_code == 1
     (line,) = done.stderr.splitlines()
-    assert "not empty; --resume goes on with it" in line
+    assert "not empty; use --resume to continue" in line
     assert (run / "manifest.json").read_bytes() == before
 
 

@@ -22,8 +22,8 @@ from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
 from acne_runtime.manifest import METADATA_KEY, NMS_KINDS, InputSpec, Manifest, OutputSpec, manifest_path
 
-SHIPPED = Path(__file__).resolve().parents[2] / "models" / "acne-yolov8-xs"
-SHIPPED_FILES = {"onnx": SHIPPED / "acne-yolov8-xs.onnx", "tflite": SHIPPED / "acne-yolov8-xs-int8.tflite"}
+SHIPPED = Path(__file__).resolve().parents[2] / "models" / "acne-yolov8-lite0"
+SHIPPED_FILES = {"onnx": SHIPPED / "acne-yolov8-lite0.onnx", "tflite": SHIPPED / "acne-yolov8-lite0-int8.tflite"}
 SAMPLE = SHIPPED.parents[1] / "samples" / "rendered_skin.jpg"
 FORMS = pytest.mark.parametrize("form", SHIPPED_FILES)
 
@@ -240,12 +240,12 @@ def test_a_manifest_that_says_otherwise_than_its_graph_is_refused(write, changes
 )
 def test_a_shipped_file_with_another_manifest_inside_is_refused(tmp_path, form, change):
     data = SHIPPED_FILES[form].read_bytes()
-    start = data.index(b'{\n  "name": "acne-yolov8-xs",')
+    start = data.index(b'{\n  "name": "acne-yolov8-lite0",')
     raw, length = json.JSONDecoder().raw_decode(data[start : start + 100_000].decode("utf-8", "ignore"))
     change(raw)
     text = json.dumps(raw).encode()
     assert len(text) < length
-    file = tmp_path / f"acne-yolov8-xs.{form}"
+    file = tmp_path / f"acne-yolov8-lite0.{form}"
     file.write_bytes(data[:start] + text.ljust(length) + data[start + length :])  # the file's other parts stay in place
     refusal(file)
 

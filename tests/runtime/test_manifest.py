@@ -11,7 +11,7 @@ REQUIRED = {"name", "task", "classes", "input", "outputs", "thresholds"}
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 
 DETECTION = Manifest(
-    name="acne-yolov8-xs",
+    name="acne-yolov8-lite0",
     task="detection",
     classes=CLASSES,
     input=InputSpec("image", 640, 480, "letterbox", pad_value=7),

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SHIPPED = REPOSITORY / "models" / "acne-yolov8-xs"
-FILES = {"onnx": SHIPPED / "acne-yolov8-xs.onnx", "litert": SHIPPED / "acne-yolov8-xs-int8.tflite"}
+SHIPPED = REPOSITORY / "models" / "acne-yolov8-lite0"
+FILES = {"onnx": SHIPPED / "acne-yolov8-lite0.onnx", "litert": SHIPPED / "acne-yolov8-lite0-int8.tflite"}
 BACKENDS = pytest.mark.parametrize("backend", FILES)
 
 NO_SECCOMP = 77

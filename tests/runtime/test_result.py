@@ -21,7 +21,7 @@ def result(lesions=None, labels=None):
         time_s=1.23456,
         width=640,
         height=480,
-        model="acne-yolov8-xs",
+        model="acne-yolov8-lite0",
         classes=CLASSES,
         lesions=lesions,
         labels=labels,
@@ -37,7 +37,7 @@ def test_a_detection_has_exactly_the_promised_fields():
         "time_s": 1.235,
         "width": 640,
         "height": 480,
-        "model": "acne-yolov8-xs",
+        "model": "acne-yolov8-lite0",
         "lesions": [
             {"class": "papules", "score": 0.8346, "box": [1.23, 2.0, 31.0, 40.5]},
             {
@@ -62,7 +62,7 @@ def test_a_multilabel_answer_has_exactly_the_promised_fields():
         "time_s": 1.235,
         "width": 640,
         "height": 480,
-        "model": "acne-yolov8-xs",
+        "model": "acne-yolov8-lite0",
         "labels": [
             {"class": "comedones", "score": 0.1, "present": False},
             {"class": "nodules", "score": 0.9124, "present": True},
@@ -130,7 +130,7 @@ def test_lesions_become_coco_annotations_with_the_classes_counted_from_1():
 
 def test_labels_are_no_coco_annotations_and_no_detections_of_supervision():
     for convert in (lambda one: one.to_coco(1), lambda one: one.to_supervision()):
-        with pytest.raises(ValueError, match="acne-yolov8-xs is not a detector"):
+        with pytest.raises(ValueError, match="acne-yolov8-lite0 is not a detector"):
             convert(result(labels=LABELS))
 
 
