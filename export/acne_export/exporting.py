@@ -24,7 +24,7 @@ from acne_export.golden.image import golden_input, golden_results, sha256
 from acne_export.graph.reshape import manifest_of
 from acne_export.onnx_export.convert import embed_manifest_in_onnx
 from acne_export.quantization.calibration_images import load_calibration_images
-from acne_export.recipe import Format, Recipe
+from acne_export.recipe import OWN_SIZE, Format, Recipe
 from acne_export.reference import MAX_TEST_IMAGES, Reference, make_reference
 from acne_export.run_folder import RunFolder, read_run_folder
 from acne_export.tflite_export.metadata import embed_manifest_in_tflite
@@ -83,6 +83,8 @@ def export(
     """
     options = options or ExportOptions()
     run = read_run_folder(run) if isinstance(run, Path) else run
+    if recipe.size == OWN_SIZE:
+        recipe = dataclasses.replace(recipe, size=run.manifest.input.width)
     target = out or Path(recipe.file_name(run.manifest.name, run.manifest.input.width))
     _check_model(run)
     _check_target(target, options.force)

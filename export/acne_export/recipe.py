@@ -17,6 +17,9 @@ Input = Literal["uint8", "float32"]
 DEFAULT_PRECISION: dict[Format, Precision] = {"onnx": "float32", "tflite": "int8"}
 ANY_BATCH = 0
 
+OWN_SIZE = 0
+"""As the `size` of a recipe: that of the model."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -27,15 +30,15 @@ class Recipe:
         precision: `float32`, `float16`, `dynamic` (int8 weights, float32 arithmetic), `int8`, or `w8a16` (int8 weights,
             int16 activations).
         input: The input's dtype; values are 0 to 255 in both.
-        size: Width and height of the model's input in pixels.
+        size: Width and height of the model's input in pixels; `OWN_SIZE` keeps that of the model.
         batch: Images per call; `ANY_BATCH` leaves it open.
         nms: Whether box decoding and NMS are part of the graph.
     """
 
     format: Format
-    precision: Precision
-    input: Input
-    size: int
+    precision: Precision = "float32"
+    input: Input = "uint8"
+    size: int = OWN_SIZE
     batch: int = 1
     nms: bool = False
 
