@@ -21,6 +21,15 @@ LAYERS = {
         ("manifest", "severity", "draw", "frame"),
         ("errors", "disclaimer", "digest", "atomic_write"),
     ),
+    "acne_export": (
+        ("cli",),
+        ("exporting",),
+        ("conversion",),
+        ("exporters",),
+        ("reference", "verification", "tflite_export", "onnx_export", "bench"),
+        ("validation", "graph", "quantization"),
+        ("recipe", "accuracy", "run_folder", "describe", "golden"),
+    ),
     "acne_trainer": (
         ("__main__",),
         ("cli",),
