@@ -33,7 +33,7 @@ format: .venv/dev.stamp  ## sort imports and format the code
 	$(BIN)/ruff format
 
 docs: .venv/dev.stamp  ## the documentation as a site, into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lock: .venv/bin/python  ## choose the versions in dev.lock again
 	$(PIP) uv
