@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_trainer.metrics.bootstrap import nanmean, weighted_means, with_interval, with_intervals
+from acne_trainer.metrics.classification import f1, precision, recall
 from acne_trainer.metrics.coco_eval import IOU_75, IOUS, SIZE_RANGES, precision_curves
 from acne_trainer.metrics.lesions import lesion_metrics, type_agreement
 from acne_trainer.metrics.matching import average_precisions, match_and_rank, within
-from acne_trainer.metrics.precision_recall import f1, precision, recall
 from acne_trainer.metrics.scored_image import ScoredImage
 
 

@@ -11,8 +11,8 @@ from scipy.stats import spearmanr
 
 from acne_trainer.metrics.bootstrap import percentile_interval, with_interval
 from acne_trainer.metrics.calibration import calibration_errors, reliability
+from acne_trainer.metrics.classification import f1, precision, recall
 from acne_trainer.metrics.matching import Criterion, average_precisions, match, match_and_rank
-from acne_trainer.metrics.precision_recall import f1, precision, recall
 from acne_trainer.metrics.scored_image import ScoredImage
 
 DECISION_IOU = 0.3

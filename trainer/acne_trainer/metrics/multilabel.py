@@ -19,8 +19,7 @@ from acne_trainer.metrics.bootstrap import (
     with_intervals,
 )
 from acne_trainer.metrics.calibration import BINS, calibration_errors
-from acne_trainer.metrics.precision_recall import f1, precision, recall
-from acne_trainer.metrics.ranking import aurocs, average_precisions
+from acne_trainer.metrics.classification import aurocs, average_precisions, f1, precision, recall
 from acne_trainer.metrics.thresholds import DEFAULT, best_f1_threshold
 
 _QUANTILES = np.linspace(0, 1, 201)

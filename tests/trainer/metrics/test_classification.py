@@ -5,7 +5,7 @@ pytest.importorskip("sklearn")
 
 from sklearn import metrics
 
-from acne_trainer.metrics.ranking import aurocs, average_precisions
+from acne_trainer.metrics.classification import aurocs, average_precisions
 
 
 @pytest.fixture(params=[2, 20, 10_000], ids=["two scores", "many ties", "hardly a tie"])

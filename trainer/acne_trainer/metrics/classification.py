@@ -1,4 +1,7 @@
-"""AP and AUROC of scores against yes-or-no truths, for many resamples at once: each costs one pass over the ranking."""
+"""Metrics of yes-or-no predictions: precision, recall and F1 from counts, AP and AUROC from scores.
+
+AP and AUROC are computed for many resamples at once: each costs one pass over the ranking.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+def precision(predicted: NDArray[np.float64], tp: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the fraction of predicted positives that are true, 0 where nothing was predicted."""
+    return _fraction(tp, predicted, 0.0)
+
+
+def recall(tp: NDArray[np.float64], actual: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the fraction of actual positives that were predicted, `nan` where there is none."""
+    return _fraction(tp, actual, np.nan)
+
+
+def f1(predicted: NDArray[np.float64], tp: NDArray[np.float64], actual: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the harmonic mean of the two, `nan` where nothing is actually positive."""
+    return np.where(actual > 0, _fraction(2 * tp, predicted + actual, 0.0), np.nan)
 
 
 def average_precisions(
@@ -24,7 +42,7 @@ def average_precisions(
     predicted, tp = _predicted_and_tp(truth, scores, weights)
     gained = np.diff(tp, axis=1, prepend=0)
     total = np.divide(gained * tp, predicted, out=np.zeros_like(predicted), where=predicted > 0).sum(axis=1)
-    return _over(total, tp[:, -1])
+    return _fraction(total, tp[:, -1], np.nan)
 
 
 def aurocs(
@@ -38,7 +56,7 @@ def aurocs(
     fp = predicted - tp
     heights = tp - np.diff(tp, axis=1, prepend=0) / 2
     area = (heights * np.diff(fp, axis=1, prepend=0)).sum(axis=1)
-    return _over(area, tp[:, -1] * fp[:, -1])
+    return _fraction(area, tp[:, -1] * fp[:, -1], np.nan)
 
 
 def _predicted_and_tp(
@@ -51,7 +69,6 @@ def _predicted_and_tp(
     return np.cumsum(ranked, axis=1)[:, steps], np.cumsum(ranked * truth[order], axis=1)[:, steps]
 
 
-def _over(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    answer: NDArray[np.float64] = np.full(part.shape, np.nan)
-    np.divide(part, whole, out=answer, where=whole > 0)
-    return answer
+def _fraction(part: NDArray[np.float64], whole: NDArray[np.float64], otherwise: float) -> NDArray[np.float64]:
+    result: NDArray[np.float64] = np.full(np.shape(whole), otherwise)
+    return np.divide(part, whole, out=result, where=whole > 0)
