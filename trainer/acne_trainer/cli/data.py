@@ -23,7 +23,7 @@ _TARGET = click.Path(path_type=Path)
 
 @click.group(cls=Group)
 def data() -> None:
-    """Looks at labelled photographs, splits and converts them.
+    """Inspects, splits, converts and merges data sets.
 
     A set is a folder in one of the forms keras-txt, yolo, coco, voc and table, which are told apart by what lies there,
     or a splits.json.
@@ -46,7 +46,7 @@ def data() -> None:
 def inspect(
     context: click.Context, folder: Path, json_file: Path | None, picture: Path | None, training_size: int
 ) -> None:
-    """Reports what is wrong with the labelled set in DIR, and its counts and sizes.
+    """Reports the faults, counts and sizes.
 
     Exits with 1 if a photograph or label cannot be read, after reporting everything; other findings leave it at 0.
     """
@@ -87,10 +87,10 @@ def _ratios(context: click.Context, parameter: click.Parameter, value: str) -> t
 @click.option("--ratios", default="0.8,0.1,0.1", show_default=True, callback=_ratios, help="Train, valid and test.")
 @click.option("--seed", type=int, default=0, show_default=True)
 def split(folder: Path, out: Path, ratios: tuple[float, float, float], seed: int) -> None:
-    """Splits the set in DIR again so that no photograph, copy or version of it stands in two splits.
+    """Splits the data set in DIR without leakage: no photograph, copy or version of it in two splits.
 
-    What the splits are is written to splits.json; no photograph is moved. A folder that holds it is read as the split
-    set; put it into DIR itself, or apart.
+    The splits are written to splits.json; no photograph is moved. A folder with that file is read as the split data
+    set; it may be DIR itself.
     """
     require_training_extra()
     from acne_trainer.data.load import read_form_and_splits
@@ -138,7 +138,7 @@ def _check_listed_once(photos: list[Path]) -> None:
 @click.option("--to", "form", type=click.Choice(FORMATS), required=True, help="The form to write.")
 @click.option("--link", is_flag=True, help="Hard-link the photographs instead of copying them.")
 def convert(source: Path, target: Path, form: str, link: bool) -> None:
-    """Writes the set in SRC to the new folder DST in another form.
+    """Writes the set in SRC to the new folder DST in another format.
 
     To a table, boxes become the types that a photograph shows. Pascal VOC rounds boxes to whole pixels.
     """

@@ -18,12 +18,12 @@ _RUN = click.Path(file_okay=False, path_type=Path)
 
 @click.command(cls=Command)
 @click.option("--model", required=True, metavar="NAME|FILE", help="A shipped model, or a .onnx or .tflite file.")
-@click.option("--data", type=_DATA, required=True, metavar="DIR", help="Holds train (for the baseline) and the split.")
+@click.option("--data", type=_DATA, required=True, metavar="DIR", help="Data set with train and the split.")
 @click.option("--split", type=click.Choice(["valid", "test"]), default="test", show_default=True)
 @click.option("--backend", type=click.Choice(["onnx", "litert"]))
 @click.option("--json", "json_file", metavar="FILE", help="Write all metrics here; - for standard output.")
 def evaluate(model: str, data: Path, split: str, backend: str | None, json_file: str | None) -> None:
-    """Scores an exported model on a labelled split, with the trivial baseline beside it."""
+    """Evaluates an exported model on a labelled split, with the trivial baseline beside it."""
     load_tensorflow()
     from acne_trainer.data.load import read_split
     from acne_trainer.evaluation.evaluate import evaluate as score
@@ -45,12 +45,12 @@ def evaluate(model: str, data: Path, split: str, backend: str | None, json_file:
 
 @click.command(cls=Command)
 @click.option("--model", required=True, metavar="NAME|FILE", help="A shipped model, or a .onnx or .tflite file.")
-@click.option("--data", type=_DATA, required=True, metavar="DIR", help="Holds the split valid.")
-@click.option("--like", metavar="NAME|FILE", help="Decide as this model does, instead of where F1 is highest.")
+@click.option("--data", type=_DATA, required=True, metavar="DIR", help="Data set with the split valid.")
+@click.option("--like", metavar="NAME|FILE", help="Predict as many positives as this model, instead of maximising F1.")
 @click.option("--backend", type=click.Choice(["onnx", "litert"]))
 @click.option("--json", "json_file", metavar="FILE", help="Write them here; - for standard output.")
 def thresholds(model: str, data: Path, like: str | None, backend: str | None, json_file: str | None) -> None:
-    """Chooses an exported model's decision thresholds again on the photographs of valid: where F1 is highest."""
+    """Chooses an exported model's decision thresholds on valid, by default for the highest F1."""
     load_tensorflow()
     from acne_trainer.data.load import read_split
     from acne_trainer.evaluation.evaluate import predict_split, with_best_thresholds, with_matching_thresholds
@@ -72,14 +72,14 @@ def thresholds(model: str, data: Path, like: str | None, backend: str | None, js
 
 
 @click.command(cls=Command)
-@click.option("--run", type=_RUN, required=True, metavar="DIR", help="A finished run of a detector.")
-@click.option("--data", type=_DATA, required=True, metavar="DIR", help="Holds the split, every lesion marked.")
+@click.option("--run", type=_RUN, required=True, metavar="DIR", help="Run folder of a trained detector.")
+@click.option("--data", type=_DATA, required=True, metavar="DIR", help="Fully annotated data set.")
 @click.option("--split", default="valid", show_default=True)
 def counts(run: Path, data: Path, split: str) -> None:
-    """Measures how a detector counts papules and pustules, which its severity grades rest on.
+    """Calibrates the lesion counts of a detector, on which severity grades are based.
 
-    A training does it on its own valid photographs; here it is done again on others, where those lack labels. A set of
-    one class counts with all its lesions. The run's manifest is changed; export it again.
+    Training does this on its own valid split; this command repeats it on a fully annotated data set. In a data set of
+    one class all lesions count. The run's manifest is updated; export the model again.
     """
     load_tensorflow()
     from acne_trainer.evaluation.count_calibration import measure_counting

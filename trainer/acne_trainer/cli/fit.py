@@ -29,28 +29,32 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=_DATA,
     multiple=True,
     metavar="DIR",
-    help="Holds train, valid and test, in any known form; or a splits.json. Detectors take several sets.",
+    help="Data set with train, valid and test in any supported format, or a splits.json. Repeatable for detectors.",
 )
 @click.option("--run", type=_RUN, required=True, metavar="DIR", help="The run folder to write.")
-@click.option("--resume", is_flag=True, help="Go on with the training in --run; --epochs may be new.")
-@click.option("--config", type=_FILE, metavar="FILE", help="Settings in TOML; flags go before it.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Most passes over the photographs.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Of all devices together.")
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Peak rate.")
-@click.option("--input-size", type=click.IntRange(min=32), metavar="PX", help="Side of the model's square input.")
-@click.option("--seed", type=int, help="Repeats a run.")
-@click.option("--weights", metavar="NAME|FILE", help="none, imagenet, coco, a .keras file, or PyTorch's .pth.")
-@click.option("--input-scaling", type=click.Choice(["own", "paper"]), help="Backbones; paper: 0 to 1 for all.")
-@click.option("--focal", type=click.FloatRange(min=0), metavar="POWER", help="Plays down what is easy; 2 is usual.")
+@click.option("--resume", is_flag=True, help="Resume the training in --run; --epochs may change.")
+@click.option("--config", type=_FILE, metavar="FILE", help="Settings in TOML; flags override it.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Maximum number of epochs.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Over all devices together.")
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Peak learning rate.")
+@click.option("--input-size", type=click.IntRange(min=32), metavar="PX", help="Width and height of the model's input.")
+@click.option("--seed", type=int, help="Random seed.")
+@click.option("--weights", metavar="NAME|FILE", help="none, imagenet, coco, a .keras file, or a PyTorch .pth.")
+@click.option("--input-scaling", type=click.Choice(["own", "paper"]), help="Backbones: own, or paper for 0 to 1.")
+@click.option("--focal", type=click.FloatRange(min=0), metavar="POWER", help="Focal loss exponent; 2 is usual.")
 @click.option("--label-smoothing", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE")
 @click.option(
     "--absent-unknown",
     multiple=True,
     metavar="GLOB=CLASS,CLASS",
-    help="Photographs on which these classes were not looked for. May be repeated.",
+    help="Photographs that were not labelled for these classes. Repeatable.",
 )
-@click.option("--fine-tune-epochs", type=click.IntRange(min=0), help="Backbones: a second stage that trains their top.")
-@click.option("--fine-tune-layers", type=click.IntRange(min=1), help="How many layers of it.")
+@click.option(
+    "--fine-tune-epochs",
+    type=click.IntRange(min=0),
+    help="Backbones: epochs that fine-tune the top layers.",
+)
+@click.option("--fine-tune-layers", type=click.IntRange(min=1), help="Number of layers to fine-tune.")
 @click.option("--fine-tune-rate", type=click.FloatRange(min=0, min_open=True), help="Learning rate of that stage.")
 @click.option("--precision", type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]))
 @click.option("--jit/--no-jit", default=None, help="Compile the training step with XLA.")
@@ -60,12 +64,12 @@ def fit(
 ) -> None:
     """Trains MODEL and writes a run folder.
 
-    Experiment I, which types are there: the paper's cnn, and resnet50, vgg19 and efficientnetb3 with a new head;
+    Experiment I, multi-label classification: the paper's cnn, and resnet50, vgg19 and efficientnetb3 with a new head;
     efficientnet-lite0, -lite1, -lite2 and mobilenet-v2 with a logistic regression on their features.
-    Experiment II, where each lesion is: yolov8-xs, -s, -m, -l and -xl; on a pretrained backbone yolov8-lite0, -lite1,
+    Experiment II, object detection: yolov8-xs, -s, -m, -l and -xl; on a pretrained backbone yolov8-lite0, -lite1,
     -lite2 and -mobilenetv2.
 
-    Ctrl-C saves and stops; --resume goes on.
+    Ctrl-C saves and stops; --resume continues.
     """
     load_tensorflow()
     from acne_trainer.config import DEFAULTS, TrainConfig
@@ -92,14 +96,14 @@ def fit(
 
 @click.command(cls=Command)
 @click.argument("recipe", type=_FILE)
-@click.option("--data-root", type=_RUN, required=True, metavar="DIR", help="Holds the labelled sets that it names.")
-@click.option("--run", type=_RUN, required=True, metavar="DIR", help="The run folder to write, or to go on with.")
-@click.option("--weights", type=_FILE, metavar="FILE", help="What the recipe starts from, where that is a file.")
+@click.option("--data-root", type=_RUN, required=True, metavar="DIR", help="Folder with the data sets of the recipe.")
+@click.option("--run", type=_RUN, required=True, metavar="DIR", help="The run folder to write or resume.")
+@click.option("--weights", type=_FILE, metavar="FILE", help="Initial weights, for recipes that start from a file.")
 @click.option("--devices", default="auto", show_default=True, help="auto, cpu, gpu or gpu:0,1.")
 def reproduce(recipe: Path, data_root: Path, run: Path, weights: Path | None, devices: str) -> None:
-    """Trains a model as the TOML file RECIPE says; those of the shipped models are in trainer/recipes.
+    """Trains a model from a TOML recipe; those of the shipped models are in trainer/recipes.
 
-    Sets that the recipe merges are made in the run folder first. Called again, it goes on where it was stopped.
+    Data sets that the recipe merges are written into the run folder first. The same command resumes an interrupted run.
     """
     load_tensorflow()
     from acne_trainer.data.merge import write_merged

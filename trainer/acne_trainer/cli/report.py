@@ -20,9 +20,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--split", type=click.Choice(["valid", "test"]), default="test", show_default=True)
 @click.option("--with-photos", is_flag=True, help="Put photographs of people into the page, boxes drawn on them.")
 def report(run: Path, out: Path | None, split: str, with_photos: bool) -> None:
-    """Writes one HTML page about the finished training in RUN, to be looked at offline.
+    """Writes one HTML page about the run in RUN, readable offline.
 
-    Truth is drawn from the data folder that the run was trained on, if it is still there.
+    Ground truth is read from the data set that the run was trained on, if it still exists.
     """
     require_training_extra()
     from acne_trainer.reports.run_report import write_report
