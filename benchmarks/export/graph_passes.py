@@ -43,7 +43,7 @@ def operations(file: bytes, form: str) -> int:
 def main(run: Path, runs: int) -> None:
     """Converts, measures and prints."""
     source = read_run_folder(run)
-    moved, ranges = fold_batch_norm_forward(source.model, source.ranges)
+    moved, ranges = fold_batch_norm_forward(source.model, source.activations.ranges)
     simple = simplify(moved)
     size = source.manifest.input.width
     picture = golden_input(source.manifest.input)

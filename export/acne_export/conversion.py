@@ -16,9 +16,9 @@ from acne_export.exporters import exporter_of
 from acne_export.golden.image import golden_batch
 from acne_export.graph.fold import Finish, unchanged
 from acne_export.graph.nms import append_nms, nms_outputs
+from acne_export.quantization.bias_correction import correct_biases
 from acne_export.recipe import Format, Recipe
 from acne_export.reference import Reference
-from acne_export.run_folder import Ranges
 from acne_export.tflite_export.checks import check_integer_only, check_operations
 from acne_export.validation import (
     Outputs,
@@ -54,7 +54,7 @@ class Conversion:
     golden: Mapping[str, NDArray[np.float32]]
 
 
-def convert(reference: Reference, recipe: Recipe, ranges: Ranges) -> Conversion:
+def convert(reference: Reference, recipe: Recipe) -> Conversion:
     """Converts a model with raw outputs, and compares the file's outputs with the model's.
 
     Raises:
@@ -62,7 +62,7 @@ def convert(reference: Reference, recipe: Recipe, ranges: Ranges) -> Conversion:
         ModelError: The recipe's format does not have its precision, or a range is missing.
     """
     exporter = exporter_of(recipe)
-    file = _run_converter(reference, recipe, ranges)
+    file = _run_converter(reference, recipe)
     if recipe.format == "tflite":
         check_operations(file)
         if exporter.integer_only:
@@ -85,19 +85,18 @@ def convert(reference: Reference, recipe: Recipe, ranges: Ranges) -> Conversion:
     return Conversion(file, manifest, metrics, backend.run(golden_batch(manifest.input)))
 
 
-def convert_with_nms(reference: Reference, recipe: Recipe, ranges: Ranges, plain: Conversion) -> Conversion:
+def convert_with_nms(reference: Reference, recipe: Recipe, plain: Conversion) -> Conversion:
     """Converts again with box decoding and NMS in the graph, and compares the lesions.
 
     Args:
         reference: The model.
         recipe: Its recipe.
-        ranges: Its activation ranges.
         plain: The same conversion with raw outputs; the threshold of its manifest goes into the graph.
 
     Raises:
         ValidationError: The graph finds other lesions than the runtime does in the raw outputs of `plain`.
     """
-    file = _run_converter(reference, recipe, ranges, lambda model: append_nms(model, plain.manifest))
+    file = _run_converter(reference, recipe, lambda model: append_nms(model, plain.manifest))
     if recipe.format == "tflite":
         check_operations(file)
     check_size(len(file), reference.model, exporter_of(recipe).limits)
@@ -119,9 +118,12 @@ def convert_with_nms(reference: Reference, recipe: Recipe, ranges: Ranges, plain
     return Conversion(file, manifest, plain.metrics, in_graph.backend.run(golden_batch(manifest.input)))
 
 
-def _run_converter(reference: Reference, recipe: Recipe, ranges: Ranges, finish: Finish = unchanged) -> bytes:
+def _run_converter(reference: Reference, recipe: Recipe, finish: Finish = unchanged) -> bytes:
+    exporter, model = exporter_of(recipe), reference.model
+    if exporter.int8_weights and reference.activations.means:
+        model = correct_biases(model, reference.activations.means)
     try:
-        return exporter_of(recipe).convert(reference.model, recipe, ranges, finish)
+        return exporter.convert(model, recipe, reference.activations.ranges, finish)
     except (AcneEdgeError, OSError):
         raise
     except Exception as error:  # the converters' errors share no class, and have many lines

@@ -30,7 +30,7 @@ from acne_export.run_folder import RunFolder, read_run_folder
 from acne_export.tflite_export.metadata import embed_manifest_in_tflite
 from acne_export.validation import ValidationError, non_finite_layers
 from acne_runtime.atomic_write import write_together
-from acne_runtime.backends.keras import activation_ranges
+from acne_runtime.backends.activations import measure_activations
 from acne_runtime.digest import compute_digest
 from acne_runtime.errors import ModelError, SourceError
 from acne_runtime.manifest import InputSpec, Manifest, manifest_path
@@ -148,7 +148,7 @@ def _check_recipe(run: RunFolder, recipe: Recipe, options: ExportOptions) -> Non
     """Raises `ModelError` where model, recipe and options do not go together."""
     exporter = exporter_of(recipe)
     problem = parameter = None
-    if exporter.needs_ranges and not run.ranges and options.calibration is None:
+    if exporter.needs_ranges and not run.activations.ranges and options.calibration is None:
         problem, parameter = (
             (
                 f"{run.path / 'calibration.json'}: not found; {recipe.precision} needs it (acne-train writes it), or a "
@@ -182,12 +182,11 @@ def _convert_and_evaluate(run: RunFolder, recipe: Recipe, options: ExportOptions
     spec = manifest_of(run.manifest, recipe).input
     images = load_calibration_images(options.calibration, spec) if options.calibration else []
     reference = make_reference(run, recipe, images or _test_photographs(options.data, spec))
-    ranges = reference.ranges
     if exporter_of(recipe).needs_ranges and images:
         logger.info("calibrating on %d photographs of %s", len(images), options.calibration)
-        ranges = activation_ranges(reference.model, images)
+        reference = dataclasses.replace(reference, activations=measure_activations(reference.model, images))
     logger.info("converting to %s %s", recipe.precision, recipe.format)
-    conversion = convert(reference, recipe, ranges)
+    conversion = convert(reference, recipe)
     validation: dict[str, Any] = {"conversion": _round_metrics(conversion.metrics)}
     if options.data is not None:
         thresholds, accuracy = _evaluate(reference, conversion, recipe, options.data, options.max_drop)
@@ -196,7 +195,7 @@ def _convert_and_evaluate(run: RunFolder, recipe: Recipe, options: ExportOptions
         conversion = dataclasses.replace(conversion, manifest=manifest)
     if recipe.nms:
         logger.info("converting with NMS in the graph")
-        conversion = convert_with_nms(reference, recipe, ranges, conversion)
+        conversion = convert_with_nms(reference, recipe, conversion)
     manifest = conversion.manifest
     return conversion, dataclasses.replace(
         manifest,
@@ -228,7 +227,7 @@ def _evaluate(
     """
     task, headline = reference.manifest.task, HEADLINE[reference.manifest.task]
     is_reduced = recipe.precision != "float32"
-    exact = convert(reference, dataclasses.replace(recipe, precision="float32"), {}) if is_reduced else conversion
+    exact = convert(reference, dataclasses.replace(recipe, precision="float32")) if is_reduced else conversion
     thresholds = conversion.manifest.thresholds
     with tempfile.TemporaryDirectory() as folder:
         before_file, after_file = (Path(folder) / f"{name}.{recipe.format}" for name in ("before", "after"))

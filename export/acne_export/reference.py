@@ -14,8 +14,9 @@ from acne_export.graph.fold import simplify
 from acne_export.graph.fold_forward import fold_batch_norm_forward
 from acne_export.graph.reshape import manifest_of, with_input_shape
 from acne_export.recipe import ANY_BATCH, Recipe
-from acne_export.run_folder import Ranges, RunFolder
+from acne_export.run_folder import RunFolder
 from acne_export.validation import Outputs, keras_outputs, rounding_errors
+from acne_runtime.backends.activations import Activations
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import InputSpec, Manifest
 
@@ -47,13 +48,13 @@ class Reference:
 
     Attributes:
         model: Its simplified graph.
-        ranges: Activation ranges of this graph, where the trainer recorded them.
+        activations: Of this graph, where the trainer recorded them.
         manifest: Its manifest; thresholds and metrics are the trained model's.
         test_vectors: Inputs and outputs of the trained model, the golden image first.
     """
 
     model: keras.Model
-    ranges: Ranges
+    activations: Activations
     manifest: Manifest
     test_vectors: tuple[TestVector, ...]
 
@@ -79,8 +80,9 @@ def make_reference(run: RunFolder, recipe: Recipe, images: Sequence[NDArray[np.u
             if not np.isfinite(output).all():
                 raise ModelError(f"{run.path / 'inference.keras'}: output {name!r} is not finite; train again")
         vectors.append(TestVector(image, outputs, rounding_errors(model, image, outputs), is_noise))
-    folded, ranges = fold_batch_norm_forward(model, run.ranges)
-    return Reference(simplify(folded), ranges, manifest, tuple(vectors))
+    folded, ranges = fold_batch_norm_forward(model, run.activations.ranges)
+    means = run.activations.means if folded is model else {}  # its activations are others now
+    return Reference(simplify(folded), Activations(ranges, means), manifest, tuple(vectors))
 
 
 def _test_images(

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
+from acne_runtime.backends.activations import Activations
 from acne_runtime.errors import ModelError, one_line
 from acne_runtime.load import DEFAULT_MODEL, model_folders
 from acne_runtime.manifest import Manifest
 
-Ranges = dict[str, tuple[float, float]]
-"""Minimum and maximum seen at the output of each operation of the Keras graph, by the operation's name."""
+Ranges = Mapping[str, tuple[float, float]]
+"""The range of the output of each operation of the Keras graph, by the operation's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +29,13 @@ class RunFolder:
         path: The folder.
         model: `inference.keras`: a functional model of stock layers with a static input and batch size 1.
         manifest: `manifest.json`.
-        ranges: `calibration.json`, empty where the folder has none.
+        activations: `calibration.json`; empty where the folder has none, without means in older folders.
     """
 
     path: Path
     model: keras.Model
     manifest: Manifest
-    ranges: Ranges
+    activations: Activations
 
 
 def read_run_folder(path: Path) -> RunFolder:
@@ -52,7 +55,7 @@ def read_run_folder(path: Path) -> RunFolder:
         reason = next((line for line in str(error).splitlines() if line.strip()), "").strip() or one_line(error)
         raise ModelError(f"{path / 'inference.keras'}: Keras cannot load this model: {reason}") from error
     _check(model, manifest, path)
-    return RunFolder(path, model, manifest, _read_ranges(path / "calibration.json"))
+    return RunFolder(path, model, manifest, _read_activations(path / "calibration.json"))
 
 
 def shipped_run() -> Path:
@@ -103,16 +106,19 @@ def _check(model: keras.Model, manifest: Manifest, path: Path) -> None:
             )
 
 
-def _read_ranges(file: Path) -> Ranges:
+def _read_activations(file: Path) -> Activations:
     if not file.is_file():
-        return {}
+        return Activations()
     try:
-        ranges = {
-            name: (float(low), float(high)) for name, (low, high) in json.loads(file.read_text())["ranges"].items()
-        }
+        raw = json.loads(file.read_text())
+        ranges = {name: (float(low), float(high)) for name, (low, high) in raw["ranges"].items()}
+        means = {name: np.array(values, np.float32) for name, values in raw.get("means", {}).items()}
         for name, (low, high) in ranges.items():
             if not -math.inf < low <= high < math.inf:
                 raise ValueError(f"{name}: {low} to {high}")
+        for name, values in means.items():
+            if values.ndim != 1 or not np.isfinite(values).all():
+                raise ValueError(f"{name}: not one mean per channel")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{file}: not valid activation ranges ({error}); train again to write them") from error
-    return ranges
+    return Activations(ranges, means)

@@ -19,6 +19,7 @@ from acne_export.recipe import Recipe
 from acne_export.run_folder import read_run_folder
 from acne_export.validation import ValidationError
 from acne_export.verification import verify
+from acne_runtime.backends.activations import Activations
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
 from acne_runtime.manifest import Manifest, manifest_path
@@ -206,7 +207,7 @@ def test_what_does_not_go_together_is_refused_before_anything_is_written(runs, t
 
 @pytest.mark.parametrize(("form", "precision"), [pair for pair in PAIRS if EXPORTERS[pair].needs_ranges])
 def test_without_ranges_int8_is_refused_in_one_line(runs, tmp_path, form, precision):
-    run = dataclasses.replace(read_run_folder(runs["multilabel"]), ranges={})
+    run = dataclasses.replace(read_run_folder(runs["multilabel"]), activations=Activations())
     with pytest.raises(ModelError, match=rf"calibration\.json: not found; {precision} needs it .*`calibration`") as no:
         export(run, recipe(form, precision), tmp_path / f"m.{form}")
     assert_one_line(no)
@@ -218,7 +219,7 @@ def test_ranges_come_from_photographs_too(runs, tmp_path, caplog):
     for seed in range(5):
         write_picture(tmp_path / "photos" / f"{seed}.jpg", 80, 100, seed)
     (tmp_path / "photos" / "broken.jpg").write_text("no picture")
-    run = dataclasses.replace(read_run_folder(runs["detection"]), ranges={})
+    run = dataclasses.replace(read_run_folder(runs["detection"]), activations=Activations())
     caplog.set_level(logging.INFO)
     file = export(run, recipe("tflite", "int8"), tmp_path / "m.tflite", ExportOptions(calibration=tmp_path / "photos"))
     assert any(line.startswith("skipped: ") and "broken.jpg" in line for line in caplog.messages)
@@ -325,8 +326,8 @@ def test_a_conversion_that_went_wrong_is_caught(runs, tmp_path, monkeypatch):
 @pytest.mark.parametrize("form", ["onnx", "tflite"])
 def test_ranges_far_too_narrow_are_caught(runs, tmp_path, form):
     run = read_run_folder(runs["multilabel"])
-    narrow = {name: (low / 20, high / 20) for name, (low, high) in run.ranges.items()}
-    run = dataclasses.replace(run, ranges=narrow)
+    narrow = {name: (low / 20, high / 20) for name, (low, high) in run.activations.ranges.items()}
+    run = dataclasses.replace(run, activations=Activations(narrow))
     with pytest.raises(
         ValidationError,
         match=r"(scores of output 'label' differ from the Keras model's|output 'label' keeps \d+ of \d+ score levels)",

@@ -35,14 +35,14 @@ def test_a_whole_run_folder_is_read(runs, tiny, networks, task):
     assert run.path == runs[task]
     assert run.manifest == tiny.MANIFESTS[task]
     assert [layer.name for layer in run.model.layers] == [layer.name for layer in networks[task].layers]
-    assert all(low <= high for low, high in run.ranges.values())
+    assert all(low <= high for low, high in run.activations.ranges.values())
     computed = [op.name for op in run.model.operations if isinstance(op.output, keras.KerasTensor)]
-    assert set(run.ranges) == set(computed) - {"image"}
+    assert set(run.activations.ranges) == set(computed) - {"image"}
 
 
 def test_without_calibration_there_are_no_ranges(run):
     (run / "calibration.json").unlink()
-    assert read_run_folder(run).ranges == {}
+    assert read_run_folder(run).activations.ranges == {}
 
 
 @pytest.mark.parametrize("name", ["inference.keras", "manifest.json"])
@@ -81,6 +81,10 @@ def test_a_missing_folder_is_named(tmp_path):
         ("calibration.json", lambda data: b'{"ranges": {"dense": [NaN, NaN]}}'),
         ("calibration.json", lambda data: b'{"ranges": {"dense": [-Infinity, Infinity]}}'),
         ("calibration.json", lambda data: b'{"ranges": {"dense": [2, 1]}}'),
+        ("calibration.json", lambda data: b'{"ranges": {}, "means": {"dense": 1}}'),
+        ("calibration.json", lambda data: b'{"ranges": {}, "means": {"dense": [[1], [2]]}}'),
+        ("calibration.json", lambda data: b'{"ranges": {}, "means": {"dense": [NaN]}}'),
+        ("calibration.json", lambda data: b'{"ranges": {}, "means": []}'),
     ],
     ids=[
         "empty model",
@@ -106,6 +110,10 @@ def test_a_missing_folder_is_named(tmp_path):
         "bounds nan",
         "bounds infinite",
         "bounds swapped",
+        "a number for means",
+        "means in two dimensions",
+        "a mean nan",
+        "means a list",
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line_that_names_it(run, name, damage):
@@ -179,7 +187,7 @@ def test_whole_numbers_are_ranges_too(run):
     ranges = json.loads((run / "calibration.json").read_text())
     ranges["ranges"]["dense"] = [0, 3]
     (run / "calibration.json").write_text(json.dumps(ranges))
-    assert read_run_folder(run).ranges["dense"] == (0.0, 3.0)
+    assert read_run_folder(run).activations.ranges["dense"] == (0.0, 3.0)
 
 
 def hashed(folder, **hashes):
@@ -194,7 +202,7 @@ def hashed(folder, **hashes):
 
 
 def test_files_that_are_as_the_trainer_wrote_them_are_read(run):
-    assert read_run_folder(hashed(run)).ranges
+    assert read_run_folder(hashed(run)).activations.ranges
 
 
 @pytest.mark.parametrize("name", ["inference.keras", "calibration.json"])

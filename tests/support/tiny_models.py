@@ -7,7 +7,7 @@ import numpy as np
 from keras import layers, ops
 from support.images import picture
 
-from acne_runtime.backends.keras import activation_ranges
+from acne_runtime.backends.activations import measure_activations
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 
 SIZE = 64
@@ -86,9 +86,15 @@ def write_run(folder, network, manifest):
     """Writes the run folder that acne-train would leave."""
     network.save(folder / "inference.keras")
     (folder / "manifest.json").write_text(manifest.to_json())
-    images = (picture(SIZE, SIZE, seed)[None, ..., ::-1] for seed in range(100, 116))
-    ranges = activation_ranges(network, images)
-    (folder / "calibration.json").write_text(json.dumps({"schema": 1, "photographs": 16, "ranges": ranges}))
+    images = [picture(SIZE, SIZE, seed)[None, ..., ::-1] for seed in range(100, 116)]
+    measured = measure_activations(network, images)
+    calibration = {
+        "schema": 2,
+        "photographs": len(images),
+        "ranges": measured.ranges,
+        "means": {name: values.tolist() for name, values in measured.means.items()},
+    }
+    (folder / "calibration.json").write_text(json.dumps(calibration))
     return folder
 
 

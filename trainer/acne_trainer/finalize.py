@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from acne_runtime import __version__
 from acne_runtime.atomic_write import write_atomically
-from acne_runtime.backends.keras import KerasBackend, activation_ranges
+from acne_runtime.backends.activations import measure_activations
+from acne_runtime.backends.keras import KerasBackend
 from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
 from acne_runtime.preprocess import preprocess
@@ -159,8 +160,10 @@ def _calibration(inference: keras.Model, manifest: Manifest, sets: Sequence[Labe
     train = mix(sets)
     count = min(_CALIBRATION_PHOTOGRAPHS, len(train.data.samples))
     chosen = train.draw(count, np.random.default_rng(seed))
-    tensors = (preprocess(train.data.samples[i].image(), manifest.input)[0] for i in chosen)
-    return {"schema": 1, "photographs": count, "ranges": activation_ranges(inference, tensors)}
+    tensors = [preprocess(train.data.samples[i].image(), manifest.input)[0] for i in chosen]
+    measured = measure_activations(inference, tensors)
+    means = {name: [float(f"{mean:.4g}") for mean in values] for name, values in measured.means.items()}
+    return {"schema": 2, "photographs": count, "ranges": measured.ranges, "means": means}
 
 
 def _hashes(run: Path) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""What quantization needs: fake-quantization ranges and calibration images."""
+"""What quantization needs: fake-quantization ranges, bias correction and calibration images."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from acne_export.golden.image import synthetic_skin
 from acne_export.quantization.fake_quant import needs_range
 from acne_export.run_folder import Ranges
-from acne_runtime.backends.keras import activation_ranges
+from acne_runtime.backends.activations import activation_extremes
 from acne_runtime.errors import ModelError
 
 _ALIKE = 1e-4
@@ -38,7 +38,7 @@ def add_tensor_ranges(file: bytes, model: keras.Model, ranges: Ranges) -> bytes:
     """
     height, width = model.inputs[0].shape[1:3]
     image = synthetic_skin(height, width)
-    here = activation_ranges(model, [image])
+    here = activation_extremes(model, [image])
     sizes = {op.name: int(np.prod(op.output.shape)) for op in model.operations if op.name in here}
     missing = [op.name for op in model.operations if op.name in here and op.name not in ranges and needs_range(op)]
     if missing:

@@ -5,8 +5,7 @@ No device needs this module; it alone of the runtime imports Keras and TensorFlo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -27,38 +26,6 @@ class KerasBackend:
         """Computes all outputs of `[1, height, width, 3]` uint8, float32, by name."""
         outputs = self._call(tf.cast(tensor, tf.float32))
         return {name: output.numpy() for name, output in outputs.items()}
-
-
-def activation_ranges(model: keras.Model, inputs: Iterable[NDArray[Any]]) -> dict[str, tuple[float, float]]:
-    """Records the range of every activation: what int8 needs to know of the images, and not one pixel.
-
-    Args:
-        model: A functional model.
-        inputs: Tensors `[1, height, width, 3]`, uint8 or float32 RGB.
-
-    Returns:
-        The minimum and maximum at the output of every operation, by the operation's name.
-    """
-    activations: dict[str, Any] = {}
-
-    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
-        output = operation(*args, **kwargs)
-        if isinstance(output, keras.KerasTensor):
-            activations[operation.name] = output
-        return output
-
-    # Called again: a layer that a rewritten graph shares with its source has outputs in both.
-    copy = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
-    probe = keras.Model(copy.input, list(activations.values()))
-
-    @tf.function  # type: ignore[untyped-decorator]
-    def extremes(image: tf.Tensor) -> tf.Tensor:
-        outputs = probe(tf.cast(image, tf.float32), training=False)
-        return tf.stack([[tf.reduce_min(output), tf.reduce_max(output)] for output in outputs])
-
-    seen = np.array([extremes(image).numpy() for image in inputs])
-    minima, maxima = seen[:, :, 0].min(axis=0), seen[:, :, 1].max(axis=0)
-    return {name: (float(low), float(high)) for name, low, high in zip(activations, minima, maxima, strict=True)}
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:

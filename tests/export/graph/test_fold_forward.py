@@ -9,7 +9,7 @@ from support.images import picture
 
 from acne_export.graph.fold import simplify
 from acne_export.graph.fold_forward import fold_batch_norm_forward
-from acne_runtime.backends.keras import activation_ranges
+from acne_runtime.backends.activations import activation_extremes
 
 
 def photograph(seed):
@@ -74,8 +74,8 @@ def test_norms_behind_a_relu_go_and_the_answers_stay():
 def test_the_ranges_hold_for_the_new_graph_and_are_not_much_wider():
     model = network()
     pictures = [photograph(seed) for seed in range(8)]
-    moved, ranges = fold_batch_norm_forward(model, activation_ranges(model, pictures))
-    seen = activation_ranges(moved, pictures)
+    moved, ranges = fold_batch_norm_forward(model, activation_extremes(model, pictures))
+    seen = activation_extremes(moved, pictures)
     for name in ("first", "pool", "drop", "second", "flat"):
         assert ranges[name][0] == 0
         assert seen[name][1] * 0.9999 <= ranges[name][1] <= 1.5 * seen[name][1], name
@@ -89,10 +89,10 @@ def test_a_norm_before_a_maximum_goes_where_no_gain_is_negative():
     norm = model.get_layer("norm")
     norm.gamma.assign(np.abs(norm.gamma))
     pictures = [photograph(seed) for seed in range(8)]
-    moved, ranges = fold_batch_norm_forward(model, activation_ranges(model, pictures))
+    moved, ranges = fold_batch_norm_forward(model, activation_extremes(model, pictures))
     assert norms(moved) == []
     assert_same_answers(model, moved)
-    seen = activation_ranges(moved, pictures)
+    seen = activation_extremes(moved, pictures)
     assert seen["pool"][1] * 0.9999 <= ranges["pool"][1] <= 1.5 * seen["pool"][1]
 
 

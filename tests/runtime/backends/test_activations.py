@@ -7,7 +7,7 @@ import keras
 from keras import layers, ops
 from support.images import picture
 
-from acne_runtime.backends.keras import activation_ranges
+from acne_runtime.backends.activations import activation_extremes, best_range, measure_activations
 
 KERNEL = np.array([[0.5, -1.0], [0.25, 0.5], [-0.75, 0.125]], np.float32)
 BIAS = np.array([-0.2, 0.3], np.float32)
@@ -50,7 +50,7 @@ def by_hand(pictures):
 
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_ranges_are_the_least_and_greatest_values_over_all_photographs(model, count):
-    got = activation_ranges(model, iter(images(count)))
+    got = activation_extremes(model, iter(images(count)))
     (total,) = set(got) - set(by_hand(images(1)))  # Keras names the sum itself
     got["sum"] = got.pop(total)
     expected = by_hand(images(count))
@@ -60,26 +60,63 @@ def test_ranges_are_the_least_and_greatest_values_over_all_photographs(model, co
 
 
 def test_float_pixels_give_the_ranges_of_whole_ones(model):
-    whole = activation_ranges(model, images(3))
-    assert activation_ranges(model, [one.astype(np.float32) for one in images(3)]) == whole
+    whole = activation_extremes(model, images(3))
+    assert activation_extremes(model, [one.astype(np.float32) for one in images(3)]) == whole
 
 
 def test_ranges_are_plain_numbers(model):
-    assert all(type(bound) is float for pair in activation_ranges(model, images(1)).values() for bound in pair)
+    assert all(type(bound) is float for pair in activation_extremes(model, images(1)).values() for bound in pair)
 
 
 def test_the_model_is_left_as_it_was(model):
     names = [op.name for op in model.operations]
     image = images(1)[0].astype(np.float32)
     before = model(image, training=False)["label"]
-    activation_ranges(model, images(2))
+    activation_extremes(model, images(2))
     assert [op.name for op in model.operations] == names
     np.testing.assert_array_equal(model(image, training=False)["label"], before)
 
 
 @pytest.mark.parametrize("task", ["detection", "multilabel"])
 def test_every_operation_that_gives_one_tensor_has_a_range(networks, task):
-    ranges = activation_ranges(networks[task], [picture(64, 64, 1)[None, ..., ::-1]])
+    ranges = activation_extremes(networks[task], [picture(64, 64, 1)[None, ..., ::-1]])
     single = [op.name for op in networks[task].operations if isinstance(op.output, keras.KerasTensor)]
     assert set(ranges) == set(single) - {"image"}
     assert all(low <= high for low, high in ranges.values())
+
+
+def test_means_are_those_of_each_channel_of_feature_maps(model):
+    means = measure_activations(model, images(5)).means
+    pictures = np.concatenate(images(5)).astype(np.float64) / 255
+    assert means["scaled"] == pytest.approx(pictures.mean(axis=(0, 1, 2)), abs=1e-5)
+    assert means["positive"] == pytest.approx(np.maximum(pictures @ KERNEL + BIAS, 0).mean(axis=(0, 1, 2)), abs=1e-5)
+
+
+def test_measured_ranges_lie_within_the_extremes(model):
+    extremes = activation_extremes(model, images(3))
+    for name, (low, high) in measure_activations(model, images(3)).ranges.items():
+        assert extremes[name][0] <= low <= high <= extremes[name][1], name
+
+
+def rounding_error(values, low, high):
+    step = (high - low) / 255
+    return ((np.clip(np.round((values - low) / step), 0, 255) * step + low - values) ** 2).mean()
+
+
+def test_a_few_far_off_values_do_not_make_the_others_coarse():
+    values = np.random.default_rng(0).normal(0, 1, 1_000_000).astype(np.float32)
+    values[0] = 12  # costs more than it is worth
+    low, high = best_range(values, float(values.min()), 12.0)
+    assert high < 8
+    assert rounding_error(values, low, high) < 0.7 * rounding_error(values, float(values.min()), 12.0)
+
+
+def test_evenly_spread_values_keep_their_whole_range():
+    values = np.random.default_rng(0).uniform(-3, 1, 100_000).astype(np.float32)
+    assert best_range(values, -3.0, 1.0) == (-3.0, 1.0)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 6.0), (0.25, 1.0), (-2.0, -1.0), (0.0, 0.0), (3.0, 3.0)])
+def test_a_bound_on_the_far_side_of_zero_is_not_cut(low, high):
+    values = np.linspace(low, high, 1000, dtype=np.float32)
+    assert best_range(values, low, high) == (low, high)

@@ -1,0 +1,126 @@
+"""What int8 needs to know of a Keras model's activations, measured on photographs; not one pixel is kept.
+
+No device needs this module: the trainer records with it, the exporter reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+_VALUES_PER_IMAGE = 4096
+"""How many values of an activation are drawn from each photograph to choose its range."""
+_BINS = 4096
+_SHARES = np.linspace(0.3, 1, 15)
+"""How far a range may be cut, as shares of the extreme value that was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activations:
+    """By the name of the operation that computes them.
+
+    Attributes:
+        ranges: The range that int8 should cover. Values beyond it are clipped.
+        means: The mean of each channel, of feature maps only; empty where it was not recorded.
+    """
+
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    means: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+def activation_extremes(model: keras.Model, inputs: Iterable[NDArray[Any]]) -> dict[str, tuple[float, float]]:
+    """Returns the smallest and largest value of every activation, by the operation's name.
+
+    Args:
+        model: A functional model.
+        inputs: Tensors `[1, height, width, 3]`, uint8 or float32 RGB; at least one.
+    """
+    probe = _probe(model)
+    names = list(probe.output)
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def extremes(image: tf.Tensor) -> tf.Tensor:
+        tensors = probe(tf.cast(image, tf.float32), training=False)
+        return tf.stack([[tf.reduce_min(tensors[name]), tf.reduce_max(tensors[name])] for name in names])
+
+    seen = np.array([extremes(image).numpy() for image in inputs])
+    minima, maxima = seen[:, :, 0].min(axis=0), seen[:, :, 1].max(axis=0)
+    return {name: (float(low), float(high)) for name, low, high in zip(names, minima, maxima, strict=True)}
+
+
+def measure_activations(model: keras.Model, inputs: Sequence[NDArray[Any]]) -> Activations:
+    """Measures every activation on photographs.
+
+    Of the ranges that include 0, the one is chosen whose 256 levels give the smallest mean squared error: a few
+    far-off values would make all others coarse.
+
+    Args:
+        model: A functional model.
+        inputs: Tensors `[1, height, width, 3]`, uint8 or float32 RGB; at least one.
+    """
+    probe = _probe(model)
+    random = np.random.default_rng(0)
+    drawn = {name: random.integers(0, np.prod(out.shape), _VALUES_PER_IMAGE) for name, out in probe.output.items()}
+    maps = [name for name, output in probe.output.items() if len(output.shape) == 4]
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def measure(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        tensors = probe(tf.cast(image, tf.float32), training=False)
+        values = {name: tf.gather(tf.reshape(tensor, [-1]), drawn[name]) for name, tensor in tensors.items()}
+        return values, {name: tf.reduce_mean(tensors[name], axis=(0, 1, 2)) for name in maps}
+
+    values, means = zip(*(measure(image) for image in inputs), strict=True)
+    return Activations(
+        {
+            name: best_range(np.concatenate([image_values[name] for image_values in values]), low, high)
+            for name, (low, high) in activation_extremes(model, inputs).items()
+        },
+        {name: np.mean([image_means[name] for image_means in means], axis=0) for name in maps},
+    )
+
+
+def best_range(values: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
+    """Returns the range whose 256 levels represent values with the smallest mean squared error.
+
+    Args:
+        values: `[n]`, drawn from an activation.
+        low: Its smallest value.
+        high: Its largest value.
+
+    Returns:
+        A range within `low` to `high`; `low` and `high` themselves where they have one sign or no width.
+    """
+    if low >= high:
+        return low, high
+    counts, edges = np.histogram(values, _BINS, (low, high))
+    centres = (edges[:-1] + edges[1:]) / 2
+    # A bound on the far side of 0 is no value that occurs: int8 has to include 0, and there is nothing to cut.
+    lows = low * _SHARES if low < 0 else np.array([low])
+    highs = high * _SHARES if high > 0 else np.array([high])
+    candidates = np.stack(np.meshgrid(lows, highs), axis=-1).reshape(-1, 2)
+    first = np.minimum(candidates[:, :1], 0)
+    step = (np.maximum(candidates[:, 1:], 0) - first) / 255
+    rounded = np.clip(np.round((centres - first) / step), 0, 255) * step + first
+    best = ((rounded - centres) ** 2 @ counts).argmin()
+    return float(candidates[best, 0]), float(candidates[best, 1])
+
+
+def _probe(model: keras.Model) -> keras.Model:
+    """Returns the model with the output of every operation, by the operation's name."""
+    outputs: dict[str, keras.KerasTensor] = {}
+
+    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        output = operation(*args, **kwargs)
+        if isinstance(output, keras.KerasTensor):
+            outputs[operation.name] = output
+        return output
+
+    # Called again: a layer that a rewritten graph shares with its source has outputs in both.
+    copy = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    return keras.Model(copy.input, outputs)
