@@ -48,7 +48,7 @@ def main(root: Path, minutes: float, out: Path) -> None:
 def _learn(model: str, weights: str, root: Path, minutes: float) -> Curve:
     import keras
 
-    from acne_trainer.config import DEFAULTS
+    from acne_trainer.config import DEFAULTS, PretrainedDetectorConfig
     from acne_trainer.data.mixture import read_sets
     from acne_trainer.data.source import DataSource
     from acne_trainer.tasks.detection import DetectionTask
@@ -61,7 +61,7 @@ def _learn(model: str, weights: str, root: Path, minutes: float) -> Curve:
     )
     # The minutes end it, and the curve's points validate it.
     settings = dataclasses.replace(settings, epochs=1000, validate_every=1000, final_rate=1.0)
-    if weights == "none":
+    if weights == "none" and isinstance(settings, PretrainedDetectorConfig):
         settings = dataclasses.replace(settings, freeze_stages=0, backbone_rate=1.0)
     keras.utils.set_random_seed(settings.seed)
     # Only acne04/valid is scored: it has every inflamed lesion marked.

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from acne_trainer.config import YOLOV8_XS
+from acne_trainer.config import DEFAULTS
 from acne_trainer.data.formats.keras_txt import read_keras_txt
 from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.distributed import make_strategy
@@ -22,7 +22,7 @@ from acne_trainer.training.loop import Trainer
 def main(devices: str, data: Path, run: Path) -> None:
     strategy = make_strategy(devices)
     settings = dataclasses.replace(
-        YOLOV8_XS, epochs=2, batch_size=4, input_size=64, crop_size=64, crops_per_photo=1, whole_every=3
+        DEFAULTS["yolov8-xs"], epochs=2, batch_size=4, input_size=64, crop_size=64, crops_per_photo=1, whole_every=3
     )
     keras.utils.set_random_seed(settings.seed)
     photographs = read_keras_txt(data)

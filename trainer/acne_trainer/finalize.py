@@ -24,7 +24,7 @@ from acne_runtime.model import Model
 from acne_runtime.preprocess import preprocess
 from acne_runtime.result import Result
 from acne_runtime.severity import COUNTING
-from acne_trainer.config import TrainConfig
+from acne_trainer.config import DetectorConfig, TrainConfig
 from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.mixture import LabelledSet, as_lesions, mix, typed_lesions
 from acne_trainer.evaluation.count_calibration import calibrate_counts
@@ -65,14 +65,14 @@ def finalize_run(
         thresholds: Those of each class where the training chose them already.
     """
     train = sets[0].train
-    task = DetectionTask if settings.is_detector else MultilabelTask
+    task = DetectionTask if isinstance(settings, DetectorConfig) else MultilabelTask
     (run / "manifest.json").unlink(missing_ok=True)  # that of an earlier, shorter training
     _save(network, run / "model.keras")
     plain = task.inference_model(network, settings)
     _save(plain, run / "inference.keras")
     manifest = task.manifest(settings, train.classes)
     validation: dict[str, Any] = {}
-    if settings.is_detector:
+    if task is DetectionTask:
         manifest, validation = _with_calibrated_scores(plain, manifest, sets, run)
     # Read back: what is scored from here on is the file, and its layers belong to one graph only.
     inference = keras.models.load_model(run / "inference.keras", compile=False)

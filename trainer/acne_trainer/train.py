@@ -16,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from acne_runtime.errors import AcneEdgeError, SourceError
-from acne_trainer.config import TrainConfig
+from acne_trainer.config import BackboneConfig, DetectorConfig, FeaturesConfig, TrainConfig
 from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.mixture import LabelledSet, read_sets
 from acne_trainer.data.source_names import source_of
@@ -78,7 +78,7 @@ def fit(
         )
     keras.utils.set_random_seed(settings.seed)
     sets = read_sets(settings.data)
-    if len(sets) > 1 and not settings.is_detector:
+    if len(sets) > 1 and not isinstance(settings, DetectorConfig):
         raise SourceError(
             f"{sets[1].source.path}: {settings.model} learns from one labelled set; detectors take several"
         )
@@ -91,12 +91,14 @@ def fit(
     logger.info("training %s on %s, %d photographs to validate, in %s", settings.model, photographs, held_out, run)
     with strategy.scope():
         thresholds = None
-        if settings.is_on_features:
+        if isinstance(settings, FeaturesConfig):
             network, thresholds = _fit_on_features(settings, run, sets[0].train, hooks)
-        elif settings.is_detector:
+        elif isinstance(settings, DetectorConfig):
             network = _train_detector(settings, run, sets, hooks)
+        elif isinstance(settings, BackboneConfig):
+            network = _train_on_backbone(settings, run, sets[0], hooks)
         else:
-            network = _train_multilabel(settings, run, sets[0], hooks)
+            network = _train_cnn(settings, run, sets[0], hooks)
     shutil.rmtree(run / "features", ignore_errors=True)
     if not chief:  # the first of several machines finishes
         return
@@ -121,7 +123,9 @@ def _fit_on_features(
     return with_classifier(backbone, layer.kernel, layer.bias), thresholds
 
 
-def _train_detector(settings: TrainConfig, run: Path, sets: Sequence[LabelledSet], hooks: ProgressHooks) -> keras.Model:
+def _train_detector(
+    settings: DetectorConfig, run: Path, sets: Sequence[LabelledSet], hooks: ProgressHooks
+) -> keras.Model:
     task = DetectionTask(settings, sets)
     start = task.network.get_weights()
     network, _ = _train(run, task, settings, hooks)
@@ -132,14 +136,10 @@ def _train_detector(settings: TrainConfig, run: Path, sets: Sequence[LabelledSet
     return network
 
 
-def _train_multilabel(settings: TrainConfig, run: Path, labelled: LabelledSet, hooks: ProgressHooks) -> keras.Model:
-    train = InMemorySplit(labelled.train, settings, to_train=True)
-    valid = InMemorySplit(labelled.valid, settings, to_train=False)
-    class_count = len(labelled.train.classes)
-    if settings.is_backbone:
-        return _train_on_backbone(settings, run, train, valid, class_count, hooks)
+def _train_cnn(settings: TrainConfig, run: Path, labelled: LabelledSet, hooks: ProgressHooks) -> keras.Model:
+    train, valid = _in_memory(settings, labelled)
     with dtype_policy_scope(settings.precision):
-        network = build_cnn(class_count, settings.input_size)
+        network = build_cnn(len(labelled.train.classes), settings.input_size)
     load_matching_weights(network, settings.weights)
     network, _ = _train(run, MultilabelTask(settings, train, valid, network), settings, hooks)
     return network
@@ -161,13 +161,18 @@ def _train(
     return trainer.fit(hooks.progress, hooks.stopped), trainer.history
 
 
-def _train_on_backbone(
-    settings: TrainConfig, run: Path, train: InMemorySplit, valid: InMemorySplit, class_count: int, hooks: ProgressHooks
-) -> keras.Model:
+def _in_memory(settings: TrainConfig, labelled: LabelledSet) -> tuple[InMemorySplit, InMemorySplit]:
+    return InMemorySplit(labelled.train, settings, to_train=True), InMemorySplit(
+        labelled.valid, settings, to_train=False
+    )
+
+
+def _train_on_backbone(settings: BackboneConfig, run: Path, labelled: LabelledSet, hooks: ProgressHooks) -> keras.Model:
     """Trains a new head on frozen features, then fine-tunes the backbone's top where that is wanted and helps."""
+    train, valid = _in_memory(settings, labelled)
     with dtype_policy_scope(settings.precision):
         backbone = build_backbone(settings.model, settings.input_size, settings.weights, settings.input_scaling)
-        head = build_head(backbone.output.shape[1:], class_count)
+        head = build_head(backbone.output.shape[1:], len(labelled.train.classes))
     features = (
         FeatureCache(backbone, train.images, run / "features" / "train.npy", hooks.stopped),
         FeatureCache(backbone, valid.images, run / "features" / "valid.npy", hooks.stopped),

@@ -15,7 +15,7 @@ from acne_export.exporting import export
 from acne_export.recipe import Recipe
 from acne_export.run_folder import read_run_folder
 from acne_runtime.load import load_model
-from acne_trainer.config import DEFAULTS
+from acne_trainer.config import DEFAULTS, DetectorConfig
 from acne_trainer.models.pooled_features import build_pooled_features, with_classifier
 from acne_trainer.models.yolov8 import build_detector
 from acne_trainer.tasks.detection import DetectionTask
@@ -49,7 +49,7 @@ def runs(tmp_path_factory):
     def run(name):
         if name not in made:
             settings = dataclasses.replace(DEFAULTS[name], input_size=SIZE, crop_size=SIZE)
-            task = DetectionTask if settings.is_detector else MultilabelTask
+            task = DetectionTask if isinstance(settings, DetectorConfig) else MultilabelTask
             network = task.inference_model(untrained(name), settings)
             folder = tmp_path_factory.mktemp(name)
             made[name] = tiny_models.write_run(folder, network, task.manifest(settings, CLASSES))

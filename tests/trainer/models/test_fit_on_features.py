@@ -45,7 +45,7 @@ def test_a_classifier_is_fitted_to_a_run_folder(tmp_path):
         ("mobilenet-v2", "--focal 2", "--focal: mobilenet-v2 is fitted at once"),
         ("mobilenet-v2", "--jit", "--jit: mobilenet-v2 is fitted at once"),
         ("efficientnet-lite2", "--weights coco", "efficientnet-lite2 has none"),
-        ("efficientnet-lite2", "--input-scaling paper", "one scaling only"),
+        ("efficientnet-lite2", "--input-scaling paper", "only of resnet50, vgg19"),
         ("yolov8-lite0", "--weights coco", "yolov8-lite0 has none"),
         ("yolov8-xs", "--weights imagenet", "yolov8-xs has none"),
     ],
@@ -58,7 +58,7 @@ def test_flags_that_do_nothing_are_refused(tmp_path, model, flags, problem):
 
 @pytest.mark.parametrize(
     ("name", "weights", "rate", "stages"),
-    [("yolov8-lite0", "imagenet", 0.25, 3), ("yolov8-mobilenetv2", "imagenet", 0.25, 3), ("yolov8-xs", "none", 1.0, 0)],
+    [("yolov8-lite0", "imagenet", 0.25, 3), ("yolov8-mobilenetv2", "imagenet", 0.25, 3)],
 )
 def test_defaults_of_the_detectors(name, weights, rate, stages):
     settings = DEFAULTS[name]

@@ -13,7 +13,7 @@ pytest.importorskip("keras_cv")
 import tensorflow as tf
 from keras import layers
 
-from acne_trainer.config import CNN, DEFAULTS
+from acne_trainer.config import DEFAULTS
 from acne_trainer.data.formats.keras_txt import read_keras_txt
 from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.model_names import PRETRAINED_DETECTORS
@@ -88,7 +88,7 @@ def test_statistics_of_frozen_norms_are_left_alone(weights):
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 @pytest.mark.parametrize("kind", ["adam", "rmsprop"])
 def test_a_variable_may_learn_at_its_own_rate(kind, precision):
-    settings = dataclasses.replace(CNN, optimizer=kind, learning_rate=0.1, precision=precision)
+    settings = dataclasses.replace(DEFAULTS["cnn"], optimizer=kind, learning_rate=0.1, precision=precision)
     slow, fast = keras.Variable(np.ones(3, np.float32)), keras.Variable(np.ones(3, np.float32))
     optimizer = make_optimizer(settings, 10, lambda variable: 0.25 if variable is slow else 1.0)
     optimizer.build([fast, slow])
@@ -106,9 +106,9 @@ def test_the_loop_gives_the_backbone_its_rate(tmp_path):
     hidden = layers.Dense(3, name="backbone", kernel_initializer="ones")(vector)
     network = keras.Model(vector, layers.Dense(3, name="neck", kernel_initializer="ones")(hidden))
     task = SimpleNamespace(
-        network=network, steps=1, monitor="val", higher_is_better=True, backbone=frozenset({"backbone"})
+        network=network, steps=1, monitor="val", higher_is_better=True, layer_rates={"backbone": 0.5}
     )
-    trainer = Trainer(task, dataclasses.replace(CNN, backbone_rate=0.5, average_decay=0.9), tmp_path)
+    trainer = Trainer(task, dataclasses.replace(DEFAULTS["cnn"], average_decay=0.9), tmp_path)
     paths = [variable.path for variable in network.trainable_variables]
     factors = dict(zip(paths, trainer.optimizer._factors, strict=True))
     assert factors == {"backbone/kernel": 0.5, "backbone/bias": 0.5, "neck/kernel": 1.0, "neck/bias": 1.0}

@@ -15,13 +15,13 @@ from support.images import picture
 
 import acne_trainer
 from acne_runtime.manifest import Manifest
-from acne_trainer.config import YOLOV8_XS
+from acne_trainer.config import DEFAULTS
 from acne_trainer.models.yolov8 import BINS, STRIDES, build_detector
 from acne_trainer.tasks.detection import DetectionTask
 
 SIZE = 96
 CLASSES = ("comedones", "nodules", "papules", "pustules")
-SETTINGS = dataclasses.replace(YOLOV8_XS, input_size=SIZE)
+SETTINGS = dataclasses.replace(DEFAULTS["yolov8-xs"], input_size=SIZE)
 
 
 @pytest.fixture(scope="module")

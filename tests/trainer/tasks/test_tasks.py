@@ -12,7 +12,7 @@ from support.images import picture
 from acne_runtime.backends.keras import KerasBackend
 from acne_runtime.errors import SourceError
 from acne_runtime.model import Model
-from acne_trainer.config import CNN, YOLOV8_XS
+from acne_trainer.config import DEFAULTS
 from acne_trainer.data.dataset import Dataset, Sample
 from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.metrics.detection_report import SCORE_THRESHOLD, average_precision
@@ -23,9 +23,9 @@ from acne_trainer.tasks.in_memory import InMemorySplit, load_arrays
 from acne_trainer.tasks.multilabel import MultilabelTask
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
-MULTILABEL = dataclasses.replace(CNN, input_size=96, batch_size=4, seed=3)
+MULTILABEL = dataclasses.replace(DEFAULTS["cnn"], input_size=96, batch_size=4, seed=3)
 DETECTION = dataclasses.replace(
-    YOLOV8_XS, input_size=64, crop_size=32, crops_per_photo=2, batch_size=4, whole_every=3, seed=3
+    DEFAULTS["yolov8-xs"], input_size=64, crop_size=32, crops_per_photo=2, batch_size=4, whole_every=3, seed=3
 )
 
 

@@ -16,13 +16,13 @@ import tensorflow as tf
 from keras import layers
 
 from acne_runtime.errors import AcneEdgeError
-from acne_trainer.config import CNN
+from acne_trainer.config import DEFAULTS
 from acne_trainer.training import checkpoint
 from acne_trainer.training.errors import StoppedError
 from acne_trainer.training.loop import Trainer
 
 SETTINGS = dataclasses.replace(
-    CNN,
+    DEFAULTS["cnn"],
     epochs=4,
     patience=99,
     batch_size=8,
@@ -50,7 +50,7 @@ class LinearTask:
     steps: int = 3
     monitor: str = "val_loss"
     higher_is_better: bool = False
-    backbone: frozenset = frozenset()
+    layer_rates: dict = dataclasses.field(default_factory=dict)
 
 
 def linear():

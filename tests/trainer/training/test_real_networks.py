@@ -9,7 +9,7 @@ from support.run_folders import write_data
 
 pytest.importorskip("tensorflow")
 
-from acne_trainer.config import CNN, YOLOV8_XS
+from acne_trainer.config import DEFAULTS
 from acne_trainer.data.formats.keras_txt import read_keras_txt
 from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.models.cnn import build_cnn
@@ -23,9 +23,9 @@ from acne_trainer.training.loop import Trainer
 pytestmark = pytest.mark.slow
 EPOCHS = 2
 CHANGES = {"epochs": EPOCHS, "batch_size": 2, "seed": 3}
-MULTILABEL = dataclasses.replace(CNN, input_size=96, **CHANGES)
+MULTILABEL = dataclasses.replace(DEFAULTS["cnn"], input_size=96, **CHANGES)
 DETECTION = dataclasses.replace(
-    YOLOV8_XS, input_size=64, crop_size=64, crops_per_photo=2, whole_every=3, validate_every=1, **CHANGES
+    DEFAULTS["yolov8-xs"], input_size=64, crop_size=64, crops_per_photo=2, whole_every=3, validate_every=1, **CHANGES
 )
 
 

@@ -87,6 +87,7 @@ def fit(
     if config:
         settings = settings.changed_by(config)
     try:
+        _check_known(settings, given)
         settings = dataclasses.replace(settings, **given | ({"data": _sources(settings, data)} if data else {}))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
@@ -162,27 +163,35 @@ def _check_resumable(given: dict[str, Any], config: Path | None) -> None:
 
 def _check(settings: Any, model: str) -> None:
     """Refuses settings that cannot work together."""
+    from acne_trainer.config import BackboneConfig, DetectorConfig, FeaturesConfig, PretrainedDetectorConfig
+
     if not settings.data:
         raise click.UsageError("--data DIR is needed to begin a training")
-    if settings.model != model:
-        raise click.UsageError(f"--config: these are settings of {settings.model}, not of {model}")
-    if settings.is_on_features:
+    if isinstance(settings, FeaturesConfig):
         _check_fitted_at_once(settings)
-    if settings.weights == "imagenet" and not settings.starts_from_imagenet:
+    has_imagenet = isinstance(settings, BackboneConfig | FeaturesConfig | PretrainedDetectorConfig)
+    if settings.weights == "imagenet" and not has_imagenet:
         raise click.UsageError(f"--weights imagenet: {model} has none; give none or a .keras file")
-    if settings.start_share and settings.weights in ("none", "imagenet", "coco"):
-        raise click.UsageError("start_share: goes with --weights FILE, whose weights it keeps a share of")
-    if settings.weights == "coco" and (settings.is_pretrained_detector or not settings.is_detector):
+    if settings.weights == "coco" and (has_imagenet or not isinstance(settings, DetectorConfig)):
         raise click.UsageError(f"--weights coco: {model} has none; give none or a .keras file")
-    if settings.fine_tune_epochs and not settings.is_backbone:
-        raise click.UsageError(f"--fine-tune-epochs: {model} is trained as a whole from the start")
-    if settings.input_scaling != "own" and not settings.is_backbone:
-        raise click.UsageError(f"--input-scaling {settings.input_scaling}: {model} has one scaling only")
+    from_file = settings.weights not in ("none", "imagenet", "coco")
+    if isinstance(settings, DetectorConfig) and settings.start_share and not from_file:
+        raise click.UsageError("start_share: goes with --weights FILE, whose weights it keeps a share of")
+
+
+def _check_known(settings: Any, given: dict[str, Any]) -> None:
+    """Refuses flags of another family of models."""
+    from acne_trainer.config import DEFAULTS
+
+    for name in given:
+        if not hasattr(settings, name):
+            having = ", ".join(model for model, default in DEFAULTS.items() if hasattr(default, name))
+            raise click.UsageError(f"--{name.replace('_', '-')}: not a setting of {settings.model}, only of {having}")
 
 
 _OF_STEPS = (
     *("epochs", "batch_size", "learning_rate", "focal", "label_smoothing", "precision", "jit"),
-    *("fine_tune_epochs", "fine_tune_layers", "fine_tune_rate", "optimizer", "average_decay"),
+    *("optimizer", "average_decay"),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +17,7 @@ from acne_runtime.backends.keras import KerasBackend, copy_weights
 from acne_runtime.errors import SourceError
 from acne_runtime.manifest import Manifest, OutputSpec
 from acne_runtime.model import Model
-from acne_trainer.config import TrainConfig
+from acne_trainer.config import DetectorConfig, PretrainedDetectorConfig, TrainConfig
 from acne_trainer.data.mixture import LabelledSet
 from acne_trainer.losses.detection import detection_loss
 from acne_trainer.metrics.detection_report import SCORE_THRESHOLD, average_precision
@@ -44,7 +44,7 @@ class DetectionTask:
 
     higher_is_better = True
 
-    def __init__(self, settings: TrainConfig, sets: Sequence[LabelledSet]):
+    def __init__(self, settings: DetectorConfig, sets: Sequence[LabelledSet]):
         """Builds the detector and loads what it starts from.
 
         Args:
@@ -57,17 +57,20 @@ class DetectionTask:
         _check_boxes(settings, sets)
         self._settings, self._sets = settings, sets
         classes = sets[0].train.classes
+        pretrained = settings if isinstance(settings, PretrainedDetectorConfig) else None
         self.network = build_detector(
             settings.model,
             len(classes),
             settings.input_size,
             settings.precision,
             settings.weights,
-            settings.freeze_stages,
+            pretrained.freeze_stages if pretrained else 0,
         )
-        if not (settings.is_pretrained_detector and settings.weights.endswith(TORCH_ENDINGS)):  # are in it already
+        if not (pretrained and settings.weights.endswith(TORCH_ENDINGS)):  # are in it already
             load_matching_weights(self.network, settings.weights)
-        self.backbone = backbone_layers(self.network) if settings.weights != "none" else frozenset()
+        self.layer_rates: Mapping[str, float] = {}
+        if pretrained and settings.weights != "none":
+            self.layer_rates = dict.fromkeys(backbone_layers(self.network), pretrained.backbone_rate)
         self.monitor = "val_ap50" if len(sets) == 1 else "val_mean_ap50"
         self._batches = DetectionBatches(settings, sets)
         self.steps = self._batches.steps

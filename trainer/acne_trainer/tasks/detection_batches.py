@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from acne_runtime.manifest import InputSpec
 from acne_runtime.preprocess import preprocess
-from acne_trainer.config import TrainConfig
+from acne_trainer.config import DetectorConfig
 from acne_trainer.data.augment import PAD_VALUE, TrainingExample, full_image, random_crop
 from acne_trainer.data.mixture import LabelledSet, mix
 from acne_trainer.data.partial_labels import unlabeled_mask
@@ -32,7 +32,7 @@ class DetectionBatches:
         steps: Batches in an epoch.
     """
 
-    def __init__(self, settings: TrainConfig, sets: Sequence[LabelledSet]):
+    def __init__(self, settings: DetectorConfig, sets: Sequence[LabelledSet]):
         self._settings, self._train = settings, mix(sets)
         self._samples = self._train.data.samples
         self._spec = input_spec(settings.input_size)

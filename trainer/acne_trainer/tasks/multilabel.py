@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -23,7 +24,7 @@ class MultilabelTask:
 
     monitor = "val_loss"
     higher_is_better = False
-    backbone: frozenset[str] = frozenset()
+    layer_rates: Mapping[str, float] = MappingProxyType({})
 
     def __init__(self, settings: TrainConfig, train: InMemorySplit, valid: InMemorySplit, network: keras.Model):
         self._settings, self._train, self._valid = settings, train, valid

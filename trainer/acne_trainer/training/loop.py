@@ -152,13 +152,12 @@ class Trainer:
 
     def _rate_factor(self) -> Callable[[keras.Variable], float]:
         """Returns the factor of each variable's learning rate."""
-        slow = {
-            id(variable)
+        rates = {
+            id(variable): self._task.layer_rates.get(layer.name, 1.0)
             for layer in self.network.layers
-            if layer.name in self._task.backbone
             for variable in layer.variables
         }
-        return lambda variable: self._settings.backbone_rate if id(variable) in slow else 1.0
+        return lambda variable: rates.get(id(variable), 1.0)
 
     def _resume(self) -> None:
         restored = self._checkpoints.restore()

@@ -17,14 +17,14 @@ class Task(Protocol):
         steps: Steps in an epoch.
         monitor: The validation metric that decides which epoch is the best.
         higher_is_better: Direction of `monitor`.
-        backbone: Names of the layers that learn at `TrainConfig.backbone_rate` times the learning rate.
+        layer_rates: Factor of the learning rate by layer name; 1 for layers that are not named.
     """
 
     network: keras.Model
     steps: int
     monitor: str
     higher_is_better: bool
-    backbone: frozenset[str]
+    layer_rates: Mapping[str, float]
 
     def batches(self, epoch: int, first: int = 0) -> Iterable[tuple[Any, Any]]:
         """Yields the batches (images, targets) of an epoch from step `first` on: arrays of equally many rows."""
