@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-from acne_trainer.reports.html import Html, element
+from acne_trainer.reports.render import render
 
 _WIDTH, _HEIGHT = 480, 310
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 28, 46
@@ -35,11 +36,6 @@ class Series:
     line: bool = True
     dots: bool = False
 
-    @property
-    def colour_class(self) -> str:
-        """The name under which the page has the colour."""
-        return f"c{self.colour % _COLOURS}"
-
 
 @dataclass(frozen=True, slots=True)
 class Axis:
@@ -63,7 +59,7 @@ def chart(
     y: Axis,
     diagonal: bool = False,
     marked_x: float | None = None,
-) -> Html:
+) -> Markup:
     """Returns a figure with its legend.
 
     Args:
@@ -74,65 +70,46 @@ def chart(
         diagonal: Whether to draw where both are equal.
         marked_x: Where to draw a vertical line.
     """
-    place = _Place(x, y)
-    drawn = [*_grid(place)]
+    left, right, bottom = _LEFT, _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
+
+    def across(value: float) -> float:
+        return round(left + (value - x.low) / (x.high - x.low) * (right - left), 1)
+
+    def down(value: float) -> float:
+        return round(bottom - (value - y.low) / (y.high - y.low) * (bottom - _TOP), 1)
+
+    rules = []
     if diagonal:
         low, high = max(x.low, y.low), min(x.high, y.high)
-        drawn.append(_line(place.of(low, low), place.of(high, high), "rule"))
+        rules.append((across(low), down(low), across(high), down(high)))
     if marked_x is not None:
-        drawn.append(_line(place.of(marked_x, y.low), place.of(marked_x, y.high), "rule"))
-    for one in series:
-        points = [place.of(*point) for point in one.points]
-        if one.line:
-            corners = " ".join(f"{across:.1f},{down:.1f}" for across, down in points)
-            drawn.append(element("polyline", points=corners, class_=f"line {one.colour_class}"))
-        if one.dots:
-            drawn += [
-                element("circle", cx=f"{across:.1f}", cy=f"{down:.1f}", r=3, class_=f"dot {one.colour_class}")
-                for across, down in points
-            ]
-    picture = element(
-        "svg", *drawn, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=f"{title}: {y.label} over {x.label}"
+        rules.append((across(marked_x), down(y.low), across(marked_x), down(y.high)))
+    return render(
+        "chart.html",
+        title=title,
+        x=x,
+        y=y,
+        width=_WIDTH,
+        height=_HEIGHT,
+        left=left,
+        right=right,
+        bottom=bottom,
+        x_ticks=[{"at": across(value), "label": f"{value:g}"} for value in _ticks(x)],
+        y_ticks=[{"at": down(value), "label": f"{value:g}"} for value in _ticks(y)],
+        rules=rules,
+        series=[
+            {
+                "name": line.name,
+                "colour": f"c{line.colour % _COLOURS}",
+                "points": [(across(point_x), down(point_y)) for point_x, point_y in line.points],
+                "line": line.line,
+                "dots": line.dots,
+            }
+            for line in series
+        ],
     )
-    named = (element("li", one.name, class_=one.colour_class) for one in series if one.name)
-    legend = element("ul", *named, class_="legend")
-    return element("figure", element("figcaption", title), picture, legend)
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a value lies in the view box."""
-
-    x: Axis
-    y: Axis
-
-    def of(self, x: float, y: float) -> tuple[float, float]:
-        across = (x - self.x.low) / (self.x.high - self.x.low)
-        up = (y - self.y.low) / (self.y.high - self.y.low)
-        return _LEFT + across * (_WIDTH - _LEFT - _RIGHT), _HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM)
-
-
-def _grid(place: _Place) -> list[Html]:
-    """Returns axes, ticks and labels."""
-    drawn = []
-    for value in _ticks(place.y):
-        left, right = place.of(place.x.low, value), place.of(place.x.high, value)
-        drawn.append(_line(left, right, "grid"))
-        drawn.append(element("text", f"{value:g}", x=left[0] - 7, y=f"{left[1] + 4:.1f}", text_anchor="end"))
-    for value in _ticks(place.x):
-        across, down = place.of(value, place.y.low)
-        drawn.append(_line((across, down), (across, down + 5), "grid"))
-        drawn.append(element("text", f"{value:g}", x=f"{across:.1f}", y=f"{down + 19:.1f}", text_anchor="middle"))
-    drawn.append(element("text", place.y.label, x=4, y=16))
-    drawn.append(element("text", place.x.label, x=_WIDTH - _RIGHT, y=_HEIGHT - 8, text_anchor="end"))
-    return drawn
 
 
 def _ticks(axis: Axis) -> list[float]:
     ticks = MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]).tick_values(axis.low, axis.high)
     return [float(value) for value in ticks if axis.low <= value <= axis.high]
-
-
-def _line(start: tuple[float, float], end: tuple[float, float], kind: str) -> Html:
-    (x1, y1), (x2, y2) = start, end
-    return element("line", x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}", class_=kind)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from markupsafe import Markup
+
 from acne_trainer.reports.charts import Axis, Series, chart
-from acne_trainer.reports.html import Html, element, paragraph, section
+from acne_trainer.reports.render import group, section
 from acne_trainer.run_folder import TrainedRun
 
 
-def course_section(run: TrainedRun) -> Html:
+def course_section(run: TrainedRun) -> Markup:
     """Returns the curves of everything that the history recorded; there must be an epoch in it."""
     names = list(dict.fromkeys(one for row in run.history for one in row))
     groups = {
@@ -22,10 +24,10 @@ def course_section(run: TrainedRun) -> Html:
     words = f"{len(run.history)} epochs."
     if best is not None:
         words += f" The dashed line is epoch {best:g}, whose weights were kept."
-    return section("Course of the training", paragraph(words), element("div", *charts, class_="charts"))
+    return section("Course of the training", words, group("charts", charts))
 
 
-def _curves(history: Sequence[Mapping[str, float]], title: str, names: Sequence[str], best: float | None) -> Html:
+def _curves(history: Sequence[Mapping[str, float]], title: str, names: Sequence[str], best: float | None) -> Markup:
     series = []
     for place, name in enumerate(names):
         points = [(row["epoch"], row[name]) for row in history if math.isfinite(row.get(name, math.nan))]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from acne_runtime.manifest import Manifest
@@ -19,11 +20,11 @@ from acne_trainer.metrics.confusion import box_confusion
 from acne_trainer.metrics.matching import match_and_rank, precision_recall
 from acne_trainer.metrics.scored_image import ScoredImage, pair_with_ground_truth
 from acne_trainer.reports.charts import Axis, Series, chart
-from acne_trainer.reports.html import Html, element, paragraph, section, shaded_table, table
+from acne_trainer.reports.render import section, shaded_table, table
 from acne_trainer.reports.tables import cards, class_table, number, overall_table, with_interval_text
 
 
-def metric_sections(manifest: Manifest, metrics: Mapping[str, Any]) -> list[Html]:
+def metric_sections(manifest: Manifest, metrics: Mapping[str, Any]) -> list[Markup]:
     """Returns what `metrics.json` alone tells."""
     model, baseline = metrics["model"], metrics["baseline"]
     by_size = baseline.get("ap50_by_size") or {}
@@ -31,7 +32,7 @@ def metric_sections(manifest: Manifest, metrics: Mapping[str, Any]) -> list[Html
         cards(headline("detection"), model, baseline),
         section(
             "All metrics",
-            paragraph(
+            (
                 "A box is a true positive where its IoU with a marked lesion reaches 0.5. The trivial baseline puts "
                 "the same boxes, drawn from the training photographs, on every photograph, and counts their median."
             ),
@@ -40,12 +41,12 @@ def metric_sections(manifest: Manifest, metrics: Mapping[str, Any]) -> list[Html
         ),
         section(
             "Photographs with two or more types",
-            paragraph(f"{metrics['images_multi_class']} of {metrics['images']} photographs."),
+            (f"{metrics['images_multi_class']} of {metrics['images']} photographs."),
             overall_table(METRICS["detection"], model["multi_class_images"], baseline["multi_class_images"]),
         ),
         section(
             "By size",
-            paragraph(
+            (
                 "The size (square root of the area) of the ground truth box, in pixels of the model's "
                 f"{manifest.input.width} x {manifest.input.height} input."
             ),
@@ -57,13 +58,13 @@ def metric_sections(manifest: Manifest, metrics: Mapping[str, Any]) -> list[Html
                 ],
             ),
         ),
-        section("Thresholds", _threshold_table(manifest, model)),
+        _threshold_section(manifest, model),
     ]
 
 
 def prediction_sections(
     manifest: Manifest, samples: Sequence[Sample], results: Sequence[Result], metrics: Mapping[str, Any]
-) -> tuple[list[Html], dict[str, list[Failure]]]:
+) -> tuple[list[Markup], dict[str, list[Failure]]]:
     """Returns what the predictions tell, and the failures among them."""
     classes = manifest.classes
     images = pair_with_ground_truth(samples, results, classes, manifest.input)
@@ -73,7 +74,7 @@ def prediction_sections(
     parts = [
         section(
             "Precision and recall",
-            paragraph(
+            (
                 "Of boxes from a falling score of the type on; the dot is the model at its threshold. The "
                 f"curves end where scores fall below {LEAST_SCORE:g}, from which predictions are kept."
             ),
@@ -81,7 +82,7 @@ def prediction_sections(
         ),
         section(
             "Confusion",
-            paragraph("Boxes matched one to one, whatever their type; rows: ground truth, columns: predictions."),
+            "Boxes matched one to one, whatever their type; rows: ground truth, columns: predictions.",
             shaded_table(
                 ("ground truth", *classes, "missed"),
                 (*classes, "false positive"),
@@ -94,20 +95,20 @@ def prediction_sections(
     return parts, detection_failures(shown, classes)
 
 
-def _threshold_table(manifest: Manifest, model: Mapping[str, Any]) -> Html:
+def _threshold_section(manifest: Manifest, model: Mapping[str, Any]) -> Markup:
     names = ("precision", "recall", "f1")
     rows = [
         (class_name, number(threshold), *(with_interval_text(model, f"{name}_by_class", class_name) for name in names))
         for class_name, threshold in zip(manifest.classes, _limits(manifest).tolist(), strict=True)
     ]
-    return element(
-        "div",
-        paragraph("Chosen for the highest F1 on the validation photographs; what they give here."),
+    return section(
+        "Thresholds",
+        "Chosen for the highest F1 on the validation photographs; what they give here.",
         table(("type", "threshold", "precision", "recall", "F1"), rows),
     )
 
 
-def _precision_recall(images: list[ScoredImage], manifest: Manifest, model: Mapping[str, Any]) -> Html:
+def _precision_recall(images: list[ScoredImage], manifest: Manifest, model: Mapping[str, Any]) -> Markup:
     series, limits = [], _limits(manifest)
     by_type = [image.under_each_type() for image in images]
     for index, class_name in enumerate(manifest.classes):
@@ -135,7 +136,7 @@ def _limits(manifest: Manifest) -> NDArray[np.float64]:
     return np.broadcast_to(np.asarray(manifest.thresholds, np.float64), len(manifest.classes))
 
 
-def _counts(shown: list[ScoredImage]) -> Html:
+def _counts(shown: list[ScoredImage]) -> Markup:
     points = [(float(len(image.gt_boxes)), float(len(image.pred_boxes))) for image in shown]
     largest = max((max(point) for point in points), default=1.0)
     axes = Axis.over("lesions marked", [largest]), Axis.over("lesions predicted", [largest])

@@ -8,6 +8,7 @@ from itertools import zip_longest
 
 import cv2
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from acne_runtime.errors import SourceError
@@ -15,7 +16,7 @@ from acne_runtime.manifest import Manifest
 from acne_runtime.result import Result
 from acne_trainer.data.dataset import Sample
 from acne_trainer.evaluation.error_analysis import Failure
-from acne_trainer.reports.html import Html, element, paragraph, section
+from acne_trainer.reports.render import group, render, section
 
 _EVENLY, _FAILED = 8, 4
 """How many photographs are shown: taken evenly from the split, and of the failures."""
@@ -31,7 +32,7 @@ def photos_section(
     results: Sequence[Result],
     failures: Mapping[str, Sequence[Failure]],
     gaps: list[str],
-) -> Html:
+) -> Markup:
     """Returns photographs from all over the split, then of the failures.
 
     Args:
@@ -55,18 +56,12 @@ def photos_section(
             figures.append(_photo(samples[index], results[index], manifest))
         except SourceError as error:
             gaps.append(str(error))
-    legend = element(
-        "ul",
-        element("li", "ground truth", class_="on-gt"),
-        element("li", "predicted", class_="on-predicted"),
-        class_="legend",
-    )
     words = f"{len(evenly)} taken evenly from the split, then failures. Photographs of people: keep this page private."
-    shown = [legend] if manifest.task == "detection" else []
-    return section("Photographs", paragraph(words), *shown, element("div", *figures, class_="photos"))
+    legend = [render("legend.html")] if manifest.task == "detection" else []
+    return section("Photographs", words, *legend, group("photos", figures))
 
 
-def _photo(sample: Sample, result: Result, manifest: Manifest) -> Html:
+def _photo(sample: Sample, result: Result, manifest: Manifest) -> Markup:
     """Returns one photograph with boxes, or a multi-label model's answer, and its name below.
 
     The photograph is encoded again, so that nothing that a camera wrote into its file gets into the page.
@@ -79,48 +74,35 @@ def _photo(sample: Sample, result: Result, manifest: Manifest) -> Html:
     limits = np.broadcast_to(manifest.thresholds, len(manifest.classes)).tolist()  # one for all, or one a class
     limit = dict(zip(manifest.classes, limits, strict=True))
     gt = [
-        _box(box.tolist(), manifest.classes[index], "gt")
+        ("gt", manifest.classes[index], box.tolist())
         for box, index in zip(sample.boxes, sample.classes, strict=True)
         if result.lesions is not None
     ]
     predicted = [
-        _box(list(one.box), f"{one.name}{'?' if one.unsure else ''} {one.score:.2f}", "predicted")
-        for one in result.lesions or ()
-        if one.score >= limit[one.name]
+        ("predicted", f"{lesion.name}{'?' if lesion.unsure else ''} {lesion.score:.2f}", lesion.box)
+        for lesion in result.lesions or ()
+        if lesion.score >= limit[lesion.name]
     ]
-    picture = element(
-        "svg",
-        element("image", href=f"data:image/jpeg;base64,{_jpeg(image)}", width=width, height=height),
-        *gt,
-        *predicted,
-        viewBox=f"0 0 {width} {height}",
-        role="img",
-        aria_label=f"{len(gt)} marked, {len(predicted)} predicted" if result.labels is None else "photograph",
+    return render(
+        "photograph.html",
+        width=width,
+        height=height,
+        label=f"{len(gt)} marked, {len(predicted)} predicted" if result.labels is None else "photograph",
+        jpeg=_jpeg(image),
+        boxes=gt + predicted,
+        name=sample.path.name,
+        lines=_types(sample, result, manifest),
     )
-    return element("figure", picture, element("figcaption", sample.path.name, *_types(sample, result, manifest)))
 
 
-def _types(sample: Sample, result: Result, manifest: Manifest) -> list[Html]:
+def _types(sample: Sample, result: Result, manifest: Manifest) -> list[str]:
     """Returns what is there and what was predicted, where there are no boxes to show it."""
     if result.labels is None:
         return []
     present = sample.presence(len(manifest.classes))
     there = ", ".join(one for one, mark in zip(manifest.classes, present, strict=True) if mark) or "nothing"
     predicted = ", ".join(f"{one.name} {one.score:.2f}" for one in result.labels if one.present) or "nothing"
-    return [element("div", f"ground truth: {there}"), element("div", f"predicted: {predicted}")]
-
-
-def _box(box: list[float], name: str, kind: str) -> Html:
-    x1, y1, x2, y2 = box
-    return element(
-        "rect",
-        element("title", name),
-        x=f"{x1:.1f}",
-        y=f"{y1:.1f}",
-        width=f"{x2 - x1:.1f}",
-        height=f"{y2 - y1:.1f}",
-        class_=kind,
-    )
+    return [f"ground truth: {there}", f"predicted: {predicted}"]
 
 
 def _jpeg(image: NDArray[np.uint8]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
@@ -17,13 +18,13 @@ from acne_trainer.metrics.calibration import BINS, reliability
 from acne_trainer.metrics.catalog import CLASS_METRICS, METRICS, headline
 from acne_trainer.metrics.confusion import argmax_confusion, class_outcomes
 from acne_trainer.reports.charts import Axis, Series, chart
-from acne_trainer.reports.html import Html, paragraph, section, shaded_table, table
+from acne_trainer.reports.render import section, shaded_table, table
 from acne_trainer.reports.tables import cards, class_table, number, overall_table, with_interval_text
 
 _MIN_IN_BIN = 5
 
 
-def metric_sections(manifest: Manifest, metrics: Mapping[str, Any]) -> list[Html]:
+def metric_sections(manifest: Manifest, metrics: Mapping[str, Any]) -> list[Markup]:
     """Returns what `metrics.json` alone tells."""
     model, baseline = metrics["model"], metrics["baseline"]
     names = ("precision", "recall", "f1")
@@ -40,7 +41,7 @@ def metric_sections(manifest: Manifest, metrics: Mapping[str, Any]) -> list[Html
         cards(headline("multilabel"), model, baseline),
         section(
             "All metrics",
-            paragraph(
+            (
                 "The trivial baseline scores every photograph by the fraction of training photographs that show a "
                 f"type, and predicts every type. Calibration error: {BINS} bins of equal width."
             ),
@@ -49,7 +50,7 @@ def metric_sections(manifest: Manifest, metrics: Mapping[str, Any]) -> list[Html
         ),
         section(
             "Thresholds",
-            paragraph("Chosen for the highest F1 on the validation photographs; what they give here."),
+            "Chosen for the highest F1 on the validation photographs; what they give here.",
             table(("type", "threshold", "precision", "recall", "F1", "baseline F1"), thresholds),
         ),
     ]
@@ -57,7 +58,7 @@ def metric_sections(manifest: Manifest, metrics: Mapping[str, Any]) -> list[Html
 
 def prediction_sections(
     manifest: Manifest, samples: Sequence[Sample], results: Sequence[Result], metrics: Mapping[str, Any]
-) -> tuple[list[Html], dict[str, list[Failure]]]:
+) -> tuple[list[Markup], dict[str, list[Failure]]]:
     """Returns what the predictions tell, and the failures among them."""
     classes = manifest.classes
     truth = np.stack([sample.presence(len(classes)) for sample in samples])
@@ -67,7 +68,7 @@ def prediction_sections(
     parts = [
         section(
             "Precision and recall",
-            paragraph("Of photographs, from a falling score on; the dot is the model's threshold."),
+            "Of photographs, from a falling score on; the dot is the model's threshold.",
             _precision_recall(truth, scores, predicted, classes, metrics["model"]),
         ),
         section(
@@ -87,9 +88,7 @@ def prediction_sections(
         ),
         section(
             "Calibration",
-            paragraph(
-                f"{BINS} bins of equal width; those that hold fewer than {_MIN_IN_BIN} photographs are left out."
-            ),
+            (f"{BINS} bins of equal width; those that hold fewer than {_MIN_IN_BIN} photographs are left out."),
             _calibration(truth, scores, classes),
         ),
     ]
@@ -102,7 +101,7 @@ def _precision_recall(
     predicted: NDArray[np.bool_],
     classes: tuple[str, ...],
     model: Mapping[str, Any],
-) -> Html:
+) -> Markup:
     series = []
     for index, class_name in enumerate(classes):
         shown = truth[:, index] > 0
@@ -118,7 +117,7 @@ def _precision_recall(
     return chart("Each type", series, Axis("recall", 0, 1), Axis("precision", 0, 1))
 
 
-def _calibration(truth: NDArray[np.float32], scores: NDArray[np.float32], classes: tuple[str, ...]) -> Html:
+def _calibration(truth: NDArray[np.float32], scores: NDArray[np.float32], classes: tuple[str, ...]) -> Markup:
     series = [
         Series(
             class_name,

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from markupsafe import Markup
+
 from acne_runtime.atomic_write import write_atomically
+from acne_runtime.disclaimer import NO_DIAGNOSIS
 from acne_runtime.errors import SourceError
 from acne_runtime.result import Result
 from acne_trainer.data.dataset import Sample, names_of
@@ -17,8 +20,7 @@ from acne_trainer.metrics.catalog import METRICS
 from acne_trainer.reports import detection, multilabel
 from acne_trainer.reports.curves import course_section
 from acne_trainer.reports.gallery import photos_section
-from acne_trainer.reports.html import Html, element, paragraph, section, table
-from acne_trainer.reports.page import page
+from acne_trainer.reports.render import note, render, section, table
 from acne_trainer.reports.tables import overall_table
 from acne_trainer.run_folder import FURTHER, TrainedRun, read_run
 
@@ -61,7 +63,7 @@ def write_report(folder: Path, out: Path, with_photos: bool = False, split: str 
     kind = detection if run.manifest.task == "detection" else multilabel
     metrics = run.metrics[split]
     first, *metric_parts = kind.metric_sections(run.manifest, metrics)
-    told: list[Html] = []
+    told: list[Markup] = []
     if answers:
         told, failures = kind.prediction_sections(run.manifest, answers.samples, answers.results, metrics)
         told.append(_failures(failures, answers))
@@ -70,9 +72,8 @@ def write_report(folder: Path, out: Path, with_photos: bool = False, split: str 
     if not run.history:
         gaps.append(f"{folder / 'history.csv'}: not there, or empty; the course of the training is not shown")
     parts = [
-        *_head(run, split, metrics["images"]),
         first,
-        *_gaps(gaps),
+        *(note(gap, "Not shown") for gap in gaps),
         *_scaling(run),
         *([course_section(run)] if run.history else []),
         *metric_parts,
@@ -80,17 +81,25 @@ def write_report(folder: Path, out: Path, with_photos: bool = False, split: str 
         *told,
         *_tail(run),
     ]
-    title = f"{run.manifest.name}, run {folder.resolve().name}"
-    write_atomically(out, page(title, parts).encode())
+    what = "where each lesion is" if run.manifest.task == "detection" else "which lesion types are there"
+    page = render(
+        "page.html",
+        title=f"{run.manifest.name}, run {folder.resolve().name}",
+        heading=f"{run.manifest.name}: {what}",
+        about=_about(run, split, metrics["images"]),
+        parts=parts,
+        disclaimer=NO_DIAGNOSIS,
+    )
+    write_atomically(out, page.encode())
     return gaps
 
 
-def _further_sets(run: TrainedRun, split: str) -> list[Html]:
+def _further_sets(run: TrainedRun, split: str) -> list[Markup]:
     """Returns the metrics on the other labelled sets of the training."""
     return [
         section(
             f"On {name}",
-            paragraph(f"{of_set[split]['images']} photographs of {name}/{split}; all types as one lesion."),
+            (f"{of_set[split]['images']} photographs of {name}/{split}; all types as one lesion."),
             overall_table(METRICS[run.manifest.task], of_set[split]["model"], of_set[split]["baseline"]),
         )
         for name, of_set in run.metrics.get(FURTHER, {}).items()
@@ -131,42 +140,32 @@ def _answers(run: TrainedRun, split: str, gaps: list[str]) -> _Answers | None:
     return _Answers([by_name[result.source] for result in known], known) if known else None
 
 
-def _head(run: TrainedRun, split: str, photographs: int) -> list[Html]:
+def _about(run: TrainedRun, split: str, photographs: int) -> str:
     provenance = run.manifest.provenance
     name = provenance.get("data") or (run.data.name if run.data else "unknown data")
-    what = "where each lesion is" if run.manifest.task == "detection" else "which lesion types are there"
-    return [
-        element("h1", f"{run.manifest.name}: {what}"),
-        paragraph(
-            f"Run {run.folder.resolve().name}. Figures on {photographs} photographs of {name}/{split}, "
-            f"trained on {provenance.get('train_photographs', 'an unknown number of')} others; 95 % intervals; a "
-            "trivial baseline, which never looks, beside every metric."
-        ),
-    ]
+    return (
+        f"Run {run.folder.resolve().name}. Figures on {photographs} photographs of {name}/{split}, "
+        f"trained on {provenance.get('train_photographs', 'an unknown number of')} others; 95 % intervals; a "
+        "trivial baseline, which never looks, beside every metric."
+    )
 
 
-def _gaps(gaps: Sequence[str]) -> list[Html]:
-    return [element("div", element("b", "Not shown: "), gap, class_="note") for gap in gaps]
-
-
-def _scaling(run: TrainedRun) -> list[Html]:
+def _scaling(run: TrainedRun) -> list[Markup]:
     is_backbone = run.manifest.task == "multilabel" and run.settings.get("model") != "cnn"
-    if not is_backbone or run.settings.get("input_scaling") != "paper":
-        return []
-    return [element("div", _PAPER_SCALING, class_="note")]
+    return [note(_PAPER_SCALING)] if is_backbone and run.settings.get("input_scaling") == "paper" else []
 
 
-def _failures(failures: Mapping[str, Sequence[Failure]], answers: _Answers) -> Html:
+def _failures(failures: Mapping[str, Sequence[Failure]], answers: _Answers) -> Markup:
     tables = [
         table((kind, ""), [(answers.samples[failure.image_index].path.name, failure.message) for failure in of_kind])
         for kind, of_kind in failures.items()
         if of_kind
     ]
-    note = "Labels are incomplete in many sets: a false one may be a lesion that nobody marked."
-    return section("Failures worth looking at", paragraph(note), *tables)
+    remark = "Labels are incomplete in many sets: a false one may be a lesion that nobody marked."
+    return section("Failures worth looking at", remark, *tables)
 
 
-def _tail(run: TrainedRun) -> list[Html]:
+def _tail(run: TrainedRun) -> list[Markup]:
     """Returns what it takes to make the run again."""
     provenance = run.manifest.provenance
     facts = {**run.settings, **dict(provenance.get("versions") or {})}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from acne_runtime.cli.text_table import headed
 from acne_trainer.metrics.catalog import Metric
-from acne_trainer.reports.html import Html, element, table
+from acne_trainer.reports.render import render, table
 
 NONE = "-"
 """Stands where there is no value."""
@@ -35,25 +37,20 @@ def with_interval_text(values: Mapping[str, Any], name: str, class_name: str = "
     return f"{number(value)} ({between})" if between else number(value)
 
 
-def cards(metrics: Sequence[Metric], model: Mapping[str, Any], baseline: Mapping[str, Any]) -> Html:
+def cards(metrics: Sequence[Metric], model: Mapping[str, Any], baseline: Mapping[str, Any]) -> Markup:
     """Returns the headline: each metric large, with its interval, the trivial baseline, and how they compare."""
-    return element(
-        "div",
-        *(
-            element(
-                "div",
-                element("span", metric.label),
-                element("b", number(model.get(metric.key))),
-                element("span", f"95 % interval {interval(model.get(f'{metric.key}_interval_95')) or NONE}"),
-                element("span", f"trivial baseline {with_interval_text(baseline, metric.key)}"),
-                element("span", _verdict(metric, model, baseline)),
-                class_="card",
-            )
-            for metric in metrics
-            if metric.key in model
-        ),
-        class_="cards",
-    )
+    shown = [
+        {
+            "label": metric.label,
+            "value": number(model.get(metric.key)),
+            "interval": interval(model.get(f"{metric.key}_interval_95")) or NONE,
+            "baseline": with_interval_text(baseline, metric.key),
+            "verdict": _verdict(metric, model, baseline),
+        }
+        for metric in metrics
+        if metric.key in model
+    ]
+    return render("cards.html", cards=shown)
 
 
 def _verdict(metric: Metric, model: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:
@@ -67,7 +64,7 @@ def _verdict(metric: Metric, model: Mapping[str, Any], baseline: Mapping[str, An
     return f"{word} than the trivial baseline"
 
 
-def overall_table(metrics: Sequence[Metric], model: Mapping[str, Any], baseline: Mapping[str, Any]) -> Html:
+def overall_table(metrics: Sequence[Metric], model: Mapping[str, Any], baseline: Mapping[str, Any]) -> Markup:
     """Returns one row a metric, for the model and the trivial baseline."""
     return table(_OVERALL_HEADING, _overall_rows(metrics, model, baseline))
 
@@ -92,7 +89,7 @@ def _overall_rows(
 
 def class_table(
     metrics: Sequence[Metric], classes: Sequence[str], model: Mapping[str, Any], baseline: Mapping[str, Any]
-) -> Html:
+) -> Markup:
     """Returns one row a class, a pair of columns a metric."""
     known = [metric for metric in metrics if f"{metric.key}_by_class" in model]
     headings = ["type", *(part for metric in known for part in (metric.label, "baseline"))]
