@@ -15,7 +15,7 @@ import click
 import numpy as np
 import onnx
 import onnxruntime
-from tensorflow.lite.tools import flatbuffer_utils
+from ai_edge_litert.tools import flatbuffer_utils
 
 from acne_export.bench.interleaved import interleaved_times
 from acne_export.conversion import open_in_runtime

@@ -230,7 +230,7 @@ def _require_converters() -> None:
             import acne_export.exporting  # noqa: F401
     except ModuleNotFoundError as error:
         raise AcneEdgeError(
-            f"{error.name} is not installed; in a checkout of acne-edge run: pip install '.[export]'"
+            f"{error.name} is not installed; in a checkout run: pip install --editable '.[export]'"
         ) from error
 
 

@@ -35,6 +35,7 @@ from acne_runtime.digest import compute_digest
 from acne_runtime.errors import ModelError, SourceError
 from acne_runtime.manifest import InputSpec, Manifest, manifest_path
 from acne_runtime.model import Model
+from acne_runtime.run_folder import INFERENCE_MODEL
 
 logger = logging.getLogger(__name__)
 
@@ -178,7 +179,7 @@ def _check_recipe(run: RunFolder, recipe: Recipe, options: ExportOptions) -> Non
 
 def _convert_and_evaluate(run: RunFolder, recipe: Recipe, options: ExportOptions) -> tuple[Conversion, Manifest]:
     """Returns a validated conversion, and its manifest with provenance, validation and golden outputs."""
-    logger.info("running %s", run.path / "inference.keras")
+    logger.info("running %s", run.path / INFERENCE_MODEL)
     spec = manifest_of(run.manifest, recipe).input
     images = load_calibration_images(options.calibration, spec) if options.calibration else []
     reference = make_reference(run, recipe, images or _test_photographs(options.data, spec))

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from acne_runtime.backends.activations import Activations
 from acne_runtime.errors import ModelError, one_line
 from acne_runtime.load import DEFAULT_MODEL, model_folders
 from acne_runtime.manifest import Manifest
+from acne_runtime.run_folder import CALIBRATION, INFERENCE_MODEL, MANIFEST, check_hashes
 
 Ranges = Mapping[str, tuple[float, float]]
 """The range of the output of each operation of the Keras graph, by the operation's name."""
@@ -44,18 +41,18 @@ def read_run_folder(path: Path) -> RunFolder:
     Raises:
         ModelError: A file is missing or corrupt, or the model does not match the manifest.
     """
-    for name in ("inference.keras", "manifest.json"):
+    for name in (INFERENCE_MODEL, MANIFEST):
         if not (path / name).is_file():
             raise ModelError(f"{path / name}: not found; a run is a folder that acne-train wrote, or one of models/")
-    manifest = Manifest.from_json((path / "manifest.json").read_bytes(), str(path / "manifest.json"))
-    _check_hashes(path, manifest.provenance.get("files", {}))
+    manifest = Manifest.from_json((path / MANIFEST).read_bytes(), str(path / MANIFEST))
+    check_hashes(path, manifest.provenance.get("files", {}))
     try:
-        model = keras.models.load_model(path / "inference.keras", compile=False, safe_mode=True)
+        model = keras.models.load_model(path / INFERENCE_MODEL, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its parts raise
         reason = next((line for line in str(error).splitlines() if line.strip()), "").strip() or one_line(error)
         raise ModelError(f"{path / 'inference.keras'}: Keras cannot load this model: {reason}") from error
     _check(model, manifest, path)
-    return RunFolder(path, model, manifest, _read_activations(path / "calibration.json"))
+    return RunFolder(path, model, manifest, _read_activations(path / CALIBRATION))
 
 
 def shipped_run() -> Path:
@@ -65,25 +62,13 @@ def shipped_run() -> Path:
         ModelError: The default model is not installed as a Keras model.
     """
     for folder in model_folders():
-        if (folder / DEFAULT_MODEL / "inference.keras").is_file():
+        if (folder / DEFAULT_MODEL / INFERENCE_MODEL).is_file():
             return folder / DEFAULT_MODEL
     raise ModelError(
         f"the shipped {DEFAULT_MODEL} has its Keras form in a checkout only (pip install --editable); choose a run "
         "folder with `run`",
         parameter="run",
     )
-
-
-def _check_hashes(path: Path, hashes: dict[str, str]) -> None:
-    """Compares the files with the SHA-256 hashes that the trainer stored."""
-    for name, expected in hashes.items():
-        if not (path / name).is_file():
-            raise ModelError(f"{path / name}: not found, but {path / 'manifest.json'} names it")
-        if hashlib.sha256((path / name).read_bytes()).hexdigest() != expected:
-            raise ModelError(
-                f"{path / name}: corrupt: not the file that acne-train wrote, its SHA-256 differs from the one in "
-                "manifest.json; copy the folder again from its source"
-            )
 
 
 def _check(model: keras.Model, manifest: Manifest, path: Path) -> None:
@@ -110,15 +95,6 @@ def _read_activations(file: Path) -> Activations:
     if not file.is_file():
         return Activations()
     try:
-        raw = json.loads(file.read_text())
-        ranges = {name: (float(low), float(high)) for name, (low, high) in raw["ranges"].items()}
-        means = {name: np.array(values, np.float32) for name, values in raw.get("means", {}).items()}
-        for name, (low, high) in ranges.items():
-            if not -math.inf < low <= high < math.inf:
-                raise ValueError(f"{name}: {low} to {high}")
-        for name, values in means.items():
-            if values.ndim != 1 or not np.isfinite(values).all():
-                raise ValueError(f"{name}: not one mean per channel")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return Activations.from_json(file.read_bytes())
+    except ValueError as error:
         raise ModelError(f"{file}: not valid activation ranges ({error}); train again to write them") from error
-    return Activations(ranges, means)

@@ -1,7 +1,5 @@
 """Models of the real ones' building blocks, small enough to convert in seconds."""
 
-import json
-
 import keras
 import numpy as np
 from keras import layers, ops
@@ -87,14 +85,7 @@ def write_run(folder, network, manifest):
     network.save(folder / "inference.keras")
     (folder / "manifest.json").write_text(manifest.to_json())
     images = [picture(SIZE, SIZE, seed)[None, ..., ::-1] for seed in range(100, 116)]
-    measured = measure_activations(network, images)
-    calibration = {
-        "schema": 2,
-        "photographs": len(images),
-        "ranges": measured.ranges,
-        "means": {name: values.tolist() for name, values in measured.means.items()},
-    }
-    (folder / "calibration.json").write_text(json.dumps(calibration))
+    (folder / "calibration.json").write_text(measure_activations(network, images).to_json(len(images)))
     return folder
 
 

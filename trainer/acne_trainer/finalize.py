@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import platform
 import subprocess
@@ -23,6 +22,7 @@ from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
 from acne_runtime.preprocess import preprocess
 from acne_runtime.result import Result
+from acne_runtime.run_folder import CALIBRATION, INFERENCE_MODEL, MANIFEST, hash_files
 from acne_runtime.severity import COUNTING
 from acne_trainer.config import DetectorConfig, TrainConfig
 from acne_trainer.data.dataset import Dataset
@@ -66,16 +66,16 @@ def finalize_run(
     """
     train = sets[0].train
     task = DetectionTask if isinstance(settings, DetectorConfig) else MultilabelTask
-    (run / "manifest.json").unlink(missing_ok=True)  # that of an earlier, shorter training
+    (run / MANIFEST).unlink(missing_ok=True)  # that of an earlier, shorter training
     _save(network, run / "model.keras")
     plain = task.inference_model(network, settings)
-    _save(plain, run / "inference.keras")
+    _save(plain, run / INFERENCE_MODEL)
     manifest = task.manifest(settings, train.classes)
     validation: dict[str, Any] = {}
     if task is DetectionTask:
         manifest, validation = _with_calibrated_scores(plain, manifest, sets, run)
     # Read back: what is scored from here on is the file, and its layers belong to one graph only.
-    inference = keras.models.load_model(run / "inference.keras", compile=False)
+    inference = keras.models.load_model(run / INFERENCE_MODEL, compile=False)
     backend = KerasBackend(inference)
     on_valid = [predict_split(Model(manifest, backend), labelled.valid) for labelled in sets]
     if thresholds is not None:
@@ -85,7 +85,7 @@ def finalize_run(
     model = Model(manifest, backend)
     metrics = _all_metrics(model, sets, on_valid, run)
     _write_json(run / "metrics.json", metrics)
-    _write_json(run / "calibration.json", _calibration(inference, manifest, sets, settings.seed))
+    write_atomically(run / CALIBRATION, _calibration(inference, manifest, sets, settings.seed).encode())
     # Counts are measured where every lesion is marked: on a set without types, where there is one.
     index = next((index for index, labelled in enumerate(sets) if labelled.is_untyped), 0)
     valid = as_lesions(sets[index].valid) if sets[index].is_untyped else sets[index].valid
@@ -95,9 +95,9 @@ def finalize_run(
     manifest = dataclasses.replace(
         manifest,
         validation={"keras": _headline(manifest.task, metrics["test"])} | validation,
-        provenance=_provenance(settings, mix(sets).data, inference.count_params()) | {"files": _hashes(run)},
+        provenance=_provenance(settings, mix(sets).data, inference.count_params()) | {"files": hash_files(run)},
     )
-    write_atomically(run / "manifest.json", manifest.to_json().encode())
+    write_atomically(run / MANIFEST, manifest.to_json().encode())
 
 
 def _all_metrics(
@@ -132,7 +132,7 @@ def _with_calibrated_scores(
         The manifest with the operating point as its threshold, and what to tell of the calibration; nothing where the
         model found no marked lesion on any validation photograph.
     """
-    runner = Model(manifest, KerasBackend(keras.models.load_model(run / "inference.keras", compile=False)))
+    runner = Model(manifest, KerasBackend(keras.models.load_model(run / INFERENCE_MODEL, compile=False)))
     photographs = [
         photograph
         for labelled in sets
@@ -145,7 +145,7 @@ def _with_calibrated_scores(
     if calibration is None:
         return manifest, {}
     fold_into_heads(plain, calibration)
-    _save(plain, run / "inference.keras")
+    _save(plain, run / INFERENCE_MODEL)
     return dataclasses.replace(manifest, thresholds=(OPERATING_POINT,)), {"lesion_score": calibration.to_dict()}
 
 
@@ -156,21 +156,12 @@ def _save(model: keras.Model, file: Path) -> None:
     part.replace(file)
 
 
-def _calibration(inference: keras.Model, manifest: Manifest, sets: Sequence[LabelledSet], seed: int) -> dict[str, Any]:
+def _calibration(inference: keras.Model, manifest: Manifest, sets: Sequence[LabelledSet], seed: int) -> str:
     train = mix(sets)
     count = min(_CALIBRATION_PHOTOGRAPHS, len(train.data.samples))
     chosen = train.draw(count, np.random.default_rng(seed))
     tensors = [preprocess(train.data.samples[i].image(), manifest.input)[0] for i in chosen]
-    measured = measure_activations(inference, tensors)
-    means = {name: [float(f"{mean:.4g}") for mean in values] for name, values in measured.means.items()}
-    return {"schema": 2, "photographs": count, "ranges": measured.ranges, "means": means}
-
-
-def _hashes(run: Path) -> dict[str, str]:
-    """Returns the SHA-256 of what the exporter reads beside the manifest."""
-    return {
-        name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in ("inference.keras", "calibration.json")
-    }
+    return measure_activations(inference, tensors).to_json(count)
 
 
 def _headline(task: str, metrics: dict[str, Any]) -> dict[str, Any]:

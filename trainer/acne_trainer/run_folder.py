@@ -14,6 +14,7 @@ import tomllib
 
 from acne_runtime.errors import SourceError
 from acne_runtime.manifest import Manifest
+from acne_runtime.run_folder import MANIFEST
 
 FURTHER = "further_sets"
 """Where `metrics.json` holds the metrics on all labelled sets but the first, by name and split."""
@@ -59,7 +60,7 @@ def read_run(folder: Path) -> TrainedRun:
         SourceError: It is no run folder, its training is not finished, or a file in it is corrupt.
         ModelError: Its manifest is corrupt.
     """
-    file = folder / "manifest.json"
+    file = folder / MANIFEST
     if not file.is_file():
         if (folder / "config.toml").is_file():
             raise SourceError(f"{folder}: this training is not finished; acne-train fit use --resume to continue")

@@ -5,6 +5,8 @@ No device needs this module: the trainer records with it, the exporter reads.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +34,36 @@ class Activations:
 
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     means: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def to_json(self, photographs: int) -> str:
+        """Returns what `calibration.json` holds; means in four digits.
+
+        Args:
+            photographs: How many were measured.
+        """
+        means = {name: [float(f"{mean:.4g}") for mean in values] for name, values in self.means.items()}
+        return json.dumps({"schema": 2, "photographs": photographs, "ranges": self.ranges, "means": means}) + "\n"
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Activations:
+        """Reads what `to_json` returned, or schema 1, which has no means.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        raw = json.loads(text)
+        try:
+            ranges = {name: (float(low), float(high)) for name, (low, high) in raw["ranges"].items()}
+            means = {name: np.array(values, np.float32) for name, values in raw.get("means", {}).items()}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(str(error)) from error
+        for name, (low, high) in ranges.items():
+            if not -math.inf < low <= high < math.inf:
+                raise ValueError(f"{name}: {low} to {high}")
+        for name, values in means.items():
+            if values.ndim != 1 or not np.isfinite(values).all():
+                raise ValueError(f"{name}: not one mean per channel")
+        return cls(ranges, means)
 
 
 def activation_extremes(model: keras.Model, inputs: Iterable[NDArray[Any]]) -> dict[str, tuple[float, float]]:

@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.tools import flatbuffer_utils
 from support.images import picture
-from tensorflow.lite.tools import flatbuffer_utils
 
 from acne_export.tflite_export.canonical import canonicalize
 

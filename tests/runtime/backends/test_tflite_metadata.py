@@ -20,7 +20,7 @@ def file(exported):
 @pytest.fixture(scope="module")
 def plain(file):
     """A minimal file: what a converter writes before anything is added to it."""
-    from tensorflow.lite.tools import flatbuffer_utils
+    from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(file))
     model.metadata = None

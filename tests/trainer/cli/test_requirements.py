@@ -39,7 +39,5 @@ def test_a_missing_package_is_told_in_a_line_and_nothing_is_begun(tmp_path, monk
     monkeypatch.setitem(sys.modules, module, None)
     done = CliRunner().invoke(main, [one.replace("HERE", str(tmp_path)) for one in arguments])
     assert (done.exit_code, type(done.exception)) == (1, SystemExit)
-    assert done.stderr == (
-        f"Error: {module} is not installed; in a checkout of acne-edge run: pip install '.[train]'\n"
-    )
+    assert done.stderr == (f"Error: {module} is not installed; in a checkout run: pip install --editable '.[train]'\n")
     assert not list(tmp_path.iterdir())

@@ -30,7 +30,7 @@ def require_training_extra() -> None:
     """
     missing = next((name for name in _MODULES if find_spec(name) is None), None)
     if missing:
-        raise AcneEdgeError(f"{missing} is not installed; in a checkout of acne-edge run: pip install '.[train]'")
+        raise AcneEdgeError(f"{missing} is not installed; in a checkout run: pip install --editable '.[train]'")
 
 
 def load_tensorflow() -> None:

@@ -18,6 +18,7 @@ from acne_runtime.errors import AcneEdgeError
 from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
 from acne_runtime.result import Result
+from acne_runtime.run_folder import INFERENCE_MODEL, MANIFEST
 from acne_runtime.severity import COUNTED, COUNTING, counted_types, supports_severity
 from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.load import read_split
@@ -97,7 +98,7 @@ def measure_counting(run: Path, data: Path, split: str) -> dict[str, Any]:
     manifest, labelled = read_run(run).manifest, read_split(data, split)
     results: list[Result] = []
     if supports_severity(manifest):
-        network = keras.models.load_model(run / "inference.keras", compile=False)
+        network = keras.models.load_model(run / INFERENCE_MODEL, compile=False)
         results = predict_split(Model(manifest, KerasBackend(network)), labelled)
     measured = calibrate_counts(manifest, labelled, results)
     if measured is None:
@@ -105,5 +106,5 @@ def measure_counting(run: Path, data: Path, split: str) -> dict[str, Any]:
         raise AcneEdgeError(f"{run} on {data / split}: the model or the labels have no {names}")
     measured["data"] = f"{data.name}/{split}"
     changed = dataclasses.replace(manifest, validation=manifest.validation | {COUNTING: measured})
-    write_atomically(run / "manifest.json", changed.to_json().encode())
+    write_atomically(run / MANIFEST, changed.to_json().encode())
     return measured
