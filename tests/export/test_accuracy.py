@@ -11,6 +11,8 @@ from acne_export.accuracy import HEADLINE, LabelledSet
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.load import load_model
 
+pytestmark = pytest.mark.slow  # conversions
+
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):

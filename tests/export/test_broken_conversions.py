@@ -17,6 +17,8 @@ from acne_export.tflite_export.checks import check_integer_only, check_operation
 from acne_export.validation import ValidationError
 from acne_runtime.errors import ModelError
 
+pytestmark = pytest.mark.slow  # conversions
+
 
 @pytest.fixture
 def refused(tmp_path):

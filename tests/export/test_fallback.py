@@ -8,6 +8,8 @@ from acne_export.exporters import EXPORTERS, FALLBACKS
 from acne_export.exporting import AccuracyDropError, ExportOptions, export_with_fallback
 from acne_runtime.load import load_model
 
+pytestmark = pytest.mark.slow  # conversions
+
 
 def test_a_fallback_skips_what_cannot_have_nms_in_the_graph(runs, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)

@@ -19,6 +19,8 @@ from acne_runtime.manifest import InputSpec, Manifest
 from acne_trainer.cli.main import main as acne_train
 from acne_trainer.config import TrainConfig
 
+pytestmark = pytest.mark.slow  # conversions
+
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 FILES = {
     "model.keras",

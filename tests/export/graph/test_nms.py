@@ -16,6 +16,8 @@ from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
 from acne_runtime.postprocess.decode import lesion_scores
 
+pytestmark = pytest.mark.slow  # conversions
+
 PAIRS = sorted(EXPORTERS)
 PHOTOGRAPHS = [picture(90, 120, 5), picture(64, 64, 6), picture(200, 100, 7)]
 

@@ -13,6 +13,8 @@ from acne_export.tflite_export.standard_metadata import NAME
 from acne_runtime.backends.tflite_metadata import read_metadata
 from acne_runtime.manifest import NMS_KINDS
 
+pytestmark = pytest.mark.slow  # conversions
+
 
 def table(buffer):
     assert buffer[4:8] == b"M001"
