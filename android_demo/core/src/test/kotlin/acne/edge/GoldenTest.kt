@@ -49,7 +49,6 @@ fun checkGolden(file: File, backend: BackendFactory) {
         val expected = record.getJSONObject("files").getJSONObject(file.name).getJSONObject("result")
         val result = JSONObject(detector.detect(readPng(File(golden, record.getString("photograph")))).toJson(""))
         val key = if (detector.manifest.isDetector) "lesions" else "labels"
-        assertEquals(expected.getJSONArray(key).length(), result.getJSONArray(key).length())
-        assertTrue(expected.getJSONArray(key).similar(result.getJSONArray(key)), "expected $expected\ngot $result")
+        assertEquals(values(expected.getJSONArray(key)), values(result.getJSONArray(key)))
     }
 }
