@@ -1,6 +1,6 @@
 """Checks a built APK: permissions, SDKs, ABIs, 16 KB pages; the signature was verified when it was made.
 
-    python3 check_apk.py APK
+python3 check_apk.py APK
 """
 
 import re

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,13 @@ def test_export_without_a_run_says_what_to_do(installed):
     assert done.returncode == 1
     assert "--run" in done.stderr.splitlines()[-1]
     assert "checkout" in done.stderr.splitlines()[-1]
+
+
+def test_the_templates_of_the_report_come_with_it(tmp_path):
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        packed = {Path(name).name for name in wheel.namelist() if "/reports/templates/" in name}
+    assert packed == {file.name for file in (ROOT / "trainer/acne_trainer/reports/templates").iterdir()}
 
 
 def test_the_commands_explain_themselves(installed):

@@ -34,12 +34,16 @@ fun Bitmap.toRgbImage(): RgbImage {
 fun RgbImage.toBitmap(reuse: Bitmap? = null): Bitmap {
     val bitmap = reuse?.takeIf { it.width == width && it.height == height }
         ?: Bitmap.createBitmap(width, height, Bitmap.Config.ARGB_8888)
-    val argb = IntArray(width * height) { index ->
-        val at = index * 3
-        (255 shl 24) or ((pixels[at].toInt() and 255) shl 16) or ((pixels[at + 1].toInt() and 255) shl 8) or
-            (pixels[at + 2].toInt() and 255)
+    val row = IntArray(width)
+    var at = 0
+    for (y in 0 until height) {
+        for (x in 0 until width) {
+            row[x] = (255 shl 24) or ((pixels[at].toInt() and 255) shl 16) or ((pixels[at + 1].toInt() and 255) shl 8) or
+                (pixels[at + 2].toInt() and 255)
+            at += 3
+        }
+        bitmap.setPixels(row, 0, width, 0, y, width, 1)
     }
-    bitmap.setPixels(argb, 0, width, 0, 0, width, height)
     return bitmap
 }
 

@@ -22,12 +22,16 @@ import android.widget.ImageButton
 import android.widget.TextView
 import java.io.File
 import java.io.IOException
+import java.util.concurrent.atomic.AtomicBoolean
 
 /** The camera's picture with lesions, counted as they are seen. */
 class LiveActivity : Activity() {
     private var camera: Camera? = null
     private var front = true
-    private var frame: Bitmap? = null
+    /** The camera writes into one while the other is on the screen. */
+    private val bitmaps = arrayOfNulls<Bitmap>(2)
+    private var next = 0
+    private val isPending = AtomicBoolean()
     private lateinit var live: LiveDetector
 
     override fun onCreate(state: Bundle?) {
@@ -102,11 +106,13 @@ class LiveActivity : Activity() {
     /** Shows a frame and hands it to the model; on the camera's thread. */
     fun show(image: RgbImage) {
         live.offer(image)
-        // Into the bitmap that is not shown now.
-        val bitmap = image.toBitmap()
+        if (!isPending.compareAndSet(false, true)) return // the screen has not shown the last one yet
+        val bitmap = image.toBitmap(bitmaps[next])
+        bitmaps[next] = bitmap
+        next = 1 - next
         runOnUiThread {
-            frame = bitmap
             findViewById<DetectionView>(R.id.picture).show(bitmap, fill = true, mirror = front)
+            isPending.set(false)
         }
     }
 
