@@ -5,6 +5,7 @@ import acne.edge.AcneEdgeException
 import acne.edge.RgbImage
 import acne.edge.SelfCheck
 import acne.edge.demo.R
+import acne.edge.tflite.toRgbImage
 import android.app.Activity
 import android.content.Intent
 import android.graphics.BitmapFactory

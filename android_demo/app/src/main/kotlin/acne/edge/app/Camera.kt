@@ -1,10 +1,9 @@
 package acne.edge.app
 
-import acne.edge.Plane
 import acne.edge.RgbImage
 import acne.edge.ViewMapping
-import acne.edge.Yuv
 import acne.edge.demo.R
+import acne.edge.tflite.toRgbImage
 import android.annotation.SuppressLint
 import android.content.Context
 import android.graphics.ImageFormat
@@ -145,10 +144,8 @@ class Camera(
         }
     }
 
-    private fun upright(image: Image): RgbImage {
-        val (y, u, v) = image.planes.map { Plane(it.buffer, it.rowStride, it.pixelStride) }
-        return Yuv.toRgb(image.width, image.height, y, u, v, ViewMapping.uprightRotation(sensorDegrees, displayDegrees(), front))
-    }
+    private fun upright(image: Image): RgbImage =
+        image.toRgbImage(ViewMapping.uprightRotation(sensorDegrees, displayDegrees(), front))
 
     private fun guarded(step: () -> Unit) = try {
         step()

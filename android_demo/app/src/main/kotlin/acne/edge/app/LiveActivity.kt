@@ -5,6 +5,7 @@ import acne.edge.Result
 import acne.edge.RgbImage
 import acne.edge.Throttle
 import acne.edge.demo.R
+import acne.edge.tflite.toBitmap
 import android.Manifest
 import android.app.Activity
 import android.content.Intent

@@ -4,6 +4,7 @@ import acne.edge.AcneEdgeException
 import acne.edge.Result
 import acne.edge.Severity
 import acne.edge.demo.R
+import acne.edge.tflite.toRgbImage
 import android.app.Activity
 import android.app.AlertDialog
 import android.content.Intent

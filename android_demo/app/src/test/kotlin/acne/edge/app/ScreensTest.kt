@@ -3,6 +3,8 @@ package acne.edge.app
 import acne.edge.AcneDetector
 import acne.edge.RgbImage
 import acne.edge.demo.R
+import acne.edge.tflite.detect
+import acne.edge.tflite.toRgbImage
 import android.Manifest
 import android.app.Activity
 import android.content.Intent

@@ -1,8 +1,5 @@
 package acne.edge.app
 
-import acne.edge.AcneDetector
-import acne.edge.Result
-import acne.edge.RgbImage
 import android.content.ContentResolver
 import android.graphics.Bitmap
 import android.graphics.BitmapFactory
@@ -10,42 +7,6 @@ import android.graphics.Matrix
 import android.media.ExifInterface
 import android.net.Uri
 import java.io.IOException
-
-/** Finds lesions in a bitmap; see [AcneDetector.detect]. */
-fun AcneDetector.detect(bitmap: Bitmap, tile: Boolean = false): Result = detect(bitmap.toRgbImage(), tile)
-
-/** Returns the bitmap's pixels; row by row, since a photograph is large. */
-fun Bitmap.toRgbImage(): RgbImage {
-    val pixels = ByteArray(width * height * 3)
-    val row = IntArray(width)
-    var at = 0
-    for (y in 0 until height) {
-        getPixels(row, 0, width, 0, y, width, 1)
-        for (pixel in row) {
-            pixels[at++] = (pixel shr 16).toByte()
-            pixels[at++] = (pixel shr 8).toByte()
-            pixels[at++] = pixel.toByte()
-        }
-    }
-    return RgbImage(width, height, pixels)
-}
-
-/** Returns the image as a bitmap; [reuse] is written into if it has the same size. */
-fun RgbImage.toBitmap(reuse: Bitmap? = null): Bitmap {
-    val bitmap = reuse?.takeIf { it.width == width && it.height == height }
-        ?: Bitmap.createBitmap(width, height, Bitmap.Config.ARGB_8888)
-    val row = IntArray(width)
-    var at = 0
-    for (y in 0 until height) {
-        for (x in 0 until width) {
-            row[x] = (255 shl 24) or ((pixels[at].toInt() and 255) shl 16) or ((pixels[at + 1].toInt() and 255) shl 8) or
-                (pixels[at + 2].toInt() and 255)
-            at += 3
-        }
-        bitmap.setPixels(row, 0, width, 0, y, width, 1)
-    }
-    return bitmap
-}
 
 /** Reads photographs upright, at full resolution. */
 object Photographs {
