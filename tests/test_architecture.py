@@ -19,7 +19,7 @@ LAYERS = {
         ("backends", "postprocess", "preprocess"),
         ("result",),
         ("manifest", "severity", "draw", "frame"),
-        ("errors", "disclaimer", "digest", "atomic_write", "run_folder"),
+        ("errors", "digest", "atomic_write", "run_folder"),
     ),
     "acne_export": (
         ("cli",),

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_runtime.disclaimer import NO_DIAGNOSIS
 from acne_runtime.frame import check_image
+from acne_runtime.severity import NO_DIAGNOSIS
 
 Color: TypeAlias = tuple[int, int, int]
 """Blue, green, red, 0 to 255."""

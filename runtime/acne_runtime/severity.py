@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from acne_runtime.disclaimer import NO_DIAGNOSIS
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import Manifest
 
+NO_DIAGNOSIS = "For education and monitoring only. Not a medical diagnosis."
+"""What every output for people says once."""
 GRADES = ("mild", "moderate", "severe", "very severe")
 UPPER = (5, 20, 50)
 """Maximum number of lesions of each grade but the last."""

@@ -4,8 +4,8 @@ import pytest
 from support.images import picture
 from support.results import CLASSES, detection_result, multilabel_result
 
-from acne_runtime.disclaimer import NO_DIAGNOSIS
 from acne_runtime.result import Lesion, annotate
+from acne_runtime.severity import NO_DIAGNOSIS
 
 
 def test_a_picture_names_each_lesion_once_and_doubts_what_is_unsure(monkeypatch):

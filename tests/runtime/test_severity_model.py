@@ -4,11 +4,10 @@ import json
 import numpy as np
 import pytest
 
-from acne_runtime.disclaimer import NO_DIAGNOSIS
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import NMS_KINDS, InputSpec, Manifest, OutputSpec
 from acne_runtime.model import Model
-from acne_runtime.severity import Severity, supports_severity
+from acne_runtime.severity import NO_DIAGNOSIS, Severity, supports_severity
 from acne_runtime.severity_model import SeverityModel
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")

@@ -7,10 +7,10 @@ from time import monotonic
 
 import click
 
-from acne_runtime.disclaimer import NO_DIAGNOSIS
 from acne_runtime.errors import printable
 from acne_runtime.frame import Frame
 from acne_runtime.result import Result
+from acne_runtime.severity import NO_DIAGNOSIS
 
 
 class ConsoleSummary:

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from acne_runtime.disclaimer import NO_DIAGNOSIS
 from acne_runtime.frame import Frame
 from acne_runtime.result import Result
+from acne_runtime.severity import NO_DIAGNOSIS
 
 _CLEAR_LINE = "\r\033[K"
 

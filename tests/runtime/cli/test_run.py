@@ -15,7 +15,7 @@ from support.images import picture, write_picture
 
 from acne_runtime import __version__, load
 from acne_runtime.cli.run import main
-from acne_runtime.disclaimer import NO_DIAGNOSIS
+from acne_runtime.severity import NO_DIAGNOSIS
 from acne_runtime.sinks.line_file import LineFile
 from acne_runtime.sources.video_file import Video
 

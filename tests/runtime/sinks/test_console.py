@@ -3,9 +3,8 @@ from dataclasses import replace
 import pytest
 from support.results import detection_result, make_frame, multilabel_result
 
-from acne_runtime.disclaimer import NO_DIAGNOSIS
 from acne_runtime.result import Label
-from acne_runtime.severity import Severity
+from acne_runtime.severity import NO_DIAGNOSIS, Severity
 from acne_runtime.sinks.console import ConsoleSummary, describe
 
 

@@ -1,6 +1,6 @@
 import click
 
-from acne_runtime.disclaimer import NO_DIAGNOSIS
+from acne_runtime.severity import NO_DIAGNOSIS
 from acne_runtime.sinks.progress import Progress, TileProgress
 
 

@@ -89,7 +89,11 @@ def test_a_line_that_is_no_prediction_is_named(tmp_path, line, problem):
     assert problem in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"x" * 500)[:-9], gzip.compress(b"\xff\xfe")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no gzip", gzip.compress(b"x" * 500)[:-9], gzip.compress(b"\xff\xfe")],
+    ids=["empty", "no gzip", "truncated", "not UTF-8"],  # not the bytes, which hold the time
+)
 def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / "p.gz").write_bytes(content)
     with pytest.raises(SourceError, match=r"p\.gz: corrupt"):

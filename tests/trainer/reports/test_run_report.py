@@ -13,8 +13,8 @@ pytest.importorskip("faster_coco_eval")
 
 from support import run_folders as made
 
-from acne_runtime.disclaimer import NO_DIAGNOSIS
 from acne_runtime.errors import ModelError, SourceError
+from acne_runtime.severity import NO_DIAGNOSIS
 from acne_trainer.cli.report import report
 from acne_trainer.evaluation.error_analysis import detection_failures, multilabel_failures
 from acne_trainer.evaluation.predictions import load_predictions, predictions_file, save_predictions

@@ -9,9 +9,9 @@ from pathlib import Path
 from markupsafe import Markup
 
 from acne_runtime.atomic_write import write_atomically
-from acne_runtime.disclaimer import NO_DIAGNOSIS
 from acne_runtime.errors import SourceError
 from acne_runtime.result import Result
+from acne_runtime.severity import NO_DIAGNOSIS
 from acne_trainer.data.dataset import Sample, names_of
 from acne_trainer.data.load import read_split
 from acne_trainer.evaluation.error_analysis import Failure
