@@ -231,9 +231,7 @@ def test_without_tensorflow_the_pip_command_is_shown(runs, monkeypatch):
     monkeypatch.delitem(sys.modules, "acne_export.exporting", raising=False)
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     done = run("--run", runs["multilabel"], "--format", "onnx")
-    assert_refused(
-        done, 1, "tensorflow is not installed; in a checkout of acne-edge run: pip install --editable '.[export]'"
-    )
+    assert_refused(done, 1, "tensorflow is not installed; in a checkout run: pip install --editable '.[export]'")
 
 
 def test_no_library_writes_a_traceback_or_a_warning_between(runs, here):

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 _VALUES_PER_IMAGE = 4096
 """How many values of an activation are drawn from each photograph to choose its range."""
 _BINS = 4096
+_CONSTANT = 1e-6
+"""Values that differ by less than this share of their size are rounding errors of one value."""
 _SHARES = np.linspace(0.3, 1, 15)
 """How far a range may be cut, as shares of the extreme value that was seen."""
 
@@ -107,7 +109,9 @@ def measure_activations(model: keras.Model, inputs: Sequence[NDArray[Any]]) -> A
         values = {name: tf.gather(tf.reshape(tensor, [-1]), drawn[name]) for name, tensor in tensors.items()}
         return values, {name: tf.reduce_mean(tensors[name], axis=(0, 1, 2)) for name in maps}
 
-    values, means = zip(*(measure(image) for image in inputs), strict=True)
+    # As arrays at once: tensors of all photographs would fill a GPU's memory.
+    seen = [tuple({name: part.numpy() for name, part in parts.items()} for parts in measure(image)) for image in inputs]
+    values, means = zip(*seen, strict=True)
     return Activations(
         {
             name: best_range(np.concatenate([image_values[name] for image_values in values]), low, high)
@@ -126,11 +130,11 @@ def best_range(values: NDArray[np.float32], low: float, high: float) -> tuple[fl
         high: Its largest value.
 
     Returns:
-        A range within `low` to `high`; `low` and `high` themselves where they have one sign or no width.
+        A range within `low` to `high`, cut at neither end that lies on the far side of 0.
     """
-    if low >= high:
+    if high - low <= _CONSTANT * max(abs(low), abs(high)):
         return low, high
-    counts, edges = np.histogram(values, _BINS, (low, high))
+    counts, edges = np.histogram(values.astype(np.float64), _BINS, (low, high))
     centres = (edges[:-1] + edges[1:]) / 2
     # A bound on the far side of 0 is no value that occurs: int8 has to include 0, and there is nothing to cut.
     lows = low * _SHARES if low < 0 else np.array([low])

@@ -116,7 +116,13 @@ def test_evenly_spread_values_keep_their_whole_range():
     assert best_range(values, -3.0, 1.0) == (-3.0, 1.0)
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, 6.0), (0.25, 1.0), (-2.0, -1.0), (0.0, 0.0), (3.0, 3.0)])
+NEARLY = float(np.nextafter(np.float32(3), np.float32(4)))
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(0.0, 6.0), (0.25, 1.0), (-2.0, -1.0), (0.0, 0.0), (3.0, 3.0), (3.0, NEARLY), (0.0, 1e-42), (-1e-40, 1e-40)],
+)
 def test_a_bound_on_the_far_side_of_zero_is_not_cut(low, high):
     values = np.linspace(low, high, 1000, dtype=np.float32)
     assert best_range(values, low, high) == (low, high)

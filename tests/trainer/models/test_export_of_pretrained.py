@@ -48,7 +48,7 @@ def runs(tmp_path_factory):
 
     def run(name):
         if name not in made:
-            settings = dataclasses.replace(DEFAULTS[name], input_size=SIZE, crop_size=SIZE)
+            settings = dataclasses.replace(DEFAULTS[name], input_size=SIZE)
             task = DetectionTask if isinstance(settings, DetectorConfig) else MultilabelTask
             network = task.inference_model(untrained(name), settings)
             folder = tmp_path_factory.mktemp(name)
