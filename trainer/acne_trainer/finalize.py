@@ -160,7 +160,7 @@ def _calibration(inference: keras.Model, manifest: Manifest, sets: Sequence[Labe
     train = mix(sets)
     count = min(_CALIBRATION_PHOTOGRAPHS, len(train.data.samples))
     chosen = train.draw(count, np.random.default_rng(seed))
-    tensors = [preprocess(train.data.samples[i].image(), manifest.input)[0] for i in chosen]
+    tensors = (preprocess(train.data.samples[i].image(), manifest.input)[0] for i in chosen)
     return measure_activations(inference, tensors).to_json(count)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,7 +88,7 @@ def activation_extremes(model: keras.Model, inputs: Iterable[NDArray[Any]]) -> d
     return {name: (float(low), float(high)) for name, low, high in zip(names, minima, maxima, strict=True)}
 
 
-def measure_activations(model: keras.Model, inputs: Sequence[NDArray[Any]]) -> Activations:
+def measure_activations(model: keras.Model, inputs: Iterable[NDArray[Any]]) -> Activations:
     """Measures every activation on photographs.
 
     Of the ranges that include 0, the one is chosen whose 256 levels give the smallest mean squared error: a few
@@ -104,20 +104,24 @@ def measure_activations(model: keras.Model, inputs: Sequence[NDArray[Any]]) -> A
     maps = [name for name, output in probe.output.items() if len(output.shape) == 4]
 
     @tf.function  # type: ignore[untyped-decorator]
-    def measure(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    def measure(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], ...]:
         tensors = probe(tf.cast(image, tf.float32), training=False)
+        extremes = {name: tf.stack([tf.reduce_min(tensor), tf.reduce_max(tensor)]) for name, tensor in tensors.items()}
         values = {name: tf.gather(tf.reshape(tensor, [-1]), drawn[name]) for name, tensor in tensors.items()}
-        return values, {name: tf.reduce_mean(tensors[name], axis=(0, 1, 2)) for name in maps}
+        return extremes, values, {name: tf.reduce_mean(tensors[name], axis=(0, 1, 2)) for name in maps}
 
     # As arrays at once: tensors of all photographs would fill a GPU's memory.
     seen = [tuple({name: part.numpy() for name, part in parts.items()} for parts in measure(image)) for image in inputs]
-    values, means = zip(*seen, strict=True)
+    extremes, values, means = zip(*seen, strict=True)
+
+    def range_of(name: str) -> tuple[float, float]:
+        low = min(float(of_image[name][0]) for of_image in extremes)
+        high = max(float(of_image[name][1]) for of_image in extremes)
+        return best_range(np.concatenate([of_image[name] for of_image in values]), low, high)
+
     return Activations(
-        {
-            name: best_range(np.concatenate([image_values[name] for image_values in values]), low, high)
-            for name, (low, high) in activation_extremes(model, inputs).items()
-        },
-        {name: np.mean([image_means[name] for image_means in means], axis=0) for name in maps},
+        {name: range_of(name) for name in probe.output},
+        {name: np.mean([of_image[name] for of_image in means], axis=0) for name in maps},
     )
 
 
