@@ -30,7 +30,9 @@ fun main(arguments: Array<String>) {
     ZipOutputStream(unsigned.outputStream().buffered()).use { zip ->
         for (source in listOf(base, dex)) {
             ZipFile(source).use { file ->
-                for (entry in file.entries().asSequence().filter { !it.isDirectory }.sortedBy { it.name }) {
+                // R8 hands on the jars' other files too, such as Maven's, which hold the time of the build.
+                val wanted = file.entries().asSequence().filter { !it.isDirectory && (source == base || it.name.endsWith(".dex")) }
+                for (entry in wanted.sortedBy { it.name }) {
                     add(zip, entry.name, file.getInputStream(entry).use { it.readBytes() }, entry.method == ZipEntry.STORED)
                 }
             }
