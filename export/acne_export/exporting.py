@@ -30,7 +30,7 @@ from acne_export.run_folder import RunFolder, read_run_folder
 from acne_export.tflite_export.metadata import embed_manifest_in_tflite
 from acne_export.validation import ValidationError, non_finite_layers
 from acne_runtime.atomic_write import write_together
-from acne_runtime.backends.activations import measure_activations
+from acne_runtime.backends.keras import measure_activations
 from acne_runtime.digest import compute_digest
 from acne_runtime.errors import ModelError, SourceError
 from acne_runtime.manifest import InputSpec, Manifest, manifest_path

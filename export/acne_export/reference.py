@@ -16,9 +16,9 @@ from acne_export.graph.reshape import manifest_of, with_input_shape
 from acne_export.recipe import ANY_BATCH, Recipe
 from acne_export.run_folder import RunFolder
 from acne_export.validation import Outputs, keras_outputs, rounding_errors
-from acne_runtime.backends.activations import Activations
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import InputSpec, Manifest
+from acne_runtime.run_folder import Activations
 
 _SEED = 7
 MAX_TEST_IMAGES = 3

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import keras
 
-from acne_runtime.backends.activations import Activations
 from acne_runtime.errors import ModelError, one_line
 from acne_runtime.load import DEFAULT_MODEL, model_folders
 from acne_runtime.manifest import Manifest
-from acne_runtime.run_folder import CALIBRATION, INFERENCE_MODEL, MANIFEST, check_hashes
+from acne_runtime.run_folder import CALIBRATION, INFERENCE_MODEL, MANIFEST, Activations, check_hashes
 
 Ranges = Mapping[str, tuple[float, float]]
 """The range of the output of each operation of the Keras graph, by the operation's name."""

@@ -19,11 +19,11 @@ from acne_export.recipe import Recipe
 from acne_export.run_folder import read_run_folder
 from acne_export.validation import ValidationError
 from acne_export.verification import verify
-from acne_runtime.backends.activations import Activations
 from acne_runtime.errors import ModelError
 from acne_runtime.load import load_model
 from acne_runtime.manifest import Manifest, manifest_path
 from acne_runtime.model import Model
+from acne_runtime.run_folder import Activations
 
 PAIRS = sorted(EXPORTERS)
 MATRIX = pytest.mark.parametrize(

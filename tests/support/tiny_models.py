@@ -5,7 +5,7 @@ import numpy as np
 from keras import layers, ops
 from support.images import picture
 
-from acne_runtime.backends.activations import measure_activations
+from acne_runtime.backends.keras import measure_activations
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 
 SIZE = 64

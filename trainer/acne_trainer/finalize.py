@@ -16,8 +16,7 @@ import tensorflow as tf
 
 from acne_runtime import __version__
 from acne_runtime.atomic_write import write_atomically
-from acne_runtime.backends.activations import measure_activations
-from acne_runtime.backends.keras import KerasBackend
+from acne_runtime.backends.keras import KerasBackend, measure_activations
 from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
 from acne_runtime.preprocess import preprocess

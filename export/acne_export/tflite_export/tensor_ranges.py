@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from acne_export.golden.image import synthetic_skin
 from acne_export.quantization.fake_quant import needs_range
 from acne_export.run_folder import Ranges
-from acne_runtime.backends.activations import activation_extremes
+from acne_runtime.backends.keras import activation_extremes
 from acne_runtime.errors import ModelError
 
 _ALIKE = 1e-4

@@ -1,16 +1,27 @@
-"""A Keras model as a backend: training and conversion are scored by the code that runs on the device.
+"""A Keras model as a backend, so that training is scored by the device's code; and its activations, measured for int8.
 
 No device needs this module; it alone of the runtime imports Keras and TensorFlow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+
+from acne_runtime.run_folder import Activations
+
+_VALUES_PER_IMAGE = 4096
+"""How many values of an activation are drawn from each photograph to choose its range."""
+_BINS = 4096
+_CONSTANT = 1e-6
+"""Values that differ by less than this share of their size are rounding errors of one value."""
+_SHARES = np.linspace(0.3, 1, 15)
+"""How far a range may be cut, as shares of the extreme value that was seen."""
 
 
 class KerasBackend:
@@ -37,3 +48,101 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
     for layer in source.layers:
         if layer.weights:
             target.get_layer(layer.name).set_weights(layer.get_weights())
+
+
+def activation_extremes(model: keras.Model, inputs: Iterable[NDArray[Any]]) -> dict[str, tuple[float, float]]:
+    """Returns the smallest and largest value of every activation, by the operation's name.
+
+    Args:
+        model: A functional model.
+        inputs: Tensors `[1, height, width, 3]`, uint8 or float32 RGB; at least one.
+    """
+    probe = _probe(model)
+    names = list(probe.output)
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def extremes(image: tf.Tensor) -> tf.Tensor:
+        tensors = probe(tf.cast(image, tf.float32), training=False)
+        return tf.stack([[tf.reduce_min(tensors[name]), tf.reduce_max(tensors[name])] for name in names])
+
+    seen = np.array([extremes(image).numpy() for image in inputs])
+    minima, maxima = seen[:, :, 0].min(axis=0), seen[:, :, 1].max(axis=0)
+    return {name: (float(low), float(high)) for name, low, high in zip(names, minima, maxima, strict=True)}
+
+
+def measure_activations(model: keras.Model, inputs: Iterable[NDArray[Any]]) -> Activations:
+    """Measures every activation on photographs.
+
+    Of the ranges that include 0, the one is chosen whose 256 levels give the smallest mean squared error: a few
+    far-off values would make all others coarse.
+
+    Args:
+        model: A functional model.
+        inputs: Tensors `[1, height, width, 3]`, uint8 or float32 RGB; at least one.
+    """
+    probe = _probe(model)
+    random = np.random.default_rng(0)
+    drawn = {name: random.integers(0, np.prod(out.shape), _VALUES_PER_IMAGE) for name, out in probe.output.items()}
+    maps = [name for name, output in probe.output.items() if len(output.shape) == 4]
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def measure(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], ...]:
+        tensors = probe(tf.cast(image, tf.float32), training=False)
+        extremes = {name: tf.stack([tf.reduce_min(tensor), tf.reduce_max(tensor)]) for name, tensor in tensors.items()}
+        values = {name: tf.gather(tf.reshape(tensor, [-1]), drawn[name]) for name, tensor in tensors.items()}
+        return extremes, values, {name: tf.reduce_mean(tensors[name], axis=(0, 1, 2)) for name in maps}
+
+    # As arrays at once: tensors of all photographs would fill a GPU's memory.
+    seen = [tuple({name: part.numpy() for name, part in parts.items()} for parts in measure(image)) for image in inputs]
+    extremes, values, means = zip(*seen, strict=True)
+
+    def range_of(name: str) -> tuple[float, float]:
+        low = min(float(of_image[name][0]) for of_image in extremes)
+        high = max(float(of_image[name][1]) for of_image in extremes)
+        return best_range(np.concatenate([of_image[name] for of_image in values]), low, high)
+
+    return Activations(
+        {name: range_of(name) for name in probe.output},
+        {name: np.mean([of_image[name] for of_image in means], axis=0) for name in maps},
+    )
+
+
+def best_range(values: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
+    """Returns the range whose 256 levels represent values with the smallest mean squared error.
+
+    Args:
+        values: `[n]`, drawn from an activation.
+        low: Its smallest value.
+        high: Its largest value.
+
+    Returns:
+        A range within `low` to `high`, cut at neither end that lies on the far side of 0.
+    """
+    if high - low <= _CONSTANT * max(abs(low), abs(high)):
+        return low, high
+    counts, edges = np.histogram(values.astype(np.float64), _BINS, (low, high))
+    centres = (edges[:-1] + edges[1:]) / 2
+    # A bound on the far side of 0 is no value that occurs: int8 has to include 0, and there is nothing to cut.
+    lows = low * _SHARES if low < 0 else np.array([low])
+    highs = high * _SHARES if high > 0 else np.array([high])
+    candidates = np.stack(np.meshgrid(lows, highs), axis=-1).reshape(-1, 2)
+    first = np.minimum(candidates[:, :1], 0)
+    step = (np.maximum(candidates[:, 1:], 0) - first) / 255
+    rounded = np.clip(np.round((centres - first) / step), 0, 255) * step + first
+    best = ((rounded - centres) ** 2 @ counts).argmin()
+    return float(candidates[best, 0]), float(candidates[best, 1])
+
+
+def _probe(model: keras.Model) -> keras.Model:
+    """Returns the model with the output of every operation, by the operation's name."""
+    outputs: dict[str, keras.KerasTensor] = {}
+
+    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        output = operation(*args, **kwargs)
+        if isinstance(output, keras.KerasTensor):
+            outputs[operation.name] = output
+        return output
+
+    # Called again: a layer that a rewritten graph shares with its source has outputs in both.
+    copy = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    return keras.Model(copy.input, outputs)

@@ -9,7 +9,7 @@ from support.images import picture
 
 from acne_export.graph.fold import simplify
 from acne_export.graph.fold_forward import fold_batch_norm_forward
-from acne_runtime.backends.activations import activation_extremes
+from acne_runtime.backends.keras import activation_extremes
 
 
 def photograph(seed):

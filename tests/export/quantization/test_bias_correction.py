@@ -9,7 +9,7 @@ from support.images import picture
 
 from acne_export.graph.fold import simplify
 from acne_export.quantization.bias_correction import correct_biases
-from acne_runtime.backends.activations import measure_activations
+from acne_runtime.backends.keras import measure_activations
 
 
 def int8_weights(model):

@@ -7,7 +7,7 @@ import keras
 from keras import layers, ops
 from support.images import picture
 
-from acne_runtime.backends.activations import activation_extremes, best_range, measure_activations
+from acne_runtime.backends.keras import activation_extremes, best_range, measure_activations
 
 KERNEL = np.array([[0.5, -1.0], [0.25, 0.5], [-0.75, 0.125]], np.float32)
 BIAS = np.array([-0.2, 0.3], np.float32)
