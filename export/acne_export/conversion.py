@@ -119,11 +119,11 @@ def convert_with_nms(reference: Reference, recipe: Recipe, plain: Conversion) ->
 
 
 def _run_converter(reference: Reference, recipe: Recipe, finish: Finish = unchanged) -> bytes:
-    exporter, model = exporter_of(recipe), reference.model
-    if exporter.int8_weights and reference.activations.means:
+    model = reference.model
+    if reference.activations.means and recipe.precision not in ("float32", "float16"):  # with int8 weights
         model = correct_biases(model, reference.activations.means)
     try:
-        return exporter.convert(model, recipe, reference.activations.ranges, finish)
+        return exporter_of(recipe).convert(model, recipe, reference.activations.ranges, finish)
     except (AcneEdgeError, OSError):
         raise
     except Exception as error:  # the converters' errors share no class, and have many lines

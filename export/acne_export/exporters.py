@@ -21,7 +21,6 @@ class Exporter:
         convert: Makes the file's bytes from a simplified model, the recipe, the activation ranges and a `Finish`.
         limits: How far it may differ from the Keras model; `None` for float32, where only rounding may differ.
         needs_ranges: Whether it needs activation ranges.
-        int8_weights: Whether convolutions have int8 weights, one scale per output channel.
         integer_only: Whether no operation may be left in float32.
         no_nms: Why NMS cannot be part of the graph; empty if it can.
     """
@@ -29,7 +28,6 @@ class Exporter:
     convert: Callable[..., bytes]
     limits: Limits | None = None
     needs_ranges: bool = False
-    int8_weights: bool = False
     integer_only: bool = False
     no_nms: str = ""
 
@@ -39,15 +37,14 @@ EXPORTERS: dict[tuple[Format, Precision], Exporter] = {
     ("onnx", "float16"): Exporter(
         float16_onnx, Limits(0.999, 0.005, 0.05, 0.6), no_nms="float16 rounds box coordinates to 2 pixels"
     ),
-    ("onnx", "int8"): Exporter(int8_onnx, Limits(0.98, 0.05, 0.4, 0.4), needs_ranges=True, int8_weights=True),
+    ("onnx", "int8"): Exporter(int8_onnx, Limits(0.98, 0.05, 0.4, 0.4), needs_ranges=True),
     ("tflite", "float32"): Exporter(float32_tflite),
     ("tflite", "float16"): Exporter(float16_tflite, Limits(0.999, 0.005, 0.05, 0.6)),
-    ("tflite", "dynamic"): Exporter(dynamic_tflite, Limits(0.98, 0.05, 0.4, 0.4), int8_weights=True),
+    ("tflite", "dynamic"): Exporter(dynamic_tflite, Limits(0.98, 0.05, 0.4, 0.4)),
     ("tflite", "int8"): Exporter(
         int8_tflite,
         Limits(0.98, 0.05, 0.4, 0.4),
         needs_ranges=True,
-        int8_weights=True,
         integer_only=True,
         no_nms="TFLite would round box coordinates to int8",
     ),
@@ -55,7 +52,6 @@ EXPORTERS: dict[tuple[Format, Precision], Exporter] = {
         w8a16_tflite,
         Limits(0.99, 0.02, 0.15, 0.4),
         needs_ranges=True,
-        int8_weights=True,
         no_nms="TFLite has no int16 NMS",
     ),
 }

@@ -35,7 +35,7 @@ from acne_runtime.digest import compute_digest
 from acne_runtime.errors import ModelError, SourceError
 from acne_runtime.manifest import InputSpec, Manifest, manifest_path
 from acne_runtime.model import Model
-from acne_runtime.run_folder import INFERENCE_MODEL
+from acne_runtime.run_folder import CALIBRATION, INFERENCE_MODEL
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def _check_model(run: RunFolder) -> None:
     broken = non_finite_layers(run.model)
     if broken:
         raise ModelError(
-            f"{run.path / 'inference.keras'}: layer {broken[0]!r} has NaN or infinite weights; train the model again"
+            f"{run.path / INFERENCE_MODEL}: layer {broken[0]!r} has NaN or infinite weights; train the model again"
         )
 
 
@@ -152,7 +152,7 @@ def _check_recipe(run: RunFolder, recipe: Recipe, options: ExportOptions) -> Non
     if exporter.needs_ranges and not run.activations.ranges and options.calibration is None:
         problem, parameter = (
             (
-                f"{run.path / 'calibration.json'}: not found; {recipe.precision} needs it (acne-train writes it), or a "
+                f"{run.path / CALIBRATION}: not found; {recipe.precision} needs it (acne-train writes it), or a "
                 "folder of typical photographs as `calibration`"
             ),
             "calibration",

@@ -18,7 +18,7 @@ from acne_export.run_folder import RunFolder
 from acne_export.validation import Outputs, keras_outputs, rounding_errors
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import InputSpec, Manifest
-from acne_runtime.run_folder import Activations
+from acne_runtime.run_folder import INFERENCE_MODEL, Activations
 
 _SEED = 7
 MAX_TEST_IMAGES = 3
@@ -78,7 +78,7 @@ def make_reference(run: RunFolder, recipe: Recipe, images: Sequence[NDArray[np.u
         outputs = keras_outputs(model, image)
         for name, output in outputs.items():
             if not np.isfinite(output).all():
-                raise ModelError(f"{run.path / 'inference.keras'}: output {name!r} is not finite; train again")
+                raise ModelError(f"{run.path / INFERENCE_MODEL}: output {name!r} is not finite; train again")
         vectors.append(TestVector(image, outputs, rounding_errors(model, image, outputs), is_noise))
     folded, ranges = fold_batch_norm_forward(model, run.activations.ranges)
     means = run.activations.means if folded is model else {}  # its activations are others now

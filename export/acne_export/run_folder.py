@@ -49,7 +49,7 @@ def read_run_folder(path: Path) -> RunFolder:
         model = keras.models.load_model(path / INFERENCE_MODEL, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its parts raise
         reason = next((line for line in str(error).splitlines() if line.strip()), "").strip() or one_line(error)
-        raise ModelError(f"{path / 'inference.keras'}: Keras cannot load this model: {reason}") from error
+        raise ModelError(f"{path / INFERENCE_MODEL}: Keras cannot load this model: {reason}") from error
     _check(model, manifest, path)
     return RunFolder(path, model, manifest, _read_activations(path / CALIBRATION))
 
@@ -74,18 +74,18 @@ def _check(model: keras.Model, manifest: Manifest, path: Path) -> None:
     expected = (1, manifest.input.height, manifest.input.width, 3)
     if len(model.inputs) != 1 or tuple(model.inputs[0].shape) != expected:
         shapes = [tuple(tensor.shape) for tensor in model.inputs]
-        raise ModelError(f"{path / 'inference.keras'}: inputs {shapes}, but the manifest says {[expected]}")
+        raise ModelError(f"{path / INFERENCE_MODEL}: inputs {shapes}, but the manifest says {[expected]}")
     outputs = set(model.output) if isinstance(model.output, dict) else set()
     if outputs != {spec.name for spec in manifest.outputs}:
         raise ModelError(
-            f"{path / 'inference.keras'}: outputs {sorted(outputs)}, but the manifest says "
+            f"{path / INFERENCE_MODEL}: outputs {sorted(outputs)}, but the manifest says "
             f"{sorted(spec.name for spec in manifest.outputs)}"
         )
     for spec in manifest.outputs:
         shape, expected_shape = tuple(model.output[spec.name].shape), manifest.output_shape(spec)
         if shape != expected_shape:
             raise ModelError(
-                f"{path / 'inference.keras'}: output {spec.name!r} has shape {shape}, but a {manifest.task} model's is "
+                f"{path / INFERENCE_MODEL}: output {spec.name!r} has shape {shape}, but a {manifest.task} model's is "
                 f"{expected_shape}"
             )
 

@@ -162,9 +162,8 @@ def _train(
 
 
 def _in_memory(settings: TrainConfig, labelled: LabelledSet) -> tuple[InMemorySplit, InMemorySplit]:
-    return InMemorySplit(labelled.train, settings, to_train=True), InMemorySplit(
-        labelled.valid, settings, to_train=False
-    )
+    train = InMemorySplit(labelled.train, settings, to_train=True)
+    return train, InMemorySplit(labelled.valid, settings, to_train=False)
 
 
 def _train_on_backbone(settings: BackboneConfig, run: Path, labelled: LabelledSet, hooks: ProgressHooks) -> keras.Model:

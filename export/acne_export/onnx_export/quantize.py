@@ -15,6 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from acne_export.quantization.per_channel import quantize_per_channel
+
 _CHANNEL_AXIS = {"Conv": 0, "Gemm": 0, "MatMul": 1}
 """Where the output channels are in an operation's weights; Gemm's with `transB`."""
 _SIGMOID_SCALE = 1 / 256
@@ -26,8 +28,9 @@ def quantize_weights(graph: onnx.GraphProto) -> None:
     for node in list(graph.node):
         if node.op_type in _CHANNEL_AXIS and node.input[1] in weights:
             axis = _channel_axis(node)
-            scale, stored = _quantize_per_channel(numpy_helper.to_array(weights[node.input[1]]), axis)
-            node.input[1] = _add_dequantized(graph, f"{node.output[0]}_weight", stored, scale, axis)
+            kernel = numpy_helper.to_array(weights[node.input[1]])
+            scale, stored = quantize_per_channel(kernel, tuple(index for index in range(kernel.ndim) if index != axis))
+            node.input[1] = _add_dequantized(graph, f"{node.output[0]}_weight", stored, scale.ravel(), axis)
 
 
 def quantize_biases(graph: onnx.GraphProto) -> None:
@@ -113,11 +116,3 @@ def _is_in_swish(node: onnx.NodeProto, others: Iterable[onnx.NodeProto]) -> bool
     return node.op_type == "Sigmoid" and any(
         {node.input[0], node.output[0]} == set(other.input) for other in others if other.op_type == "Mul"
     )
-
-
-def _quantize_per_channel(kernel: NDArray[np.float32], axis: int) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
-    """Returns one scale per channel, and the kernel in steps of it, -127 to 127."""
-    other_axes = tuple(index for index in range(kernel.ndim) if index != axis)
-    scale = np.maximum(np.abs(kernel).max(axis=other_axes), 1e-12).astype(np.float32) / np.float32(127)
-    shape = [-1 if index == axis else 1 for index in range(kernel.ndim)]
-    return scale, np.round(kernel / scale.reshape(shape)).astype(np.int8)

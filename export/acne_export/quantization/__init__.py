@@ -1,1 +1,1 @@
-"""What quantization needs: fake-quantization ranges, bias correction and calibration images."""
+"""What quantization needs: fake-quantization ranges, rounded weights, bias correction and calibration images."""

@@ -14,14 +14,16 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
+from acne_export.quantization.per_channel import quantize_per_channel
+
 
 def correct_biases(model: keras.Model, means: Mapping[str, NDArray[np.float32]]) -> keras.Model:
     """Returns a copy of the model whose convolutions with a bias have it corrected.
 
     Args:
         model: A simplified model.
-        means: The mean of each channel, by the name of the operation that computes it. A convolution whose input has
-            none keeps its bias.
+        means: `[channels]`, the mean of each channel by the name of the operation that computes it. A convolution whose
+            input has none keeps its bias.
     """
     corrected = keras.models.clone_model(model)
     corrected.set_weights(model.get_weights())
@@ -32,19 +34,13 @@ def correct_biases(model: keras.Model, means: Mapping[str, NDArray[np.float32]])
         if mean is None:
             continue
         kernel, bias = layer.get_weights()
-        error = (_rounded(kernel, isinstance(layer, layers.DepthwiseConv2D)) - kernel).sum(axis=(0, 1))
-        if isinstance(layer, layers.DepthwiseConv2D):
+        is_depthwise = isinstance(layer, layers.DepthwiseConv2D)
+        scale, steps = quantize_per_channel(kernel, (0, 1) if is_depthwise else (0, 1, 2))
+        error = (steps * scale - kernel).sum(axis=(0, 1))  # [inputs, outputs], [channels, multiplier] if depthwise
+        if is_depthwise:
             shift = (error * mean[:, None]).ravel()
         else:
             shift = mean.reshape(layer.groups, -1).repeat(kernel.shape[-1] // layer.groups, axis=0)
             shift = (error.T * shift).sum(axis=1)
         layer.set_weights([kernel, bias - shift])
     return corrected
-
-
-def _rounded(kernel: NDArray[np.float32], depthwise: bool) -> NDArray[np.float32]:
-    """Returns a kernel as int8 holds it: 127 steps to each side, one scale per output channel."""
-    within = (0, 1) if depthwise else (0, 1, 2)
-    step = np.maximum(np.abs(kernel).max(axis=within, keepdims=True), 1e-12) / np.float32(127)
-    rounded: NDArray[np.float32] = np.round(kernel / step) * step
-    return rounded

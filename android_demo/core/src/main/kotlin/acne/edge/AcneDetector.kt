@@ -2,6 +2,7 @@ package acne.edge
 
 import java.io.Closeable
 import java.io.File
+import java.io.IOException
 import org.json.JSONException
 import org.json.JSONObject
 
@@ -119,7 +120,7 @@ class AcneDetector private constructor(val manifest: Manifest, private val backe
          * @throws ModelException The file cannot be read, is corrupt, or is not a model of Acne Edge.
          */
         fun open(file: File, backend: BackendFactory = BackendFactory.TFLITE, threads: Int = 2): AcneDetector =
-            open(readModel(file), file.name, backend, threads)
+            open(read(file), file.name, backend, threads)
 
         /** Opens a model from memory, such as an app's asset; see the other [open]. */
         fun open(
@@ -146,6 +147,12 @@ class AcneDetector private constructor(val manifest: Manifest, private val backe
                 opened.close()
                 throw error
             }
+        }
+
+        private fun read(file: File): ByteArray = try {
+            file.readBytes()
+        } catch (error: IOException) {
+            throw ModelException("${file.name}: cannot be read (${error.message})", error)
         }
 
         private fun checkDigest(content: ByteArray, manifest: String?, name: String) {

@@ -1,7 +1,6 @@
 package acne.edge
 
 import java.io.Closeable
-import java.io.File
 
 /** Runs a model file. Used by one thread at a time. */
 interface Backend : Closeable {
@@ -42,10 +41,4 @@ fun interface BackendFactory {
             (factory.getDeclaredConstructor().newInstance() as BackendFactory).open(content, threads)
         }
     }
-}
-
-internal fun readModel(file: File): ByteArray = try {
-    file.readBytes()
-} catch (error: java.io.IOException) {
-    throw ModelException("${file.name}: cannot be read (${error.message})", error)
 }

@@ -23,18 +23,4 @@ class RgbImage(val width: Int, val height: Int, val pixels: ByteArray) {
         }
         return RgbImage(columns, bottom - top, part)
     }
-
-    companion object {
-        /** Returns the image of `[height * width]` packed pixels as Android's `Bitmap.getPixels` gives them. */
-        fun fromArgb(width: Int, height: Int, argb: IntArray): RgbImage {
-            val pixels = ByteArray(width * height * 3)
-            var at = 0
-            for (pixel in argb) {
-                pixels[at++] = (pixel shr 16).toByte()
-                pixels[at++] = (pixel shr 8).toByte()
-                pixels[at++] = pixel.toByte()
-            }
-            return RgbImage(width, height, pixels)
-        }
-    }
 }

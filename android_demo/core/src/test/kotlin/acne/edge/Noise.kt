@@ -37,5 +37,6 @@ fun readPng(file: File): RgbImage = rgb(ImageIO.read(file))
 
 private fun rgb(image: BufferedImage): RgbImage {
     val argb = image.getRGB(0, 0, image.width, image.height, null, 0, image.width)
-    return RgbImage.fromArgb(image.width, image.height, argb)
+    // Red, green and blue are the bytes behind the alpha.
+    return RgbImage(image.width, image.height, ByteArray(argb.size * 3) { (argb[it / 3] shr (16 - 8 * (it % 3))).toByte() })
 }
