@@ -27,29 +27,37 @@ class AcneDetector private constructor(val manifest: Manifest, private val backe
      *
      * @param image The image, upright.
      * @param tile Whether to look at a large image tile by tile too: a 12-megapixel photograph loses its small lesions
-     *     when it is shrunk to the model's input. Needs a detector; takes the time of all tiles.
+     *     when it is shrunk to the model's input. Needs a detector; takes the time of all tiles. The severity stays that
+     *     of the whole image, on which it was calibrated.
      * @param onTile Called after each tile with the number of tiles done and their total.
      * @throws ModelException The model's outputs do not match its manifest.
      */
     fun detect(image: RgbImage, tile: Boolean = false, onTile: (Int, Int) -> Unit = { _, _ -> }): Result {
-        val tiles = if (tile) Tiling.tiles(image.width, image.height, minOf(manifest.input.width, manifest.input.height)) else emptyList()
         if (tile && !manifest.isDetector) throw ModelException("${manifest.name}: not a detector, which tiled inference needs")
-        val whole = Tiling.Region(0, 0, image.width, image.height)
         val clock = Clock()
-        // Without tiles the severity counts lesions that are too faint to be shown; see `acne_runtime.severity_model`.
         val shown = manifest.thresholds[0]
-        val counted = if (tiles.size > 1) shown else minOf(shown, severity?.threshold ?: shown)
-        val (lesions, labels) = predict(image, counted, clock)
-        if (tiles.size < 2) {
-            return result(image, lesions?.filter { it.score >= shown }, labels, lesions?.let { severity?.severity(it) }, clock)
+        // The severity counts lesions that are too faint to be shown; see `acne_runtime.severity_model`.
+        val (all, labels) = predict(image, minOf(shown, severity?.threshold ?: shown), clock)
+        val lesions = all?.filter { it.score >= shown }
+        val found = if (tile) addTiles(image, lesions!!, shown, onTile, clock) else lesions
+        val grade = all?.let { severity?.severity(it) }
+        return Result(image.width, image.height, manifest.name, manifest.classes, found, labels, grade, clock.timing())
+    }
+
+    /** Returns the lesions of the whole image and of its tiles, each once. */
+    private fun addTiles(
+        image: RgbImage, lesions: List<Lesion>, threshold: Float, onTile: (Int, Int) -> Unit, clock: Clock
+    ): List<Lesion> {
+        val tiles = Tiling.tiles(image.width, image.height, minOf(manifest.input.width, manifest.input.height))
+        val regions = arrayListOf(Tiling.Region(0, 0, image.width, image.height) to lesions)
+        if (tiles.size > 1) { // a single tile is the whole image
+            tiles.forEachIndexed { index, region ->
+                val part = image.crop(region.left, region.top, region.right, region.bottom)
+                regions.add(region to predict(part, threshold, clock).first!!)
+                onTile(index + 1, tiles.size)
+            }
         }
-        val regions = arrayListOf(whole to lesions!!)
-        tiles.forEachIndexed { index, region ->
-            val part = image.crop(region.left, region.top, region.right, region.bottom)
-            regions.add(region to predict(part, shown, clock).first!!)
-            onTile(index + 1, tiles.size)
-        }
-        return result(image, clock.postprocess { Tiling.merge(regions, manifest) }, null, null, clock)
+        return clock.postprocess { Tiling.merge(regions, manifest) }
     }
 
     /** Runs the model once; the first is null for a multi-label model, the second for a detector. */
@@ -102,9 +110,6 @@ class AcneDetector private constructor(val manifest: Manifest, private val backe
     private fun checkScores(scores: FloatArray) {
         if (!scores.all { it in 0f..1f }) throw ModelException("${manifest.name}: the model returned scores outside 0 to 1")
     }
-
-    private fun result(image: RgbImage, lesions: List<Lesion>?, labels: List<Label>?, severity: Severity?, clock: Clock) =
-        Result(image.width, image.height, manifest.name, manifest.classes, lesions, labels, severity, clock.timing())
 
     override fun close() = backend.close()
 

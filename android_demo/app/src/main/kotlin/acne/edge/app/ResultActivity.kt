@@ -39,15 +39,11 @@ class ResultActivity : Activity() {
             try {
                 val bitmap = Photographs.read(contentResolver, uri)
                 runOnUiThread { photograph = bitmap; bind() }
-                val image = bitmap.toRgbImage()
                 val detector = acne.detector()
-                val whole = detector.detect(image)
-                val tiled = if (!detector.manifest.isDetector) whole else detector.detect(image, tile = true) { done, all ->
+                val detected = detector.detect(bitmap.toRgbImage(), tile = detector.manifest.isDetector) { done, all ->
                     runOnUiThread { show(getString(R.string.looking, done, all)) }
                 }
-                // The severity is calibrated on counts of whole photographs.
-                val both = Result(tiled.width, tiled.height, tiled.model, tiled.classes, tiled.lesions, tiled.labels, whole.severity, tiled.timing)
-                runOnUiThread { result = both; message = null; bind() }
+                runOnUiThread { result = detected; message = null; bind() }
             } catch (error: AcneEdgeException) {
                 runOnUiThread { show(error.message.orEmpty()) }
             } catch (error: IOException) {
