@@ -44,7 +44,7 @@ def head_averages(data: Dataset) -> NDArray[np.float32]:
     pooled = keras.layers.GlobalAveragePooling2D()(network.taps["head"])
     model = keras.Model(network.classifier.input, pooled)
     answer = tf.function(lambda image: model(tf.cast(image, tf.float32), training=False))
-    return np.concatenate([answer(preprocess(one.image(), input_spec(SIZE))[0]).numpy() for one in data.samples])
+    return np.concatenate([answer(preprocess(sample.image(), input_spec(SIZE))[0]).numpy() for sample in data.samples])
 
 
 def nearest_cosine(features: NDArray[np.float32], train: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -80,7 +80,7 @@ def measure(
 ) -> None:
     """Prints the figures of one split."""
     cosine = nearest_cosine(head_averages(part), train_features)
-    presence = [np.stack([one.presence(len(some.classes)) for one in some.samples]) for some in (train, part)]
+    presence = [np.stack([sample.presence(len(some.classes)) for sample in some.samples]) for some in (train, part)]
     baseline = ConstantClassifier(presence[0].mean(axis=0), Counter(map(tuple, presence[0])).most_common(1)[0][0])
     click.echo(f"{(cosine > COSINE).sum()} of {len(cosine)} photographs of {split} are near twins of one of train\n")
     for model in models:

@@ -68,7 +68,7 @@ def found(result: Result, lesions: Boxes) -> int:
     """Returns how many lesions, as boxes in shares of the picture's sides, a box of the answer holds by its centre."""
     middle = (lesions[:, :2] + lesions[:, 2:]) / 2
     size = np.array([result.width, result.height] * 2)
-    boxes = np.array([one.box for one in result.lesions or ()]).reshape(-1, 4) / size
+    boxes = np.array([lesion.box for lesion in result.lesions or ()]).reshape(-1, 4) / size
     inside = (middle[:, None] >= boxes[None, :, :2]) & (middle[:, None] <= boxes[None, :, 2:])
     return int(inside.all(-1).any(1).sum())
 
@@ -83,7 +83,7 @@ def known_lesions() -> Boxes:
 def own_answer(model: Model, image: NDArray[np.uint8]) -> Boxes:
     """Returns what the model finds on a photograph as it is, as boxes in shares of its sides."""
     size = np.array([image.shape[1], image.shape[0]] * 2)
-    return np.array([one.box for one in model(image).lesions or ()], np.float64).reshape(-1, 4) / size
+    return np.array([lesion.box for lesion in model(image).lesions or ()], np.float64).reshape(-1, 4) / size
 
 
 def rows(
@@ -119,7 +119,7 @@ def main(split: Path | None, name: str, photographs: int) -> None:
         files = list_images(split)
         chosen = [files[i] for i in np.linspace(0, len(files) - 1, min(photographs, len(files))).astype(int)]
         pictures.append(
-            (f"{len(chosen)} of {split}, the model's own answer", [(read_image(one), None) for one in chosen])
+            (f"{len(chosen)} of {split}, the model's own answer", [(read_image(path), None) for path in chosen])
         )
     for title, several in pictures:
         click.echo(f"\n{title}\n{'way':24}{'size':>8}{'lesions':>9}{'found':>7}{'count':>7}")

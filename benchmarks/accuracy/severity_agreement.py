@@ -41,7 +41,7 @@ def main(data: Path, model: str, split: str) -> None:
         truth.append(int(stated[1]))
         graded.append(GRADES.index(found.grade))
         if found.grades_interval is not None:
-            low, high = (GRADES.index(one) for one in found.grades_interval)
+            low, high = (GRADES.index(grade) for grade in found.grades_interval)
             covered.append(low <= truth[-1] <= high)
     right = np.array(graded) == np.array(truth)
     near = np.abs(np.array(graded) - np.array(truth)) <= 1

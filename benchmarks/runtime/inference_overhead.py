@@ -57,8 +57,8 @@ def _measure(file: Path, images: Mapping[str, NDArray[np.uint8]], runs: int) -> 
         calls[name] = lambda name=name, image=image: results[name].append(model(image))
     times = {name: float(np.median(taken)) for name, taken in interleaved_times(calls, runs, TURN).items()}
     for name in images:
-        before = 1e3 * float(np.median([one.timing.preprocess for one in results[name]]))
-        after = 1e3 * float(np.median([one.timing.postprocess for one in results[name]]))
+        before = 1e3 * float(np.median([result.timing.preprocess for result in results[name]]))
+        after = 1e3 * float(np.median([result.timing.postprocess for result in results[name]]))
         click.echo(
             f"{model.manifest.precision + ' ' + file.suffix[1:]:13}{name:>12}{times['bare']:9.2f}{times[name]:9.2f}"
             f"{times[name] / times['bare']:7.3f}{before:8.0f}{after:9.0f}{len(results[name][0].lesions or ()):9}"
@@ -79,12 +79,12 @@ def bare_litert(file: Path, tensor: NDArray[np.uint8]) -> Callable[[], object]:
     interpreter = Interpreter(str(file), num_threads=THREADS)
     interpreter.allocate_tensors()
     given = interpreter.get_input_details()[0]["index"]
-    wanted = [one["index"] for one in interpreter.get_output_details()]
+    wanted = [output["index"] for output in interpreter.get_output_details()]
 
     def call() -> object:
         interpreter.set_tensor(given, tensor)
         interpreter.invoke()
-        return [interpreter.get_tensor(one) for one in wanted]
+        return [interpreter.get_tensor(output) for output in wanted]
 
     return call
 

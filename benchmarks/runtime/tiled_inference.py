@@ -104,7 +104,7 @@ def _found(
     runner: Model | TiledModel, image: NDArray[np.uint8], boxes: NDArray[np.float32]
 ) -> tuple[NDArray[np.bool_], int]:
     """Returns which of the marked lesions were found, and by how many boxes in all."""
-    found = np.array([one.box for one in runner(image).lesions or ()], np.float64).reshape(-1, 4)
+    found = np.array([lesion.box for lesion in runner(image).lesions or ()], np.float64).reshape(-1, 4)
     hit = np.zeros(len(boxes), np.bool_)
     partner = match(boxes.astype(np.float64), found, 0.5)
     hit[partner[partner >= 0]] = True

@@ -74,7 +74,7 @@ def main(photo: str, runs: int, folder: Path | None) -> None:
         taken: dict[str, list[tuple[float, ...]]] = {name: [] for name in starts}
         for turn in range(runs + 1):
             for name, command in starts.items():
-                once = run_process([str(one) for one in command], place)
+                once = run_process([str(part) for part in command], place)
                 said = subprocess.run(loops[name], cwd=place, check=True, capture_output=True, text=True).stdout
                 if turn:  # the first reads the files from the disk
                     taken[name].append((*once, json.loads(said.splitlines()[-1])))

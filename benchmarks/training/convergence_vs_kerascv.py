@@ -54,11 +54,11 @@ def main(data: str, minutes: float, input_size: int, crop_size: int, epochs: int
         command = [sys.executable, __file__, data, *(f"--minutes {minutes} --input-size {input_size}".split())]
         command += f"--crop-size {crop_size} --epochs {epochs}".split()
         curves: dict[str, Curve] = {}
-        for one in SIDES:
-            click.echo(f"{one}: {minutes:g} minutes on {data}")
-            done = subprocess.run([*command, "--side", one], check=True, stdout=subprocess.PIPE, text=True)
-            curves[one] = json.loads(done.stdout.splitlines()[-1])
-            click.echo(f"{one}: best AP50 on valid {max(score for _, score in curves[one]):.3f}")
+        for each in SIDES:
+            click.echo(f"{each}: {minutes:g} minutes on {data}")
+            done = subprocess.run([*command, "--side", each], check=True, stdout=subprocess.PIPE, text=True)
+            curves[each] = json.loads(done.stdout.splitlines()[-1])
+            click.echo(f"{each}: best AP50 on valid {max(score for _, score in curves[each]):.3f}")
     out.mkdir(parents=True, exist_ok=True)
     record = {"set": name, "minutes": minutes, "input_size": input_size, "ap50_on_valid": curves}
     (out / f"learning-{name}.json").write_text(json.dumps(record, indent=1))
@@ -164,7 +164,9 @@ def _learn_kerascv(settings, train, valid, minutes: float, record: Callable[[flo
         for layer in scored.layers:
             if layer.weights:
                 layer.set_weights(trained[layer.name].get_weights())
-        return average_precision(valid.samples, [runner(one.image()) for one in valid.samples], valid.classes).ap50
+        return average_precision(
+            valid.samples, [runner(sample.image()) for sample in valid.samples], valid.classes
+        ).ap50
 
     class Clock(keras.callbacks.Callback):
         def __init__(self):

@@ -59,7 +59,7 @@ def main(data: Path, rounds: int, jit: bool) -> None:
     def bare() -> tf.Tensor:
         with tf.GradientTape() as tape:
             total = tf.add_n([tf.reduce_mean(head) for head in network(images, training=True).values()])
-        return tf.add_n([tf.reduce_sum(one) for one in tape.gradient(total, network.trainable_variables)])
+        return tf.add_n([tf.reduce_sum(gradient) for gradient in tape.gradient(total, network.trainable_variables)])
 
     heads = network(images, training=True)
 
@@ -68,7 +68,7 @@ def main(data: Path, rounds: int, jit: bool) -> None:
         with tf.GradientTape() as tape:
             tape.watch(heads)
             loss = work.loss(heads, (boxes, classes, *weights))["loss"]
-        return tf.add_n([tf.reduce_sum(one) for one in tape.gradient(loss, list(heads.values()))])
+        return tf.add_n([tf.reduce_sum(gradient) for gradient in tape.gradient(loss, list(heads.values()))])
 
     centres, _ = anchor_points(side, side, STRIDES)
     scores = tf.random.uniform((batch, len(centres), len(train.classes)))

@@ -40,6 +40,7 @@ def test_a_video_is_processed_to_its_end_like_a_camera(tmp_path):
     assert all(int(line.split()[0]) > 10 for line in lines)
 
 
+@pytest.mark.slow
 def test_a_run_is_exported_and_verified(tmp_path, runs):
     lines = run("export_and_verify.py", runs["detection"], tmp_path / "m.tflite").splitlines()
     (file,) = tmp_path.glob("*.tflite")

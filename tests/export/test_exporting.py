@@ -115,7 +115,7 @@ def test_onnx_and_float_tflite_give_the_same_labels(exported, photograph):
 @pytest.mark.parametrize(("form", "precision", "most"), [("onnx", "int8", 0.45), ("tflite", "int8", 0.35)])
 @pytest.mark.parametrize("task", ["detection", "multilabel"])
 def test_int8_stays_close_to_float32_and_takes_about_a_quarter(exported, task, form, precision, most):
-    files = [exported(task, form, one) for one in ("float32", precision)]
+    files = [exported(task, form, kind) for kind in ("float32", precision)]
     image = np.ascontiguousarray(picture(64, 64, 8)[None, ..., ::-1])
     exact, coarse = (load_model(file).backend.run(image) for file in files)
     for name, output in exact.items():
@@ -214,6 +214,7 @@ def test_without_ranges_int8_is_refused_in_one_line(runs, tmp_path, form, precis
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_ranges_come_from_photographs_too(runs, tmp_path, caplog):
     (tmp_path / "photos").mkdir()
     for seed in range(5):
@@ -265,6 +266,7 @@ def test_neither_the_file_nor_its_manifest_is_replaced_unasked(runs, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx.json", "n.onnx.json"]
 
 
+@pytest.mark.slow
 def test_a_set_without_lesions_gives_no_figure_to_hold(runs, tmp_path, monkeypatch):
     measured = losing({})
     monkeypatch.setattr(measured, "metrics", lambda *_: {"photographs": 3, "ap50": None})
@@ -336,6 +338,7 @@ def test_ranges_far_too_narrow_are_caught(runs, tmp_path, form):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_accuracy_before_and_after_is_stated_and_thresholds_are_the_files_own(runs, tmp_path, tiny, caplog):
     caplog.set_level(logging.INFO)
     measured = losing({"int8": 0.005})
@@ -349,6 +352,7 @@ def test_accuracy_before_and_after_is_stated_and_thresholds_are_the_files_own(ru
     assert "  recall_by_class: comedones 0.3 before, comedones 0.3 after" in caplog.messages
 
 
+@pytest.mark.slow
 def test_a_file_that_lost_too_much_is_refused_with_a_code_of_its_own(runs, tmp_path):
     options = ExportOptions(data=losing({"int8": 0.02}))
     with pytest.raises(

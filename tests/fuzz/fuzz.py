@@ -213,7 +213,7 @@ def _stream(seeds: Sequence[bytes], rng: Rng) -> io.BytesIO:
 
 def _asked(manifest: Manifest) -> Manifest:
     """Asks a manifest that was accepted everything that the runtime asks of it before the first photograph."""
-    json.dumps([manifest.output_shape(one) for one in manifest.outputs])
+    json.dumps([manifest.output_shape(output) for output in manifest.outputs])
     if len(f"{manifest.name} {' '.join(manifest.classes)}".encode().splitlines()) != 1:
         raise AssertionError("names that do not stand in one line")
     if Manifest.from_json(manifest.to_json(), "fuzz") != manifest:

@@ -28,6 +28,6 @@ def test_a_backbone_is_trained_and_fine_tuned_to_a_run_folder(tmp_path):
     assert json.loads((run / "metrics.json").read_text())["test"]["images"] == 5
     inference = keras.models.load_model(run / "inference.keras")
     assert inference.input_shape == (1, 64, 64, 3)
-    left = {one.name for one in run.iterdir()}
+    left = {path.name for path in run.iterdir()}
     assert {"manifest.json", "calibration.json", "model.keras", "fine-tune"} <= left
     assert "features" not in left

@@ -34,7 +34,7 @@ FILES = {
 
 
 def invoke(command, *arguments):
-    return CliRunner().invoke(command, [str(one) for one in arguments])
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
 
 def strict(file):

@@ -49,6 +49,7 @@ def test_other_models_are_named_as_those_of_a_checkout(installed):
     assert "acne-cnn" in done.stderr
 
 
+@pytest.mark.slow
 def test_export_without_a_run_says_what_to_do(installed):
     pytest.importorskip("tensorflow")
     done = installed("acne_export.cli", "--format", "tflite")

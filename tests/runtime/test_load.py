@@ -64,7 +64,7 @@ def test_a_file_opens_with_the_backend_that_fits_it(exported, form, as_text):
 def test_the_number_of_threads_does_not_change_the_answer(exported, form, threads):
     labels = load_model(exported("multilabel", form), threads=threads)(picture(50, 70)).labels
     expected = load_model(exported("multilabel", form))(picture(50, 70)).labels
-    assert [one.score for one in labels] == pytest.approx([one.score for one in expected], abs=1e-5)
+    assert [label.score for label in labels] == pytest.approx([one.score for one in expected], abs=1e-5)
 
 
 @FORMS

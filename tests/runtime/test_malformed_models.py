@@ -126,11 +126,11 @@ def refusal(file, look=lambda model: model(PHOTOGRAPH)):
 
 def assert_sound(answer):
     json.dumps(answer, allow_nan=False)
-    for one in answer.get("lesions", []):
-        x1, y1, x2, y2 = one["box"]
+    for lesion in answer.get("lesions", []):
+        x1, y1, x2, y2 = lesion["box"]
         assert 0 <= x1 <= x2 <= answer["width"]
         assert 0 <= y1 <= y2 <= answer["height"]
-    assert all(0 <= one["score"] <= 1 for one in answer.get("lesions", answer.get("labels")))
+    assert all(0 <= item["score"] <= 1 for item in answer.get("lesions", answer.get("labels")))
 
 
 def refused_or_sound(file):
@@ -234,7 +234,7 @@ def test_a_manifest_that_says_otherwise_than_its_graph_is_refused(write, changes
         lambda raw: raw.update(classes=raw["classes"][:-1], thresholds=raw["thresholds"][:-1]),
         lambda raw: raw.update(bins=8),
         lambda raw: raw["outputs"][0].update(name="box_9"),
-        lambda raw: [one.update(stride={8: 16, 16: 8, 32: 32}[one["stride"]]) for one in raw["outputs"]],
+        lambda raw: [output.update(stride={8: 16, 16: 8, 32: 32}[output["stride"]]) for output in raw["outputs"]],
     ],
     ids=["size", "type", "layout", "batch", "classes", "bins", "output", "strides"],
 )
@@ -500,7 +500,7 @@ def opened_elsewhere(whole, file, damages, first=0):
     )
     lines = [json.loads(line) for line in done.stdout.splitlines() if line[:1] in "[{"]
     assert done.returncode == 0, f"the process ended with {done.returncode} at {lines[-1]}"
-    assert lines[::2] == [list(one) for one in damages]
+    assert lines[::2] == [list(damage) for damage in damages]
     return lines[1::2], done.stdout
 
 
@@ -515,7 +515,7 @@ def tiny_file(tmp_path_factory):
 def test_a_file_that_is_cut_off_anywhere_is_refused(tiny_file, tmp_path, form):
     whole = tiny_file if form == "onnx" else SHIPPED_FILES[form]
     size = whole.stat().st_size
-    lengths = [size, *range(0, 64, 5), *(int(one) for one in np.linspace(64, size - 1, 60)), size - 2, size - 5]
+    lengths = [size, *range(0, 64, 5), *(int(value) for value in np.linspace(64, size - 1, 60)), size - 2, size - 5]
     (uncut, *outcomes), _ = opened_elsewhere(whole, tmp_path / f"cut.{form}", [("cut", length) for length in lengths])
     assert uncut["answer"]["lesions"]
     for length, said in zip(lengths[1:], outcomes, strict=True):

@@ -284,7 +284,7 @@ def test_a_value_of_the_wrong_type_is_refused_and_named(changes, problem):
 def test_the_refusal_of_a_value_says_which_ones_are_possible(changes, possible):
     with pytest.raises(ModelError) as refused:
         read(raw(DETECTION, **changes))
-    assert all(one in str(refused.value).split(" is not ")[1] for one in possible)
+    assert all(path in str(refused.value).split(" is not ")[1] for path in possible)
 
 
 ROW = {"name": "rows", "kind": "row", "stride": 0}
@@ -362,7 +362,12 @@ def test_a_lesion_has_one_threshold_and_all_else_one_a_class(manifest, changes, 
 
 def test_what_a_graph_that_suppresses_gives_has_a_shape():
     manifest = read(raw(outputs=inside("box", "score", "types", "count")))
-    assert [manifest.output_shape(one) for one in manifest.outputs] == [(1, 120, 4), (1, 120), (1, 120, 4), (1, 1)]
+    assert [manifest.output_shape(output) for output in manifest.outputs] == [
+        (1, 120, 4),
+        (1, 120),
+        (1, 120, 4),
+        (1, 1),
+    ]
     assert (manifest.has_nms, manifest.one_box_per_lesion) == (True, True)
 
 

@@ -114,7 +114,9 @@ def test_a_lesion_never_leaves_a_photograph_of_any_shape(shape):
 
 
 def test_the_lesion_threshold_of_the_manifest_holds_for_every_type():
-    cells = [(8, row, 2 * one, one, score, (1, 1, 1, 1)) for row, score in ((2, 0.55), (5, 0.65)) for one in range(3)]
+    cells = [
+        (8, row, 2 * index, index, score, (1, 1, 1, 1)) for row, score in ((2, 0.55), (5, 0.65)) for index in range(3)
+    ]
     result = Model(DETECTION, FakeBackend(heads(*cells)))(PHOTOGRAPH)
     assert result.counts() == {"comedones": 1, "nodules": 1, "papules": 1}
 
@@ -172,9 +174,9 @@ def test_a_photograph_without_lesions_gives_an_empty_answer():
 
 def test_labels_are_held_against_the_threshold_of_their_class():
     result = Model(MULTILABEL, FakeBackend(labels(0.55, 0.55, 0.7)))(PHOTOGRAPH)
-    assert [one.name for one in result.labels] == list(CLASSES)
-    assert [one.score for one in result.labels] == pytest.approx([0.55, 0.55, 0.7])
-    assert [one.present for one in result.labels] == [True, False, True]
+    assert [label.name for label in result.labels] == list(CLASSES)
+    assert [label.score for label in result.labels] == pytest.approx([0.55, 0.55, 0.7])
+    assert [label.present for label in result.labels] == [True, False, True]
     assert result.lesions is None
 
 
@@ -184,7 +186,7 @@ def test_labels_are_held_against_the_threshold_of_their_class():
 )
 def test_a_score_threshold_holds_for_labels_too(threshold, present):
     model = Model(MULTILABEL, FakeBackend(labels(0.55, 0.55, 0.65)), score_threshold=threshold)
-    assert [one.present for one in model(PHOTOGRAPH).labels] == present
+    assert [label.present for label in model(PHOTOGRAPH).labels] == present
 
 
 @pytest.mark.parametrize(
@@ -291,7 +293,7 @@ class CountingBackend(FakeBackend):
 
     def run(self, tensor):
         self.seen.append(tensor.copy())
-        own = [self.by_red[int(one[SIZE // 2, SIZE // 2, 0])] for one in tensor]
+        own = [self.by_red[int(value[SIZE // 2, SIZE // 2, 0])] for value in tensor]
         return {name: np.concatenate([heads[name] for heads in own]) for name in own[0]}
 
 
@@ -305,11 +307,11 @@ def test_a_batch_gives_what_each_gives_alone(batch, calls):
     backend = CountingBackend(BY_RED)
     got = Model(manifest, backend).batch(PHOTOGRAPHS)
     assert [len(tensor) for tensor in backend.seen] == calls
-    alone = [Model(DETECTION, CountingBackend(BY_RED))(one) for one in PHOTOGRAPHS]
-    assert [one.lesions for one in got] == [one.lesions for one in alone]
-    assert [len(one.lesions) for one in got] == [1, 0, 2]
-    assert [(one.width, one.height) for one in got] == [(200, 100), (64, 64), (100, 300)]
-    assert all(min(one.timing.preprocess, one.timing.inference, one.timing.postprocess) > 0 for one in got)
+    alone = [Model(DETECTION, CountingBackend(BY_RED))(image) for image in PHOTOGRAPHS]
+    assert [result.lesions for result in got] == [result.lesions for result in alone]
+    assert [len(result.lesions) for result in got] == [1, 0, 2]
+    assert [(result.width, result.height) for result in got] == [(200, 100), (64, 64), (100, 300)]
+    assert all(min(result.timing.preprocess, result.timing.inference, result.timing.postprocess) > 0 for result in got)
 
 
 def test_no_photographs_are_no_results():
@@ -328,7 +330,7 @@ def test_a_stream_gives_a_result_a_frame_as_they_come():
     assert asked == []
     first = next(results)
     assert (asked, first.source, first.frame_index, first.time_s) == ([0], "camera:0", 0, 0.0)
-    assert [(one.frame_index, len(one.lesions)) for one in results] == [(1, 0), (2, 2)]
+    assert [(result.frame_index, len(result.lesions)) for result in results] == [(1, 0), (2, 2)]
 
 
 @pytest.mark.parametrize("form", ["onnx", "tflite"])

@@ -115,8 +115,8 @@ def test_a_url_asks_for_a_socket():
 
 def lines(file):
     answers = [json.loads(line) for line in file.read_text().splitlines()]
-    for one in answers:
-        del one["timing_ms"]
+    for line in answers:
+        del line["timing_ms"]
     return answers
 
 
@@ -129,8 +129,8 @@ def test_photographs_are_looked_at_without_a_socket_and_with_the_same_answer(bac
         assert (done.returncode, done.stderr) == (0, "")
         answers.append(lines(file))
     assert answers[0] == answers[1]
-    assert [Path(one["source"]).name for one in answers[0]] == ["astronaut.png", "rendered_skin.jpg"]
-    assert any(one["lesions"] for one in answers[0])
+    assert [Path(line["source"]).name for line in answers[0]] == ["astronaut.png", "rendered_skin.jpg"]
+    assert any(line["lesions"] for line in answers[0])
 
 
 def test_a_videos_name_opens_no_socket(tmp_path):
@@ -145,7 +145,7 @@ def test_a_videos_name_opens_no_socket(tmp_path):
         f"import os; os.chdir({str(tmp_path)!r})\n{COMMAND}", "--source", name, "--model", model, "--json", out
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert [one["source"] for one in lines(out)] == [name]
+    assert [line["source"] for line in lines(out)] == [name]
 
 
 @BACKENDS

@@ -239,7 +239,9 @@ def test_blocks_are_averaged_as_the_docstring_says_so_that_a_device_can_repeat_i
 
 @pytest.mark.parametrize("size", [(64, 48), (100, 75), (127, 95)])
 def test_a_photograph_under_twice_the_input_is_resized_as_ever(size):
-    plain, averaged = (preprocess(noise(*size), spec("letterbox", shrink=one)) for one in ("bilinear", "average"))
+    plain, averaged = (
+        preprocess(noise(*size), spec("letterbox", shrink=interpolation)) for interpolation in ("bilinear", "average")
+    )
     np.testing.assert_array_equal(plain[0], averaged[0])
     assert plain[1] == averaged[1]
 

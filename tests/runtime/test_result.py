@@ -125,7 +125,7 @@ def test_lesions_become_coco_annotations_with_the_classes_counted_from_1():
         {"image_id": 7, "category_id": 1, "bbox": [0.0, 0.0, 2.0, 2.0], "area": 4.0, "score": 0.25, "iscrowd": 0},
     ]
     categories = {"papules": 9, "comedones": 4}
-    assert [one["category_id"] for one in result(lesions=LESIONS).to_coco(7, categories)] == [9, 9, 4]
+    assert [lesion["category_id"] for lesion in result(lesions=LESIONS).to_coco(7, categories)] == [9, 9, 4]
 
 
 def test_labels_are_no_coco_annotations_and_no_detections_of_supervision():
@@ -137,7 +137,7 @@ def test_labels_are_no_coco_annotations_and_no_detections_of_supervision():
 def test_lesions_become_detections_of_supervision():
     pytest.importorskip("supervision")
     found = result(lesions=LESIONS).to_supervision()
-    assert found.xyxy.tolist() == [pytest.approx(one.box) for one in LESIONS]
+    assert found.xyxy.tolist() == [pytest.approx(lesion.box) for lesion in LESIONS]
     assert found.confidence.tolist() == pytest.approx([0.83456, 0.5, 0.25])
     assert found.class_id.tolist() == [2, 2, 0]
     assert found.data["class_name"].tolist() == ["papules", "papules", "comedones"]

@@ -49,7 +49,7 @@ class Finds:
 
 HEADS = dataclasses.replace(
     DETECTOR,
-    outputs=tuple(OutputSpec(f"{kind}_{one}", kind, one) for kind in ("box", "score") for one in (8, 16, 32)),
+    outputs=tuple(OutputSpec(f"{kind}_{stride}", kind, stride) for kind in ("box", "score") for stride in (8, 16, 32)),
     thresholds=(0.5,),
     bins=16,
 )
@@ -131,7 +131,7 @@ def test_what_is_shown_and_too_uncertain_to_count_does_not_count():
 def test_another_threshold_changes_what_is_shown_and_not_what_counts():
     found = {"papules": (10, 0.4), "pustules": (5, 0.8)}
     own, lower, higher = (graded(counting(0.3), score, **found) for score in (None, 0.1, 0.9))
-    assert [len(one.lesions) for one in (own, lower, higher)] == [5, 15, 0]
+    assert [len(model.lesions) for model in (own, lower, higher)] == [5, 15, 0]
     assert own.severity == lower.severity == higher.severity
 
 
@@ -167,13 +167,13 @@ def test_a_graded_result_has_it_in_its_json():
 
 def test_a_model_that_does_not_find_them_is_not_graded():
     one_class = dataclasses.replace(DETECTOR, classes=("acne",), thresholds=(0.5,))
-    assert [supports_severity(one) for one in (DETECTOR, CLASSIFIER, one_class)] == [True, False, False]
+    assert [supports_severity(detector) for detector in (DETECTOR, CLASSIFIER, one_class)] == [True, False, False]
     with pytest.raises(ModelError, match="tiny-cnn: does not detect papules and pustules"):
         SeverityModel(Model(CLASSIFIER, Finds()))
 
 
 def test_a_threshold_inside_the_file_above_that_which_counts_is_refused():
-    outputs = tuple(OutputSpec(one, one) for one in NMS_KINDS)
+    outputs = tuple(OutputSpec(kind, kind) for kind in NMS_KINDS)
     inside = dataclasses.replace(counting(0.3), outputs=outputs, thresholds=(0.5,))
     with pytest.raises(ModelError, match=r"threshold inside the file.*export it without NMS"):
         SeverityModel(Model(inside, Finds()))
@@ -193,8 +193,8 @@ RATIOS = ("12", [1.0], 7, [1.0, "x"], [None, None], [1, 1e999], [1, {}], [3, 1],
         None,
         {"ratio_90": [1, 2]},
         {"threshold": 0.5},
-        *({"threshold": one, "ratio_90": [1, 2]} for one in ("x", -1, 2, None, True)),
-        *({"threshold": 0.5, "ratio_90": one} for one in RATIOS),
+        *({"threshold": value, "ratio_90": [1, 2]} for value in ("x", -1, 2, None, True)),
+        *({"threshold": 0.5, "ratio_90": ratio} for ratio in RATIOS),
     ],
     ids=str,
 )
@@ -223,7 +223,7 @@ def test_a_lesion_of_two_types_counts_once_by_its_lesion_score(threshold, counte
 def test_another_lesion_threshold_changes_what_is_shown_and_not_what_counts():
     found = {"papules": (10, 0.4), "pustules": (5, 0.8)}
     own, lower, higher = (graded_heads(counting(0.3, manifest=HEADS), score, **found) for score in (None, 0.1, 0.9))
-    assert [len(one.lesions) for one in (own, lower, higher)] == [5, 15, 0]
+    assert [len(model.lesions) for model in (own, lower, higher)] == [5, 15, 0]
     assert own.severity == lower.severity == higher.severity
 
 

@@ -84,7 +84,7 @@ def marked(width, height, *boxes, channel=2):
 
 
 def boxes_of(result):
-    return sorted(one.box for one in result.lesions)
+    return sorted(lesion.box for lesion in result.lesions)
 
 
 @given(width=st.integers(1, 3000), height=st.integers(1, 3000), side=st.integers(32, 640), overlap=st.integers(0, 31))
@@ -119,7 +119,7 @@ def test_what_is_lost_by_shrinking_is_found_in_its_tile():
 def test_what_no_tile_holds_is_found_on_the_whole():
     image = marked(600, 600, (100, 100, 420, 400))
     assert (100, 100, 420, 400) in boxes_of(TiledModel(FindsMarks(), 32)(image))
-    pieces = [one for one in boxes_of(TiledModel(FindsMarks(), 32)(image)) if one != (100, 100, 420, 400)]
+    pieces = [box for box in boxes_of(TiledModel(FindsMarks(), 32)(image)) if box != (100, 100, 420, 400)]
     assert pieces == []
 
 
@@ -147,7 +147,7 @@ def test_neighbours_of_another_type_do_not_merge():
     image = marked(600, 600, (300, 300, 312, 312))
     image[300:312, 314:326] = (0, 255, 0)
     got = TiledModel(FindsMarks(), 32)(image)
-    assert sorted((one.name, one.box) for one in got.lesions) == [
+    assert sorted((lesion.name, lesion.box) for lesion in got.lesions) == [
         ("comedones", (314, 300, 326, 312)),
         ("papules", (300, 300, 312, 312)),
     ]
@@ -168,8 +168,8 @@ def test_a_lesion_that_is_taken_for_two_types_is_one(manifest, found):
     model = FindsMarks()
     model.manifest = manifest
     got = TiledModel(model, 32)(overlaid(marked(600, 600, (300, 300, 312, 312))))
-    assert sorted(one.name for one in got.lesions) == found
-    assert all((one.types is None) == (manifest is ROWS) for one in got.lesions)
+    assert sorted(lesion.name for lesion in got.lesions) == found
+    assert all((lesion.types is None) == (manifest is ROWS) for lesion in got.lesions)
 
 
 def test_a_piece_gives_way_to_the_whole_lesion_whatever_its_type():
@@ -178,7 +178,7 @@ def test_a_piece_gives_way_to_the_whole_lesion_whatever_its_type():
 
         def predict(self, frame):
             result = super().predict(frame)
-            cut = [min(one.box[:2]) == 0 or max(one.box[2:]) == SIDE for one in result.lesions]
+            cut = [min(lesion.box[:2]) == 0 or max(lesion.box[2:]) == SIDE for lesion in result.lesions]
             lesions = [
                 Lesion("comedones", 0.99, one.box, (0.99, 0.0)) if piece else one
                 for one, piece in zip(result.lesions, cut, strict=True)
@@ -186,13 +186,13 @@ def test_a_piece_gives_way_to_the_whole_lesion_whatever_its_type():
             return replace(result, lesions=tuple(sorted(lesions, key=lambda one: -one.score)))
 
     got = TiledModel(PiecesAreComedones(), 32)(marked(600, 600, (120, 300, 134, 312)))
-    assert [(one.name, one.box) for one in got.lesions] == [("papules", (120, 300, 134, 312))]
+    assert [(lesion.name, lesion.box) for lesion in got.lesions] == [("papules", (120, 300, 134, 312))]
     assert got.lesions[0].types == pytest.approx((0.0, got.lesions[0].score))
 
 
 def test_lesions_come_best_first_and_in_pixels_of_the_photograph():
     got = TiledModel(FindsMarks(), 32)(marked(600, 500, (550, 450, 560, 460), (50, 60, 80, 90)))
-    assert [one.box for one in got.lesions] == [(50, 60, 80, 90), (550, 450, 560, 460)]
+    assert [lesion.box for lesion in got.lesions] == [(50, 60, 80, 90), (550, 450, 560, 460)]
     assert (got.width, got.height) == (600, 500)
 
 

@@ -33,8 +33,14 @@ MULTILABEL = Manifest(
 MANIFESTS = {"detection": DETECTION, "multilabel": MULTILABEL}
 
 
-def tiny_detector():
-    image = keras.Input(batch_shape=(1, SIZE, SIZE, 3), name="image")
+def tiny_trainable_detector():
+    """Returns the tiny detector as it is trained: any batch, logits for scores."""
+    network = tiny_detector(batch_size=None)
+    return keras.Model(network.input, {name: network.get_layer(f"{name}_conv").output for name in network.output})
+
+
+def tiny_detector(batch_size=1):
+    image = keras.Input(batch_shape=(batch_size, SIZE, SIZE, 3), name="image")
     x = layers.Rescaling(1 / 255, name="rescale")(image)
     x = _block(x, 8, strides=2, name="stem")
     x = _block(x, 16, strides=2, name="down_4")

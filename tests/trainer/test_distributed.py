@@ -47,7 +47,7 @@ def data(tmp_path_factory):
 def start(devices, data, run, **environment):
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), devices, str(data), str(run)],
-        env=os.environ | environment,
+        env=os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -31,7 +31,7 @@ def make_strategy(devices: str) -> tf.distribute.Strategy:
         raise AcneEdgeError(f"--devices {devices}: expected auto, cpu, gpu or gpu:0,1")
     gpus = tf.config.list_physical_devices("GPU")
     kind = parsed[1] if parsed else ("gpu" if gpus else "cpu")
-    wanted = [int(one) for one in parsed[2].split(",")] if parsed and parsed[2] else None
+    wanted = [int(index) for index in parsed[2].split(",")] if parsed and parsed[2] else None
     try:
         if kind == "cpu":
             tf.config.set_visible_devices([], "GPU")
@@ -43,7 +43,7 @@ def make_strategy(devices: str) -> tf.distribute.Strategy:
                     f"--devices {devices}: TensorFlow sees {there} here; install '.[train-gpu]' with NVIDIA's driver, "
                     f"or take --devices cpu"
                 )
-            visible = [gpus[one] for one in wanted] if wanted else gpus
+            visible = [gpus[index] for index in wanted] if wanted else gpus
             tf.config.set_visible_devices(visible, "GPU")
             for gpu in visible:  # else the first process takes all of the card's memory
                 tf.config.experimental.set_memory_growth(gpu, True)

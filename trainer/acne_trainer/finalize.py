@@ -139,8 +139,8 @@ def _with_calibrated_scores(
             labelled.valid.samples, predict_split(runner, labelled.valid), manifest.classes, manifest.input
         )
     ]
-    types = [np.zeros((0, len(manifest.classes))) if one.types is None else one.types for one in photographs]
-    calibration = calibrate([one.as_one_class() for one in photographs], types)
+    types = [np.zeros((0, len(manifest.classes))) if image.types is None else image.types for image in photographs]
+    calibration = calibrate([image.as_one_class() for image in photographs], types)
     if calibration is None:
         return manifest, {}
     fold_into_heads(plain, calibration)

@@ -99,10 +99,10 @@ def _written(builder: Builder, value: Any) -> int:
         return int(builder.CreateString(value))
     if isinstance(value, Mapping):
         return _table(builder, value)
-    if all(isinstance(one, float) for one in value):
+    if all(isinstance(item, float) for item in value):
         return int(builder.CreateNumpyVector(np.array(value, np.float32)))
-    tables = [_table(builder, one) for one in value]
+    tables = [_table(builder, item) for item in value]
     builder.StartVector(4, len(tables), 4)
-    for one in reversed(tables):
-        builder.PrependUOffsetTRelative(one)
+    for table in reversed(tables):
+        builder.PrependUOffsetTRelative(table)
     return int(builder.EndVector())

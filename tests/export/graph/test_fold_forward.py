@@ -20,7 +20,7 @@ def with_seeded_weights(model):
     """Gains of both signs and very different sizes, among them none."""
     rng = np.random.default_rng(3)
     for layer in model.layers:
-        layer.set_weights([rng.normal(0, 0.3, one.shape) for one in layer.weights])
+        layer.set_weights([rng.normal(0, 0.3, weight.shape) for weight in layer.weights])
         if isinstance(layer, layers.BatchNormalization):
             gamma = rng.choice([-1, 1], layer.gamma.shape) * 10.0 ** rng.uniform(-1, 1, layer.gamma.shape)
             gamma[0] = 0
@@ -47,7 +47,7 @@ def network(between=pool, behind=lambda x: x, activation="relu", padding="valid"
 
 
 def norms(model):
-    return [one.name for one in model.layers if isinstance(one, layers.BatchNormalization)]
+    return [layer.name for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
 
 
 def assert_same_answers(model, moved):

@@ -36,7 +36,7 @@ def tidy(model):
     onnx.checker.check_model(model, full_check=True)
     for one, other in zip(expected, answers(model), strict=True):
         assert np.array_equal(one, other)
-    return model, Counter(one.op_type for one in model.graph.node)
+    return model, Counter(node.op_type for node in model.graph.node)
 
 
 def floats():
@@ -45,7 +45,7 @@ def floats():
 
 def test_the_picture_is_turned_as_bytes():
     model, _ = tidy(graph(*floats(), node("Relu", "x", "y"), outputs=["y"]))
-    assert [one.op_type for one in model.graph.node] == ["Transpose", "Cast", "Relu"]
+    assert [node.op_type for node in model.graph.node] == ["Transpose", "Cast", "Relu"]
 
 
 @pytest.mark.parametrize("outputs", [["y", "floats"], ["y", "z"]])
@@ -102,5 +102,5 @@ def test_enlarging_takes_the_form_that_is_fast():
     )
     enlarge.input.extend(["", "scales"])
     model, _ = tidy(graph(*floats(), enlarge, outputs=["y"], weights=[scales]))
-    (found,) = (one for one in model.graph.node if one.op_type == "Resize")
+    (found,) = (node for node in model.graph.node if node.op_type == "Resize")
     assert helper.get_node_attr_value(found, "coordinate_transformation_mode") == b"asymmetric"

@@ -73,7 +73,10 @@ def fake_quants(model):
 
 def test_every_computed_activation_is_bound_to_its_range(networks, ranges):
     simple = simplify(networks["detection"])
-    bound = {one.name: (one.low, one.high) for one in fake_quants(insert_fake_quant(simple, ranges["detection"]))}
+    bound = {
+        operation.name: (operation.low, operation.high)
+        for operation in fake_quants(insert_fake_quant(simple, ranges["detection"]))
+    }
     assert bound["image_range"] == (0.0, 255.0)
     for name in ("stem", "add_8", "box_8_conv", "score_8_conv"):
         assert bound[f"{name}_range"] == (min(ranges["detection"][name][0], 0), max(ranges["detection"][name][1], 0))

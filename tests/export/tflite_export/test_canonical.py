@@ -25,8 +25,8 @@ def shuffled(file, seed):
     number = {old: new for new, old in enumerate(order)} | {-1: -1}
     graph.tensors = [graph.tensors[old] for old in order]
     for owner in [graph, *graph.operators]:
-        owner.inputs = [number[one] for one in owner.inputs]
-        owner.outputs = [number[one] for one in owner.outputs]
+        owner.inputs = [number[tensor] for tensor in owner.inputs]
+        owner.outputs = [number[output] for output in owner.outputs]
     for signature in model.signatureDefs:
         for entry in [*signature.inputs, *signature.outputs]:
             entry.tensorIndex = number[entry.tensorIndex]
@@ -44,11 +44,11 @@ def shuffled(file, seed):
     for user in [*graph.tensors, *model.metadata]:
         user.buffer = place[user.buffer]
     left, ready = list(graph.operators), set(graph.inputs)
-    made_by_none = set(range(len(graph.tensors))) - {one for operator in left for one in operator.outputs}
+    made_by_none = set(range(len(graph.tensors))) - {output for operator in left for output in operator.outputs}
     ready |= made_by_none | {-1}
     graph.operators = []
     while left:
-        operator = chance.choice([one for one in left if ready.issuperset(one.inputs)])
+        operator = chance.choice([tensor for tensor in left if ready.issuperset(tensor.inputs)])
         left.remove(operator)
         ready.update(operator.outputs)
         graph.operators.append(operator)

@@ -78,14 +78,14 @@ def test_other_tools_find_labels_normalization_and_size(exported, tiny, task, pr
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=file)
-    shapes = [tuple(one["shape"]) for one in interpreter.get_output_details()]
+    shapes = [tuple(output["shape"]) for output in interpreter.get_output_details()]
     outputs = {spec.name: spec for spec in manifest.outputs}
-    told = [text(one, 0) for one in several(graph, 3)]
+    told = [text(tensor, 0) for tensor in several(graph, 3)]
     assert sorted(told) == sorted(outputs)
     assert [manifest.output_shape(outputs[name]) for name in told] == shapes
-    for one in several(graph, 3):
-        if outputs[text(one, 0)].kind in ("score", "label"):
-            (labels,) = several(one, 6)
+    for tensor in several(graph, 3):
+        if outputs[text(tensor, 0)].kind in ("score", "label"):
+            (labels,) = several(tensor, 6)
             assert text(labels, 0) == "labels.txt"
             assert scalar(labels, 2, number_types.Int8Flags) == 2  # TENSOR_AXIS_LABELS
 
@@ -93,7 +93,7 @@ def test_other_tools_find_labels_normalization_and_size(exported, tiny, task, pr
 def test_what_a_graph_with_suppression_gives_is_described_too(exported):
     file = exported("detection", "tflite", "float32", nms=True)
     (graph,) = several(table(read_metadata(file.read_bytes(), NAME)), 3)
-    described = {text(one, 0): one for one in several(graph, 3)}
+    described = {text(tensor, 0): tensor for tensor in several(graph, 3)}
     assert sorted(described) == sorted(NMS_KINDS)
     assert text(described["lesion_types"], 1) == "probability of each type, by lesion"
     labelled = {name: [text(labels, 0) for labels in several(one, 6)] for name, one in described.items()}

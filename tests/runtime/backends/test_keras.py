@@ -61,7 +61,7 @@ def test_ranges_are_the_least_and_greatest_values_over_all_photographs(model, co
 
 def test_float_pixels_give_the_ranges_of_whole_ones(model):
     whole = activation_extremes(model, images(3))
-    assert activation_extremes(model, [one.astype(np.float32) for one in images(3)]) == whole
+    assert activation_extremes(model, [image.astype(np.float32) for image in images(3)]) == whole
 
 
 def test_ranges_are_plain_numbers(model):

@@ -86,12 +86,12 @@ def test_their_boxes_come_out_in_pixels_of_the_photograph(backend_name, sides, s
     )
     backend = FakeBackend(found)
     result = Model(read_ultralytics_manifest(opened(backend_name, shape), "yolov8n"), backend)(PHOTOGRAPH)
-    assert [(one.name, round(one.score, 3)) for one in result.lesions] == [
+    assert [(lesion.name, round(lesion.score, 3)) for lesion in result.lesions] == [
         ("papules", 0.9),
         ("scars", 0.7),
         ("comedones", 0.25),
     ]
-    assert [one.box for one in result.lesions] == [
+    assert [lesion.box for lesion in result.lesions] == [
         pytest.approx((60, 30, 100, 50), abs=1e-4),
         pytest.approx((60, 30, 100, 50), abs=1e-4),
         pytest.approx((152, 92, 168, 108), abs=1e-4),

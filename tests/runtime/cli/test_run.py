@@ -55,7 +55,7 @@ def clip(tmp_path):
 
 
 def run(*arguments):
-    return CliRunner().invoke(main, [str(one) for one in arguments])
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def json_lines(text):
@@ -86,9 +86,9 @@ def test_json_on_standard_output_is_all_that_stands_there(folder, model):
     done = run("--source", folder, "--model", model, "--json", "-")
     assert done.exit_code == 0
     answers = json_lines(done.stdout)
-    assert [one["source"] for one in answers] == [str(folder / "a.png"), str(folder / "c.jpg")]
-    assert [(one["width"], one["height"]) for one in answers] == [(120, 90), (50, 60)]
-    assert all(one["schema"] == 2 and one["model"] == "tiny-detector" for one in answers)
+    assert [line["source"] for line in answers] == [str(folder / "a.png"), str(folder / "c.jpg")]
+    assert [(line["width"], line["height"]) for line in answers] == [(120, 90), (50, 60)]
+    assert all(line["schema"] == 2 and line["model"] == "tiny-detector" for line in answers)
     assert answers[0]["lesions"]
     assert NO_DIAGNOSIS in done.stderr
 
@@ -112,7 +112,7 @@ def test_quiet_with_json_says_nothing_for_people(photo, model, tmp_path):
 def test_a_folder_with_a_bad_one_is_processed_and_ends_with_1(folder, model):
     done = run("--source", folder, "--model", model, "--json", "-", "--quiet")
     assert done.exit_code == 1
-    assert [one["source"] for one in json_lines(done.stdout)] == [str(folder / "a.png"), str(folder / "c.jpg")]
+    assert [line["source"] for line in json_lines(done.stdout)] == [str(folder / "a.png"), str(folder / "c.jpg")]
     first, last = done.stderr.splitlines()
     assert first.startswith(f"Error: {folder / 'b.jpg'}: ")
     assert last == "Error: 1 image(s) could not be read; the others were processed"
@@ -122,8 +122,8 @@ def test_a_video_gives_a_line_a_frame(clip, model):
     done = run("--source", clip, "--model", model, "--json", "-", "--quiet")
     assert done.exit_code == 0
     answers = json_lines(done.stdout)
-    assert [one["frame"] for one in answers] == list(range(5))
-    assert [one["time_s"] for one in answers] == pytest.approx([n / 10 for n in range(5)])
+    assert [line["frame"] for line in answers] == list(range(5))
+    assert [line["time_s"] for line in answers] == pytest.approx([n / 10 for n in range(5)])
 
 
 def test_saving_writes_annotated_pictures_of_all_that_could_be_read(folder, model, tmp_path):
@@ -376,8 +376,8 @@ def test_ctrl_c_stops_a_camera_in_good_order(ctrl_c, monkeypatch, model, tmp_pat
     monkeypatch.undo()
     assert done.exit_code == 0
     answers = json_lines(done.stdout)
-    assert {one["source"] for one in answers} == {"camera:2"}
-    assert [one["frame"] for one in answers] == sorted({one["frame"] for one in answers})
+    assert {line["source"] for line in answers} == {"camera:2"}
+    assert [line["frame"] for line in answers] == sorted({line["frame"] for line in answers})
     (recorded,) = tmp_path.iterdir()
     assert re.fullmatch(rf"camera-2-\d{{8}}-\d{{6}}-{os.getpid()}\.mp4", recorded.name)
     assert list(Video(recorded))
@@ -390,7 +390,7 @@ def test_a_detector_and_a_classifier_run_together(exported, photo, model, tmp_pa
     done = run("--source", photo, *both, *sinks, "--save", tmp_path / "out")
     assert done.exit_code == 0
     lines = json_lines(files["out.jsonl"].read_text())
-    assert [one["model"] for one in lines] == ["tiny-detector", "tiny-cnn"]
+    assert [line["model"] for line in lines] == ["tiny-detector", "tiny-cnn"]
     assert lines[0]["lesions"]
     assert len(lines[1]["labels"]) == 4
     assert len(files["out.csv"].read_text().splitlines()) == 1 + len(lines[0]["lesions"]) + 4
@@ -491,7 +491,7 @@ def test_a_signal_ends_a_long_video_and_keeps_what_was_done(ctrl_c, model, tmp_p
     assert running.returncode == 1
     assert said.split() == ["Aborted!"]
     answers = json_lines(lines.read_text())
-    assert [one["frame"] for one in answers] == list(range(len(answers)))
+    assert [line["frame"] for line in answers] == list(range(len(answers)))
     assert 20 <= len(answers) < 4000
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["long.mp4"]
     assert abs(len(list(Video(tmp_path / "out" / "long.mp4"))) - len(answers)) <= 1

@@ -24,8 +24,8 @@ def random_outputs(size, strides, classes, bins, seed=0):
 def plain_score(types):
     """One type after the other, in float32."""
     absent = np.float32(1)
-    for one in types:
-        absent = np.float32(absent * np.float32(np.float32(1) - one))
+    for probability in types:
+        absent = np.float32(absent * np.float32(np.float32(1) - probability))
     return np.float32(np.float32(1) - absent)
 
 

@@ -184,10 +184,10 @@ def pairwise_ious(found):
 
 def double_loop_nms(found, overlaps, iou, most):
     kept = []
-    for one in sorted(range(len(found.scores)), key=lambda place: -found.scores[place]):  # stable
-        rivals = [other for other in kept if found.types is not None or found.classes[one] == found.classes[other]]
-        if not any(overlaps[one][other] > iou for other in rivals):
-            kept.append(one)
+    for index in sorted(range(len(found.scores)), key=lambda place: -found.scores[place]):  # stable
+        rivals = [other for other in kept if found.types is not None or found.classes[index] == found.classes[other]]
+        if not any(overlaps[index][other] > iou for other in rivals):
+            kept.append(index)
     return Candidates(*(None if part is None else part[kept[:most]] for part in found))
 
 
@@ -214,13 +214,13 @@ def drawn_candidates(draw, least_side):
 @st.composite
 def limits(draw, overlaps):
     """Also just above and below what two of the boxes overlap by."""
-    found = sorted({one for row in overlaps for one in row if 0.01 < one < 0.98})
+    found = sorted({point for row in overlaps for point in row if 0.01 < point < 0.98})
     beside = (
         st.builds(sum, st.tuples(st.sampled_from(found), st.sampled_from([-0.002, 0.002]))) if found else st.nothing()
     )
     iou = draw(st.one_of(st.just(0.5), beside, st.floats(0.01, 0.99)))
     # An exact half is computed alike by all; other limits are not held against their own rounding.
-    assume(iou == 0.5 or all(abs(one - iou) > 1e-5 for row in overlaps for one in row))
+    assume(iou == 0.5 or all(abs(point - iou) > 1e-5 for row in overlaps for point in row))
     return iou
 
 

@@ -86,7 +86,7 @@ def test_a_saved_video_plays_and_leaves_no_part_behind(tmp_path):
     assert len(frames) == 7
     assert Video(file).rate == pytest.approx(10)
     expected = annotate(make_frame().image, detection_result("clip.mov"))
-    assert all(np.abs(one.image.astype(int) - expected).mean() < 12 for one in frames)
+    assert all(np.abs(frame.image.astype(int) - expected).mean() < 12 for frame in frames)
 
 
 def test_frames_that_change_their_size_are_fitted_to_the_first(tmp_path):
@@ -94,7 +94,7 @@ def test_frames_that_change_their_size_are_fitted_to_the_first(tmp_path):
     for index, size in enumerate(((120, 160), (60, 80), (240, 320))):
         sink.write(make_frame("camera:0", index, size=size), [detection_result("camera:0", index, size=size)])
     sink.close()
-    assert [one.image.shape for one in Video(tmp_path / "clip.mp4")] == [(120, 160, 3)] * 3
+    assert [frame.image.shape for frame in Video(tmp_path / "clip.mp4")] == [(120, 160, 3)] * 3
 
 
 def test_a_saved_video_without_frames_is_no_file(tmp_path):
@@ -128,7 +128,7 @@ def test_the_frames_of_a_camera_keep_their_pace(tmp_path):
         one = Frame(np.full((48, 64, 3), 50 * index, np.uint8), "camera:0", index, time_s)
         sink.write(one, [detection_result(lesions=())])
     sink.close()
-    shown = [round(one.image[20:30].mean() / 50) for one in Video(tmp_path / "clip.mp4")]
+    shown = [round(frame.image[20:30].mean() / 50) for frame in Video(tmp_path / "clip.mp4")]
     assert shown == [0, 2, 2, 2, 2, 2, 3, 4]
 
 

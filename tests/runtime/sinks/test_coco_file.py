@@ -42,7 +42,9 @@ def test_frames_and_lesions_are_images_and_annotations(tmp_path):
         {"id": 3, "file_name": "b.jpg", "width": 160, "height": 120},
     ]
     assert coco["categories"] == [{"id": 1, "name": "comedones"}, {"id": 2, "name": "papules"}]
-    assert [(one["id"], one["image_id"], one["category_id"]) for one in coco["annotations"]] == [
+    assert [
+        (annotation["id"], annotation["image_id"], annotation["category_id"]) for annotation in coco["annotations"]
+    ] == [
         (1, 1, 2),
         (2, 3, 2),
         (3, 3, 1),
@@ -60,14 +62,14 @@ def test_frames_and_lesions_are_images_and_annotations(tmp_path):
 
 def test_the_frames_of_a_video_are_numbered_from_the_first_on(tmp_path):
     coco = written(tmp_path, [found("clip.mp4", 0)], [found("clip.mp4", 3)], numbered=True)
-    assert [one["file_name"] for one in coco["images"]] == ["clip.mp4#0", "clip.mp4#3"]
+    assert [entry["file_name"] for entry in coco["images"]] == ["clip.mp4#0", "clip.mp4#3"]
 
 
 def test_the_classes_of_several_detectors_share_their_numbers(tmp_path):
     other = found("a.jpg", 0, Lesion("papules", 0.6, (0, 0, 2, 2)), classes=("papules", "scars"))
     coco = written(tmp_path, [found("a.jpg", 0, Lesion("papules", 0.5, (0, 0, 1, 1))), labelled(), other])
-    assert [one["name"] for one in coco["categories"]] == ["comedones", "papules", "scars"]
-    assert [one["category_id"] for one in coco["annotations"]] == [2, 2]
+    assert [category["name"] for category in coco["categories"]] == ["comedones", "papules", "scars"]
+    assert [annotation["category_id"] for annotation in coco["annotations"]] == [2, 2]
     assert len(coco["images"]) == 1
 
 

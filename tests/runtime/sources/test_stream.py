@@ -177,7 +177,7 @@ def test_who_stops_looking_at_a_video_on_a_server_stops_its_reading():
     frames = iter(LiveStream("http://host/a.mp4", "a.mp4", opener=Camera(list(range(60)), count=60)))
     next(frames)
     frames.close()
-    assert not [one for one in threading.enumerate() if one.name == "read a.mp4"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "read a.mp4"]
 
 
 @pytest.mark.parametrize("rate", [-1, float("nan"), float("inf"), 1e-10, 1e9])
@@ -221,4 +221,4 @@ def test_who_stops_looking_gives_the_camera_back():
     next(frames)
     frames.close()
     assert camera.released == 1
-    assert not [one for one in threading.enumerate() if one.name == "read camera:0"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "read camera:0"]

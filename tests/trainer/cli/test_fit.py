@@ -139,7 +139,7 @@ def test_a_wrong_call_is_told_in_a_line_before_anything_is_written(tmp_path, tra
     dataclasses.replace(DEFAULTS["cnn"], data="d").save(tmp_path / "full" / "config.toml")
     (tmp_path / "full" / "history.csv").touch()
     places = {"RUN": "run", "FULL": "full", "MISSING": "missing.toml", "BROKEN": "broken.toml", "OTHER": "other.toml"}
-    done = fit(*(tmp_path / places[one] if one in places else one for one in arguments))
+    done = fit(*(tmp_path / places[argument] if argument in places else argument for argument in arguments))
     assert (done.exit_code, type(done.exception)) == (exit_code, SystemExit)
     assert problem in done.stderr
     if exit_code == 1:

@@ -37,7 +37,7 @@ def test_help_needs_no_training_package(arguments):
 @pytest.mark.parametrize("module", ["yaml", "tensorflow"])
 def test_a_missing_package_is_told_in_a_line_and_nothing_is_begun(tmp_path, monkeypatch, module, arguments):
     monkeypatch.setitem(sys.modules, module, None)
-    done = CliRunner().invoke(main, [one.replace("HERE", str(tmp_path)) for one in arguments])
+    done = CliRunner().invoke(main, [argument.replace("HERE", str(tmp_path)) for argument in arguments])
     assert (done.exit_code, type(done.exception)) == (1, SystemExit)
     assert done.stderr == (f"Error: {module} is not installed; in a checkout run: pip install --editable '.[train]'\n")
     assert not list(tmp_path.iterdir())

@@ -49,10 +49,10 @@ def painted(image) -> Iterator[tuple[int, np.ndarray]]:
     """Yields each type whose colour is seen, and where."""
     chroma = image.max(axis=-1).astype(int) - image.min(axis=-1)
     hue = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)[..., 0]
-    for one in range(len(HUES)):
-        mine = np.where(np.round(hue / 45) % 4 == one, chroma, 0)
+    for index in range(len(HUES)):
+        mine = np.where(np.round(hue / 45) % 4 == index, chroma, 0)
         if mine.max() > 60:
-            yield one, mine > mine.max() / 2
+            yield index, mine > mine.max() / 2
 
 
 def frame(mask):

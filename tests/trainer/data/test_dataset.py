@@ -36,6 +36,6 @@ def test_a_damaged_photograph_is_refused_by_name_and_not_trained_on(tmp_path, co
 
 def test_photographs_go_by_their_file_names_or_where_two_share_one_by_their_paths():
     assert names_of([sample(Path("set/train/a.jpg")), sample(Path("set/train/b.jpg"))]) == ["a.jpg", "b.jpg"]
-    mixed = [sample(Path(f"set/{one}.jpg")) for one in ("train/a", "valid/a", "valid/b")]
+    mixed = [sample(Path(f"set/{name}.jpg")) for name in ("train/a", "valid/a", "valid/b")]
     assert names_of(mixed) == ["train/a.jpg", "valid/a.jpg", "valid/b.jpg"]
     assert names_of([]) == []

@@ -44,7 +44,7 @@ def test_types_are_matched_by_name_and_an_untyped_class_goes_behind_them(write_s
     assert (first.name, second.name) == ("typed", "bare")  # thresholds are chosen on the one with types
     assert first.train.classes == second.train.classes == ("pustules", "comedones")
     assert first.train.samples[0].classes.tolist() == [0, 2, 1]
-    assert [one.classes.tolist() for one in second.train.samples] == [[2, 2], [2]]
+    assert [sample.classes.tolist() for sample in second.train.samples] == [[2, 2], [2]]
     assert (first.is_untyped, second.is_untyped) == (False, True)
 
 

@@ -26,7 +26,7 @@ class Labelled:
 
 def labelled(counts, names=CLASSES):
     marks = [np.array([names.index("papules")] * count + [names.index("comedones")] * 3) for count in counts]
-    return Labelled(names, [Sample(one) for one in marks])
+    return Labelled(names, [Sample(split) for split in marks])
 
 
 def result(lesions):
@@ -55,7 +55,7 @@ def test_the_threshold_is_where_counts_are_right_in_the_middle():
     results, counts = [], rng.integers(0, 40, 50).tolist()
     for count in counts:  # true lesions score above 0.3, as many false ones below
         scores = np.concatenate([rng.uniform(0.3, 1, count), rng.uniform(0, 0.29, 30)])
-        lesions = tuple(Lesion("papules", float(one), (0, 0, 1, 1)) for one in scores)
+        lesions = tuple(Lesion("papules", float(photo_scores), (0, 0, 1, 1)) for photo_scores in scores)
         results.append(result(lesions))
     got = calibrate_counts(manifest("detection"), labelled(counts), results)
     assert 0.29 < got["threshold"] < 0.31

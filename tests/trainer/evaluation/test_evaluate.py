@@ -92,7 +92,7 @@ def test_chosen_thresholds_are_probabilities_and_all_that_changes(exported, data
     assert len(chosen.thresholds) == {"detection": 1, "multilabel": 4}[task]
     assert all(0 <= threshold <= 1 for threshold in chosen.thresholds)
     if task == "multilabel":  # each threshold is a photograph's score: rounded up, it would lose that photograph
-        scores = np.array([[label.score for label in one.labels] for one in results])
+        scores = np.array([[label.score for label in result.labels] for result in results])
         apart = scores[:, :, None] - np.array(chosen.thresholds)[None, None]
         assert all(((column >= 0) & (column < 1e-4)).any() for column in np.diagonal(apart, axis1=1, axis2=2).T)
     assert chosen.to_dict() | {"thresholds": 0} == model.manifest.to_dict() | {"thresholds": 0}
@@ -101,8 +101,10 @@ def test_chosen_thresholds_are_probabilities_and_all_that_changes(exported, data
         assert 0 <= best - chosen.thresholds[0] < 1e-4
     others = predict_split(load_model(exported(task), score_threshold=0.9), valid)
     assert with_best_thresholds(model.manifest, valid, others) == chosen
-    again = [dataclasses.replace(one, timing=TIMING) for one in predict_split(Model(chosen, model.backend), valid)]
-    assert [dataclasses.replace(one, timing=TIMING) for one in apply_thresholds(chosen, results)] == again
+    again = [
+        dataclasses.replace(result, timing=TIMING) for result in predict_split(Model(chosen, model.backend), valid)
+    ]
+    assert [dataclasses.replace(result, timing=TIMING) for result in apply_thresholds(chosen, results)] == again
 
 
 DETECTOR = Manifest(
@@ -126,8 +128,8 @@ def marked_lesions(samples, says_types, factor=1.0):
         return Lesion(CLASSES[one], score, tuple(map(float, box)), types)
 
     return [
-        Result("", 0, 0.0, 100, 80, "m", CLASSES, tuple(map(lesion, one.classes, one.boxes)), None, TIMING)
-        for one in samples
+        Result("", 0, 0.0, 100, 80, "m", CLASSES, tuple(map(lesion, sample.classes, sample.boxes)), None, TIMING)
+        for sample in samples
     ]
 
 
@@ -170,7 +172,7 @@ def test_results_at_hand_are_not_made_again(exported, data, task):
     blind = Dataset(
         test.path,
         test.classes,
-        tuple(Sample(one.path.with_name("gone"), one.boxes, one.classes) for one in test.samples),
+        tuple(Sample(sample.path.with_name("gone"), sample.boxes, sample.classes) for sample in test.samples),
     )
     with pytest.raises(SourceError, match="gone"):
         evaluate(model, train, blind)
@@ -182,7 +184,7 @@ def test_a_detector_is_not_scored_on_a_table_without_boxes(exported, data):
     table = Dataset(
         test.path,
         test.classes,
-        tuple(Sample(one.path, one.boxes[:0], one.classes[:0], one.classes) for one in test.samples),
+        tuple(Sample(sample.path, sample.boxes[:0], sample.classes[:0], sample.classes) for sample in test.samples),
     )
     with pytest.raises(SourceError, match="test: its labels have no boxes"):
         evaluate(load_model(exported("detection")), train, table)
@@ -234,7 +236,7 @@ def test_a_split_of_other_classes_is_refused(exported, data, tmp_path):
 )
 def test_a_wrong_call_names_what_is_wrong(exported, data, arguments, exit_code, problem):
     values = {"DATA": str(data), "MODEL": str(exported("multilabel"))}
-    done = CliRunner().invoke(main, ["evaluate", *(values.get(one, one) for one in arguments)])
+    done = CliRunner().invoke(main, ["evaluate", *(values.get(argument, argument) for argument in arguments)])
     assert (done.exit_code, type(done.exception)) == (exit_code, SystemExit)
     assert problem in done.stderr
     if exit_code == 1:

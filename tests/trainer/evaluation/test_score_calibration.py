@@ -68,8 +68,8 @@ def test_scores_that_are_too_sure_are_flattened_and_flat_ones_sharpened():
 def test_without_a_single_hit_there_is_nothing_to_go_by():
     photographs, types = simulated(2)
     missed = [
-        ScoredImage(one.gt_boxes + 1000, one.gt_classes, one.pred_boxes, one.pred_classes, one.scores)
-        for one in photographs
+        ScoredImage(image.gt_boxes + 1000, image.gt_classes, image.pred_boxes, image.pred_classes, image.scores)
+        for image in photographs
     ]
     assert calibrate(missed, types) is None
 

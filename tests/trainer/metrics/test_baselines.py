@@ -39,8 +39,8 @@ def test_its_boxes_are_drawn_from_the_training_photographs_and_fit_every_size(tr
     small, large = blind.predict([answer(10, 10), answer(1000, 500)], CLASSES)
     assert small.lesions[0].box == pytest.approx((1, 2, 3, 6))
     assert large.lesions[0].box == pytest.approx((100, 100, 300, 300))
-    assert [one.name for one in small.lesions] == [CLASSES[index] for index in blind.classes]
-    scores = [one.score for one in large.lesions]
+    assert [lesion.name for lesion in small.lesions] == [CLASSES[index] for index in blind.classes]
+    scores = [lesion.score for lesion in large.lesions]
     assert scores == sorted(set(scores), reverse=True)
     assert 0 < scores[-1] < scores[0] == 1
 
@@ -55,7 +55,7 @@ def test_it_counts_the_median_and_says_as_many_boxes(train):
     blind = ConstantDetector.of(train, 2)
     assert (blind.median_count, blind.median_counts.tolist()) == (2.5, [1.5, 1.0])
     (predicted,) = blind.predict([answer(10, 10)], CLASSES)
-    assert sum(one.score >= blind.threshold for one in predicted.lesions) == 2
+    assert sum(lesion.score >= blind.threshold for lesion in predicted.lesions) == 2
     few = ConstantDetector.of(train[:1], 2)
     assert (len(few.boxes), few.median_count) == (1, 1)
 

@@ -99,7 +99,7 @@ def test_boxes_beside_the_lesion_count_up_to_the_overlap_asked_for(share, ap50, 
 
 def test_right_boxes_of_the_wrong_type_count_for_one_class_only():
     wrong = [
-        answer(*(((CLASSES.index(one.name) + 1) % 3, one.score, one.box) for one in result.lesions))
+        answer(*(((CLASSES.index(lesion.name) + 1) % 3, lesion.score, lesion.box) for lesion in result.lesions))
         for result in PERFECT
     ]
     assert average_precision(SAMPLES, wrong, CLASSES).ap50 == 0
@@ -237,7 +237,10 @@ def test_a_lesion_that_is_hardly_of_a_type_is_not_ranked_under_it():
 def test_probabilities_of_one_type_only_are_scored_as_a_box_of_that_type():
     sure = [
         predicted(
-            *((one.score, tuple(one.score * (one.name == name) for name in CLASSES), one.box) for one in each.lesions)
+            *(
+                (lesion.score, tuple(lesion.score * (lesion.name == name) for name in CLASSES), lesion.box)
+                for lesion in each.lesions
+            )
         )
         for each in shifted(0.2)
     ]

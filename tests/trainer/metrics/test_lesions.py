@@ -52,7 +52,7 @@ def photographs():
 
 def figures(photographs, threshold):
     weights = resample_weights(["a.jpg", "b.jpg"], 50)
-    shown = [one.reaching(np.array([threshold])) for one in photographs]
+    shown = [image.reaching(np.array([threshold])) for image in photographs]
     counts = np.array([len(one.pred_boxes) for one in shown], float)
     return lesion_metrics(photographs, shown, counts, weights)
 

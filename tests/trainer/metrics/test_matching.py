@@ -57,7 +57,7 @@ def evaluated(photographs):
 @pytest.mark.parametrize("place", range(0, len(IOUS), 3))
 def test_average_precision_is_the_evaluators(photographs, evaluated, place):
     once = np.ones((1, len(photographs)))
-    got = [average_precisions(match_and_rank(photographs, one, IOUS[place]), once)[0] for one in range(CLASS_COUNT)]
+    got = [average_precisions(match_and_rank(photographs, index, IOUS[place]), once)[0] for index in range(CLASS_COUNT)]
     assert min(got) > 0 or place > 6
     np.testing.assert_allclose(got, evaluated[place, :, 0], atol=1e-6)
 
@@ -66,15 +66,15 @@ def test_average_precision_is_the_evaluators(photographs, evaluated, place):
 def test_average_precision_of_a_size_is_the_evaluators(photographs, evaluated, side):
     once = np.ones((1, len(photographs)))
     got = [
-        average_precisions(match_and_rank(photographs, one, sizes=SIZE_RANGES[side]), once)[0]
-        for one in range(CLASS_COUNT)
+        average_precisions(match_and_rank(photographs, index, sizes=SIZE_RANGES[side]), once)[0]
+        for index in range(CLASS_COUNT)
     ]
     np.testing.assert_allclose(got, evaluated[0, :, list(SIZE_RANGES).index(side)], atol=1e-6)
 
 
 def test_average_precision_of_a_resample_is_the_evaluators_on_those_photographs(photographs):
     weights = resample_weights([f"{number}.jpg" for number in range(len(photographs))], count=8)
-    got = np.array([average_precisions(match_and_rank(photographs, one), weights) for one in range(CLASS_COUNT)])
+    got = np.array([average_precisions(match_and_rank(photographs, index), weights) for index in range(CLASS_COUNT)])
     for place, times in enumerate(weights.astype(int)):
         drawn = [one for one, often in zip(photographs, times, strict=True) for _ in range(often)]
         expected = precision_curves(drawn, CLASS_COUNT)[0][0, :, :, 0].mean(axis=0)

@@ -143,7 +143,7 @@ def test_figures_of_random_scores_are_scikit_learns():
         expected = metrics.precision_recall_fscore_support(truth, predicted, average=average)[:3]
         got = [model[f"{average}_{name}"] for name in ("precision", "recall", "f1")]
         assert got == pytest.approx(expected)
-    loss = np.mean([metrics.log_loss(truth[:, one], scores[:, one].astype(float)) for one in range(3)])
+    loss = np.mean([metrics.log_loss(truth[:, index], scores[:, index].astype(float)) for index in range(3)])
     assert model["loss"] == pytest.approx(loss)
 
 
@@ -156,7 +156,10 @@ def test_the_calibration_error_is_that_of_its_definition():
 
     def error(truth, scores):
         bins = np.minimum(np.floor(scores * 10), 9)
-        gaps = [abs((scores - truth)[bins == one].mean()) * (bins == one).mean() for one in np.unique(bins)]
+        gaps = [
+            abs((scores - truth)[bins == bin_index].mean()) * (bins == bin_index).mean()
+            for bin_index in np.unique(bins)
+        ]
         return sum(gaps)
 
     by_class = {name: error(truth[:, one], scores[:, one]) for one, name in enumerate("ab")}
@@ -177,7 +180,9 @@ def test_every_figure_has_its_interval():
             if name.endswith("_interval_95"):
                 continue
             value, interval = figures[name], figures[f"{name}_interval_95"]
-            pairs = [(value[one], interval[one]) for one in CLASSES] if isinstance(value, dict) else [(value, interval)]
+            pairs = (
+                [(value[name], interval[name]) for name in CLASSES] if isinstance(value, dict) else [(value, interval)]
+            )
             for figure, (low, high) in pairs:
                 assert low <= high
                 if "calibration" not in name:  # which leans upwards in a resample

@@ -18,7 +18,7 @@ from acne_trainer.metrics.thresholds import DEFAULT, best_f1_threshold, match_po
 def test_the_threshold_stands_where_f1_is_highest(precision, recall, scores, threshold, f1):
     got = best_f1_threshold(np.array(precision), np.array(recall), np.array(scores))
     assert got == (threshold, pytest.approx(f1))
-    assert all(type(one) is float for one in got)
+    assert all(type(result) is float for result in got)
 
 
 @pytest.mark.parametrize("points", [0, 1, 101], ids=["no points", "one point", "a curve at zero"])

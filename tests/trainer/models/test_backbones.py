@@ -56,7 +56,7 @@ def test_a_backbone_is_frozen_and_its_head_is_not(backbones, name):
     head = build_head(backbone.output.shape[1:], 4)
     model = join_backbone_and_head(backbone, head)
     assert backbone.trainable_variables == []
-    assert [one.name for one in model.trainable_variables] == ["kernel", "bias"]
+    assert [variable.name for variable in model.trainable_variables] == ["kernel", "bias"]
     expected = head(backbone(IMAGES, training=False), training=False)
     np.testing.assert_allclose(model(IMAGES, training=False), expected, atol=1e-5)
     assert np.asarray(expected).shape == (3, 4)

@@ -25,7 +25,6 @@ CLASSES = tiny_models.CLASSES
 SIZE = tiny_models.SIZE
 CASES = [
     ("yolov8-lite0", "onnx", "float32"),
-    ("yolov8-lite0", "tflite", "int8"),
     ("yolov8-mobilenetv2", "tflite", "int8"),
     ("efficientnet-lite0", "onnx", "float32"),
     ("efficientnet-lite0", "tflite", "int8"),

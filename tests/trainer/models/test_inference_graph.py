@@ -23,9 +23,9 @@ def network():
 
 def test_activations_leave_their_layers_but_relu(network):
     plain = inference_clone(network)
-    inside = {one.name: one.activation.__name__ for one in plain.layers if hasattr(one, "kernel")}
+    inside = {layer.name: layer.activation.__name__ for layer in plain.layers if hasattr(layer, "kernel")}
     assert inside == {"stem": "relu", "depth": "linear", "excite": "linear", "label_dense": "linear"}
-    assert {one.name for one in plain.layers if isinstance(one, layers.Activation)} == {
+    assert {layer.name for layer in plain.layers if isinstance(layer, layers.Activation)} == {
         "depth_activation",
         "excite_activation",
         "label_dense_activation",

@@ -65,7 +65,7 @@ def test_norms_and_first_stages_of_the_backbone_are_frozen_in_every_copy(weights
     backbone = backbone_layers(network)
     assert {"stem_conv", "stage7_block16_project"} <= backbone
     for model in (network, keras.models.clone_model(network), inference_clone(network)):
-        for layer in (one for one in model.layers if one.weights):
+        for layer in (layer for layer in model.layers if layer.weights):
             early = layer.name.startswith(("stem_", "stage1_", "stage2_"))
             norm = isinstance(layer, layers.BatchNormalization) and layer.name in backbone
             assert layer.trainable == (not early and not norm), layer.name
@@ -96,7 +96,7 @@ def test_a_variable_may_learn_at_its_own_rate(kind, precision):
     for _ in range(3):
         scale = float(optimizer.scale_loss(1.0))
         optimizer.apply([gradient * scale, gradient * scale], [fast, slow])
-    moved = [np.asarray(one) - 1 for one in (fast, slow)]
+    moved = [np.asarray(value) - 1 for value in (fast, slow)]
     assert np.abs(moved[0]).min() > 0.01
     np.testing.assert_allclose(moved[1], 0.25 * moved[0], rtol=1e-3)
 

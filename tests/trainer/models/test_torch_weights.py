@@ -63,7 +63,10 @@ def test_strides_are_followed(tmp_path, form):
 def test_what_is_no_tensor_is_refused_and_never_called(tmp_path, form, evil, name):
     if isinstance(evil, Calls):
         function, arguments = evil.call
-        evil = Calls(function, *(one.format(folder=tmp_path) if isinstance(one, str) else one for one in arguments))
+        evil = Calls(
+            function,
+            *(argument.format(folder=tmp_path) if isinstance(argument, str) else argument for argument in arguments),
+        )
     for state in ({**STATE, "evil": evil}, [evil]):
         file = write_torch_file(tmp_path / "w.pth", state, form)
         with pytest.raises(

@@ -127,7 +127,7 @@ def test_the_graph_is_flat_and_of_stock_parts_only(network, inference):
 
 
 def test_the_inference_form_has_static_shapes_and_probabilities(network, inference):
-    assert [tuple(one.shape) for one in inference.inputs] == [(1, SIZE, SIZE, 3)]
+    assert [tuple(tensor.shape) for tensor in inference.inputs] == [(1, SIZE, SIZE, 3)]
     described = DetectionTask.manifest(SETTINGS, CLASSES)
     assert {name: tuple(output.shape) for name, output in inference.output.items()} == {
         spec.name: described.output_shape(spec) for spec in described.outputs
@@ -156,6 +156,7 @@ def test_the_manifest_of_a_detector_holds_together():
     assert (described.input.resize, described.bins, described.classes) == ("letterbox", BINS, CLASSES)
 
 
+@pytest.mark.slow
 def test_both_forms_load_where_keras_cv_is_not_installed(network, inference, tmp_path):
     network.save(tmp_path / "model.keras")
     inference.save(tmp_path / "inference.keras")

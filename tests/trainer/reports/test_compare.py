@@ -24,7 +24,7 @@ def runs(tmp_path_factory):
 
 
 def called(*arguments):
-    return CliRunner().invoke(compare, [str(one) for one in arguments])
+    return CliRunner().invoke(compare, [str(argument) for argument in arguments])
 
 
 def test_a_table_has_a_row_a_run_and_one_for_each_baseline(runs):

@@ -115,7 +115,7 @@ def test_photographs_are_in_the_page_only_when_asked_for(run, task):
     assert gaps == []
     pictures = [value for tag, name, value in page.attributes if (tag, name) == ("image", "href")]
     assert len(pictures) == 5
-    assert all(one.startswith("data:image/jpeg;base64,/9j/") for one in pictures)
+    assert all(picture.startswith("data:image/jpeg;base64,/9j/") for picture in pictures)
     boxes = {kind: page.attributes.count(("rect", "class", kind)) for kind in ("gt", "predicted")}
     # Nine lesions are marked; all but one are found, and one too many on each photograph.
     assert boxes == ({"gt": 9, "predicted": 8 + 5} if task == "detection" else {"gt": 0, "predicted": 0})
@@ -241,8 +241,8 @@ def test_answers_with_a_box_a_type_are_not_shown_as_lesions(runs, tmp_path):
     run = shutil.copytree(runs["detection"], tmp_path / "run")
     file = predictions_file(run, "test")
     old = [
-        dataclasses.replace(one, lesions=tuple(dataclasses.replace(lesion, types=None) for lesion in one.lesions))
-        for one in load_predictions(file)
+        dataclasses.replace(result, lesions=tuple(dataclasses.replace(lesion, types=None) for lesion in result.lesions))
+        for result in load_predictions(file)
     ]
     save_predictions(old, file)
     (gap,) = write_report(run, tmp_path / "page.html")

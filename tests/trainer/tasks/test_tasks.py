@@ -53,7 +53,7 @@ def labels_work(settings, data):
 
 
 def arrays(batches):
-    return [[np.asarray(one) for one in (images, *targets)] for images, targets in batches]
+    return [[np.asarray(tensor) for tensor in (images, *targets)] for images, targets in batches]
 
 
 def assert_same(one, other):
@@ -135,6 +135,7 @@ def test_an_epoch_of_crops_follows_from_the_seed_and_its_number_alone(data, dete
     assert not np.array_equal(arrays(other.batches(2))[0][0], alone[0][0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stranger", [False, True], ids=["the network", "another"])
 def test_boxes_are_validated_by_the_network_that_is_given(data, detection, stranger):
     network = keras.models.clone_model(detection.network) if stranger else detection.network
@@ -164,7 +165,7 @@ def test_crops_alone_when_no_whole_photographs_are_asked_for(data):
 def bare(data):
     """The same photographs without a lesion."""
     nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
-    return dataclasses.replace(data, samples=tuple(Sample(one.path, *nothing) for one in data.samples))
+    return dataclasses.replace(data, samples=tuple(Sample(sample.path, *nothing) for sample in data.samples))
 
 
 def test_a_batch_without_lesions_still_has_a_row_of_padding(bare):

@@ -519,7 +519,7 @@ def test_a_loss_that_is_no_number_before_any_validation_leaves_nothing_to_finish
     [
         lambda folder: (folder / "history.json").write_text("{"),
         lambda folder: (folder / "history.json").write_text("{}"),
-        lambda folder: [one.unlink() for one in folder.glob("epoch-*")],
+        lambda folder: [path.unlink() for path in folder.glob("epoch-*")],
     ],
     ids=["no JSON", "empty", "no checkpoint"],
 )

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from support.run_folders import write_data
+from support.tiny_models import tiny_trainable_detector
 
 pytest.importorskip("tensorflow")
 
@@ -36,10 +37,10 @@ def data(tmp_path_factory):
 
 
 def prepared(kind, data, **changes):
-    settings = dataclasses.replace({"cnn": MULTILABEL, "detector": DETECTION}[kind], **changes)
+    settings = dataclasses.replace(MULTILABEL if kind == "cnn" else DETECTION, **changes)
     keras.utils.set_random_seed(settings.seed)
     train, valid = data
-    if kind == "detector":
+    if kind != "cnn":
         return settings, DetectionTask(settings, (LabelledSet.alone(train, valid),))
     photographs = (
         InMemorySplit(train, settings, to_train=True),
@@ -57,11 +58,20 @@ def train(kind, data, folder, stopped=lambda: False, **changes):
     return loop
 
 
-@pytest.mark.parametrize("kind", ["cnn", "detector"])
 @pytest.mark.parametrize(
-    "changes", [{"precision": "mixed_float16"}, {"precision": "mixed_bfloat16"}, {"jit": True}], ids=str
+    ("kind", "changes"),
+    [
+        ("cnn", {"precision": "mixed_float16"}),
+        ("cnn", {"precision": "mixed_bfloat16"}),
+        ("cnn", {"jit": True}),
+        ("detector", {"precision": "mixed_float16"}),
+        ("tiny detector", {"jit": True}),
+    ],
+    ids=str,
 )
-def test_other_arithmetic_trains_too_and_its_weights_stay_float32(data, tmp_path, kind, changes):
+def test_other_arithmetic_trains_too_and_its_weights_stay_float32(data, tmp_path, monkeypatch, kind, changes):
+    if kind == "tiny detector":  # XLA compiles the loss of any; all of xs takes it most of a minute
+        monkeypatch.setattr("acne_trainer.tasks.detection.build_detector", lambda *_: tiny_trainable_detector())
     loop = train(kind, data, tmp_path, **changes)
     assert [row["epoch"] for row in loop.history] == [1, 2]
     assert all(np.isfinite(row["loss"]) for row in loop.history)
@@ -69,13 +79,13 @@ def test_other_arithmetic_trains_too_and_its_weights_stay_float32(data, tmp_path
     assert {weight.dtype for weight in loop.network.trainable_weights} == {"float32"}
 
 
-@pytest.mark.parametrize("kind", ["cnn", "detector"])
-def test_stopped_within_an_epoch_and_resumed_is_as_uninterrupted(data, tmp_path, kind):
-    whole = train(kind, data, tmp_path / "whole")
+def test_stopped_within_an_epoch_and_resumed_is_as_uninterrupted(data, tmp_path):
+    """The detector's turn is in models/test_pretrained_detector.py."""
+    whole = train("cnn", data, tmp_path / "whole")
     asked = iter([False, True])
     with pytest.raises(StoppedError):
-        train(kind, data, tmp_path / "stopped", stopped=lambda: next(asked))
-    resumed = train(kind, data, tmp_path / "stopped")
+        train("cnn", data, tmp_path / "stopped", stopped=lambda: next(asked))
+    resumed = train("cnn", data, tmp_path / "stopped")
     for row, expected in zip(resumed.history, whole.history, strict=True):
         assert {**row, "seconds": 0} == pytest.approx({**expected, "seconds": 0}, rel=1e-4, abs=1e-5)
     for weight, expected in zip(resumed.average.get_weights(), whole.average.get_weights(), strict=True):

@@ -80,7 +80,7 @@ def fit(
         settings = TrainConfig.read(run / "config.toml")
         if settings.model != model:
             raise AcneEdgeError(f"{run / 'config.toml'}: this is a training of {settings.model}, not of {model}")
-    elif run.exists() and any(one.name != "config.toml" for one in run.iterdir()):  # all that a failed start leaves
+    elif run.exists() and any(path.name != "config.toml" for path in run.iterdir()):  # all that a failed start leaves
         raise AcneEdgeError(f"{run}: not empty; use --resume to continue, or another --run to start over")
     else:
         settings = DEFAULTS[model]
@@ -119,7 +119,7 @@ def reproduce(recipe: Path, data_root: Path, run: Path, weights: Path | None, de
         target = merged_folder(run, merge.into)
         if not target.exists():
             click.echo(f"merging {merge.source} with {', '.join(merge.marks)}")
-            write_merged(data_root / merge.source, [data_root / one for one in merge.marks], target, link=False)
+            write_merged(data_root / merge.source, [data_root / path for path in merge.marks], target, link=False)
     _train(settings, run, devices, f"the same command again (run folder {run})")
 
 

@@ -143,7 +143,7 @@ def write_merged(
     form, splits = read_form_and_splits(source)
     if "train" not in splits:
         raise SourceError(f"{source}: this set has no train; acne-train data split makes splits")
-    merged, rows = merge(splits, [read_split(one, "train") for one in marks], on_photo)
+    merged, rows = merge(splits, [read_split(split, "train") for split in marks], on_photo)
     write_dataset(merged, form, target, link=link)
     return rows, len(splits["train"].samples)
 

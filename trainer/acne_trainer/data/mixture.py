@@ -52,7 +52,7 @@ class LabelledSet:
 
 def as_lesions(data: Dataset) -> Dataset:
     """Returns the split with the one class `lesion`: what is marked, of whatever type."""
-    samples = (dataclasses.replace(one, classes=np.zeros_like(one.classes)) for one in data.samples)
+    samples = (dataclasses.replace(sample, classes=np.zeros_like(sample.classes)) for sample in data.samples)
     return Dataset(data.path, (UNTYPED_NAME,), tuple(samples))
 
 
@@ -133,7 +133,7 @@ def read_sets(sources: Sequence[DataSource]) -> tuple[LabelledSet, ...]:
                 f"{source.path}: its types {list(other)} are not those of {first.path}, {list(types)}; name the "
                 "classes alike (acne-train data convert rewrites a set), or list them under untyped in --config"
             )
-    held_out = {source_of(one.path.name) for _, valid, test in read for one in (*valid.samples, *test.samples)}
+    held_out = {source_of(sample.path.name) for _, valid, test in read for sample in (*valid.samples, *test.samples)}
     sets = []
     for source, own, splits in zip(sources, types_of, read, strict=True):
         train, valid, test = (_in_types(split, types, source.untyped) for split in splits)

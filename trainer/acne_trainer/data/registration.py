@@ -97,8 +97,8 @@ def _fit(
     good = [pair[0] for pair in pairs if len(pair) == 2 and pair[0].distance < _RATIO * pair[1].distance]
     if len(good) < 4:
         return None, 0
-    source = np.array([others[one.queryIdx].pt for one in good], np.float64)
-    target = np.array([points[one.trainIdx].pt for one in good], np.float64)
+    source = np.array([others[match.queryIdx].pt for match in good], np.float64)
+    target = np.array([points[match.trainIdx].pt for match in good], np.float64)
     transform, inliers = cv2.estimateAffine2D(source, target, ransacReprojThreshold=_REACH, maxIters=5000)
     if transform is None:
         return None, 0

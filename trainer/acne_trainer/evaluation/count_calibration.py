@@ -69,15 +69,15 @@ def _measured(
     """Returns how far counts of some types are off, and what `counting` returns for them."""
     classes = [labelled.classes.index(name) for name in names]
     marked = np.array([np.isin(sample.classes, classes).sum() for sample in labelled.samples])
-    scores = [np.sort([one.score for one in result.lesions or () if one.name in types]) for result in results]
+    scores = [np.sort([lesion.score for lesion in result.lesions or () if lesion.name in types]) for result in results]
 
     def ratios(threshold: float) -> NDArray[np.float64]:
-        counted = np.array([len(one) - np.searchsorted(one, threshold) for one in scores])
+        counted = np.array([len(photo_scores) - np.searchsorted(photo_scores, threshold) for photo_scores in scores])
         ratio: NDArray[np.float64] = (marked + 1) / (counted + 1)
         return ratio
 
     tried = np.unique(np.floor(np.concatenate([*scores, [1.0]]) * 1e4) / 1e4)
-    errors = [float(np.abs(np.log(ratios(one))).mean()) for one in tried]
+    errors = [float(np.abs(np.log(ratios(candidate))).mean()) for candidate in tried]
     threshold = float(tried[int(np.argmin(errors))])
     ordered, tail = np.sort(ratios(threshold)), (1 - _LEVEL) / 2
     high = min(math.ceil((1 - tail) * (len(ordered) + 1)), len(ordered)) - 1

@@ -81,13 +81,20 @@ def with_matching_thresholds(
 
 def with_thresholds(manifest: Manifest, thresholds: Iterable[float]) -> Manifest:
     """Returns the manifest with these thresholds, to four digits, rounded down."""
-    return dataclasses.replace(manifest, thresholds=tuple(math.floor(one * 1e4) / 1e4 for one in thresholds))
+    return dataclasses.replace(
+        manifest, thresholds=tuple(math.floor(threshold * 1e4) / 1e4 for threshold in thresholds)
+    )
 
 
 def _scores_of(name: str | None, results: Sequence[Result]) -> NDArray[np.float64]:
     """Returns all scores of a class, or of all lesions."""
     return np.array(
-        [one.score for result in results for one in result.lesions or result.labels or () if name in (one.name, None)]
+        [
+            lesion.score
+            for result in results
+            for lesion in result.lesions or result.labels or ()
+            if name in (lesion.name, None)
+        ]
     )
 
 
@@ -98,13 +105,13 @@ def apply_thresholds(manifest: Manifest, results: Sequence[Result]) -> list[Resu
     limits = dict(zip(manifest.classes, np.asarray(manifest.thresholds, np.float32), strict=True))
     return [
         dataclasses.replace(
-            one,
-            labels=one.labels
+            result,
+            labels=result.labels
             and tuple(
-                dataclasses.replace(label, present=bool(label.score >= limits[label.name])) for label in one.labels
+                dataclasses.replace(label, present=bool(label.score >= limits[label.name])) for label in result.labels
             ),
         )
-        for one in results
+        for result in results
     ]
 
 
@@ -133,7 +140,7 @@ def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Resu
             raise SourceError(f"{split.path}: its labels have no boxes, which a detector is scored on")
     results = predict_split(model, data) if results is None else results
     if untyped:
-        results = [_untyped(one) for one in results]
+        results = [_untyped(result) for result in results]
     if manifest.task == "detection":
         baseline = ConstantDetector.of(train.samples, len(train.classes))
         report = detection_report(data.samples, results, data.classes, manifest.thresholds, manifest.input, baseline)
@@ -147,7 +154,7 @@ def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Resu
 
 def _untyped(result: Result) -> Result:
     """Returns a result whose lesions are of the one class `lesion`."""
-    lesions = tuple(Lesion(UNTYPED_NAME, one.score, one.box) for one in result.lesions or ())
+    lesions = tuple(Lesion(UNTYPED_NAME, lesion.score, lesion.box) for lesion in result.lesions or ())
     return dataclasses.replace(result, classes=(UNTYPED_NAME,), lesions=lesions)
 
 
@@ -156,7 +163,7 @@ def _json(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _json(one) for name, one in value.items()}
     if isinstance(value, list):
-        return [_json(one) for one in value]
+        return [_json(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

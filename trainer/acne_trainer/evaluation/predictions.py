@@ -56,7 +56,9 @@ def load_predictions(file: Path) -> list[Result]:
 def _kept(result: Result) -> Result:
     if result.lesions is None:
         return result
-    return dataclasses.replace(result, lesions=tuple(one for one in result.lesions if one.score >= LEAST_SCORE))
+    return dataclasses.replace(
+        result, lesions=tuple(lesion for lesion in result.lesions if lesion.score >= LEAST_SCORE)
+    )
 
 
 def _result(line: str, where: str) -> Result:
@@ -73,11 +75,11 @@ def _result(line: str, where: str) -> Result:
             height=int(raw["height"]),
             model=str(raw["model"]),
             classes=classes,
-            lesions=tuple(_lesion(one, classes) for one in raw["lesions"]) if "lesions" in raw else None,
+            lesions=tuple(_lesion(lesion, classes) for lesion in raw["lesions"]) if "lesions" in raw else None,
             labels=tuple(map(_label, raw["labels"])) if "labels" in raw else None,
             timing=Timing(**raw["timing_ms"]),
         )
-        named = {one.name for one in result.lesions or ()} | {one.name for one in result.labels or ()}
+        named = {lesion.name for lesion in result.lesions or ()} | {label.name for label in result.labels or ()}
         unknown = named - set(result.classes)
         if unknown:
             raise ValueError(f"classes {sorted(unknown)} are not among its counts")

@@ -70,7 +70,7 @@ def calibrate(
     """
     gt_count = sum(len(image.gt_boxes) for image in photographs)
     is_tp = np.concatenate([match(image.gt_boxes, image.pred_boxes, DECISION_IOU) >= 0 for image in photographs])
-    logits = _logit(np.concatenate([np.asarray(one, np.float64) for one in types]))
+    logits = _logit(np.concatenate([np.asarray(image, np.float64) for image in types]))
     if not is_tp.any():
         return None
     tried: list[tuple[float, ScoreCalibration]] = []
@@ -85,7 +85,7 @@ def calibrate(
     if highest < _LEAST_F1:
         return None
     least = (1 - _F1_LOST) * highest
-    return max((one for one in tried if one[1].f1 >= least), key=lambda one: one[0])[1]
+    return max((candidate for candidate in tried if candidate[1].f1 >= least), key=lambda candidate: candidate[0])[1]
 
 
 def lesion_scores(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -104,7 +104,7 @@ def _bias(logits: NDArray[np.float64], is_tp: NDArray[np.bool_], gt_count: int) 
         f1 = float(curve[place])
         # Between the last lesion that is shown and the first that is not: the median of what either would need.
         edge = order[place : place + 2]
-        bias = float(np.mean([_bias_to(logits[one], OPERATING_POINT) for one in edge]))
+        bias = float(np.mean([_bias_to(logits[index], OPERATING_POINT) for index in edge]))
     return bias, f1
 
 

@@ -55,7 +55,7 @@ def weighted_means(values: NDArray[np.floating[Any]], weights: NDArray[np.float6
 def percentile_interval(values: NDArray[np.float64]) -> list[float]:
     """Returns the 2.5 % and 97.5 % percentiles of a figure's resamples, `nan` where none of them has the figure."""
     known = values[~np.isnan(values)]
-    return [float("nan")] * 2 if not known.size else [float(one) for one in np.percentile(known, [2.5, 97.5])]
+    return [float("nan")] * 2 if not known.size else [float(value) for value in np.percentile(known, [2.5, 97.5])]
 
 
 def wilson_interval(successes: int, trials: int) -> list[float]:

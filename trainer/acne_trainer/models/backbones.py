@@ -68,10 +68,11 @@ def build_backbone(name: str, input_size: int, weights: str, input_scaling: str)
     scaled = _scaled(image, name, input_scaling)
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        output = layer(*(scaled if one is image else one for one in args), **kwargs)
+        output = layer(*(scaled if value is image else value for value in args), **kwargs)
         if isinstance(layer, layers.Normalization) and weights != "imagenet":
             # Keras puts this second half of EfficientNet's scaling in only where it downloads the weights itself.
-            return layers.Rescaling([1 / math.sqrt(one) for one in _IMAGENET_DEVIATION], name="to_deviation")(output)
+            scale = [1 / math.sqrt(value) for value in _IMAGENET_DEVIATION]
+            return layers.Rescaling(scale, name="to_deviation")(output)
         return output
 
     # A copy: Keras finds the place of downloaded weights by counting layers, and the scaling is one more.

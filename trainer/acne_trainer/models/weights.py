@@ -42,7 +42,7 @@ def load_matching_weights(network: keras.Model, weights: str) -> None:
     fitting = [
         layer
         for layer in wanted
-        if [one.shape for one in there.get(layer.name, ())] == [tuple(one.shape) for one in layer.weights]
+        if [value.shape for value in there.get(layer.name, ())] == [tuple(weight.shape) for weight in layer.weights]
     ]
     if len(fitting) < len(wanted) / 2:
         raise SourceError(

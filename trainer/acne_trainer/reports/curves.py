@@ -14,7 +14,7 @@ from acne_trainer.run_folder import TrainedRun
 
 def course_section(run: TrainedRun) -> Markup:
     """Returns the curves of everything that the history recorded; there must be an epoch in it."""
-    names = list(dict.fromkeys(one for row in run.history for one in row))
+    names = list(dict.fromkeys(name for row in run.history for name in row))
     groups = {
         "Losses": [name for name in names if "loss" in name],
         "Validation scores": [name for name in names if name.startswith("val_") and "loss" not in name],
@@ -33,5 +33,5 @@ def _curves(history: Sequence[Mapping[str, float]], title: str, names: Sequence[
         points = [(row["epoch"], row[name]) for row in history if math.isfinite(row.get(name, math.nan))]
         series.append(Series(name.replace("_", " "), points, place, dots=len(points) == 1))
     epochs = [row["epoch"] for row in history]
-    values = [y for one in series for _, y in one.points]
+    values = [y for curve in series for _, y in curve.points]
     return chart(title, series, Axis("epoch", min(epochs) - 1, max(epochs)), Axis.over("", values), marked_x=best)

@@ -49,7 +49,7 @@ def photos_section(
             failure.image_index for of_kind in zip_longest(*failures.values()) for failure in of_kind if failure
         )
     )
-    chosen = list(dict.fromkeys(evenly)) + [one for one in worst if one not in evenly][:_FAILED]
+    chosen = list(dict.fromkeys(evenly)) + [failure for failure in worst if failure not in evenly][:_FAILED]
     figures = []
     for index in chosen:
         try:
@@ -101,7 +101,7 @@ def _types(sample: Sample, result: Result, manifest: Manifest) -> list[str]:
         return []
     present = sample.presence(len(manifest.classes))
     there = ", ".join(one for one, mark in zip(manifest.classes, present, strict=True) if mark) or "nothing"
-    predicted = ", ".join(f"{one.name} {one.score:.2f}" for one in result.labels if one.present) or "nothing"
+    predicted = ", ".join(f"{label.name} {label.score:.2f}" for label in result.labels if label.present) or "nothing"
     return [f"ground truth: {there}", f"predicted: {predicted}"]
 
 

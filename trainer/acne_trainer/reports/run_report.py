@@ -116,10 +116,12 @@ def _answers(run: TrainedRun, split: str, gaps: list[str]) -> _Answers | None:
         return None
     manifest = run.manifest
     results = load_predictions(file)
-    for one in results:
-        if one.classes != manifest.classes or (one.lesions is not None) != (manifest.task == "detection"):
-            raise SourceError(f"{file}: {one.source} has an answer that is not of {manifest.name}")
-    if manifest.one_box_per_lesion and any(lesion.types is None for one in results for lesion in one.lesions or ()):
+    for result in results:
+        if result.classes != manifest.classes or (result.lesions is not None) != (manifest.task == "detection"):
+            raise SourceError(f"{file}: {result.source} has an answer that is not of {manifest.name}")
+    if manifest.one_box_per_lesion and any(
+        lesion.types is None for result in results for lesion in result.lesions or ()
+    ):
         gaps.append(f"{file}: of an older acne-train, with a box a type instead of a box a lesion; {lost}")
         return None
     try:

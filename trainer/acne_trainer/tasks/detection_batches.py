@@ -66,7 +66,7 @@ class DetectionBatches:
         order = self._train.draw(len(self._samples), np.random.default_rng(self._settings.seed))
         for first in range(0, min(len(order), max_batches * self._photos), self._photos):
             chosen = [self._samples[i] for i in order[first : first + self._photos]]
-            yield np.concatenate([preprocess(one.image(), self._spec)[0] for one in chosen]).astype(np.float32)
+            yield np.concatenate([preprocess(sample.image(), self._spec)[0] for sample in chosen]).astype(np.float32)
 
     def _views(self, epoch: int, step: int) -> tuple[NDArray[np.int64], list[TrainingExample]]:
         settings, samples = self._settings, self._samples

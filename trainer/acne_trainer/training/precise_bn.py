@@ -36,6 +36,6 @@ class PreciseBatchNorm:
             self._forward(tf.constant(images))
             seen.append([(np.asarray(norm.moving_mean), np.asarray(norm.moving_variance)) for norm in self._norms])
         for index, norm in enumerate(self._norms):
-            norm.moving_mean.assign(np.mean([one[index][0] for one in seen], axis=0))
-            norm.moving_variance.assign(np.mean([one[index][1] for one in seen], axis=0))
+            norm.moving_mean.assign(np.mean([moments[index][0] for moments in seen], axis=0))
+            norm.moving_variance.assign(np.mean([moments[index][1] for moments in seen], axis=0))
             norm.momentum = self._momenta[index]

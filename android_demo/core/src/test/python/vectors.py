@@ -179,11 +179,11 @@ def merged(model: Model) -> list[dict]:
                 "regions": [
                     {
                         "region": [region.left, region.top, region.right, region.bottom],
-                        "lesions": [[*one.box, one.score, *one.types] for one in region.result.lesions],
+                        "lesions": [[*lesion.box, lesion.score, *lesion.types] for lesion in region.result.lesions],
                     }
                     for region in made
                 ],
-                "merged": [[*one.box, one.score, *one.types] for one in tiled._merge(made)],
+                "merged": [[*lesion.box, lesion.score, *lesion.types] for lesion in tiled._merge(made)],
             }
         )
     return cases
