@@ -150,6 +150,7 @@ def test_flags_reach_the_file(runs, here):
     assert (spec.width, spec.batch, spec.dtype) == (96, 0, "float32")
 
 
+@pytest.mark.slow
 def test_a_recipe_is_made_again_from_the_file_beside(runs, here):
     assert run("--run", runs["multilabel"], "--format", "tflite", "--precision", "float16").exit_code == 0
     first = (here / "tiny-cnn-float16.tflite").read_bytes()
@@ -234,6 +235,7 @@ def test_without_tensorflow_the_pip_command_is_shown(runs, monkeypatch):
     assert_refused(done, 1, "tensorflow is not installed; in a checkout run: pip install --editable '.[export]'")
 
 
+@pytest.mark.slow
 def test_no_library_writes_a_traceback_or_a_warning_between(runs, here):
     done = subprocess.run(
         [sys.executable, "-m", "acne_export.cli", "--run", str(runs["multilabel"]), "--format", "onnx"],

@@ -36,6 +36,7 @@ def assert_one_line(error):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 @MATRIX
 def test_every_supported_pair_converts_passes_validation_opens_and_runs(exported, tiny, task, form, precision):
     """A file is only written once it has passed validation."""
@@ -86,6 +87,7 @@ def test_outputs_have_the_names_shapes_and_types_of_the_manifest(exported, task,
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["onnx", "tflite"])
 def test_the_same_run_gives_the_same_bytes(exported, runs, tmp_path, form):
     again = make(runs["detection"], recipe(form, "int8"), tmp_path / f"m.{form}")
@@ -133,6 +135,7 @@ def test_the_keras_model_gives_the_answer_of_the_float32_file(exported, networks
         assert np.abs(output - expected[name]).max() <= 1e-5 * max(1, np.abs(expected[name]).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["onnx", "tflite"])
 @pytest.mark.parametrize("task", ["detection", "multilabel"])
 def test_float_pixels_give_the_answers_of_uint8_ones(exported, task, form):
@@ -142,6 +145,7 @@ def test_float_pixels_give_the_answers_of_uint8_ones(exported, task, form):
         assert floats(photograph).counts() == load_model(exported(task, form))(photograph).counts()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "precision"), [("onnx", "float32"), ("tflite", "float16")])
 def test_a_detector_takes_another_size(exported, form, precision):
     model = load_model(exported("detection", form, precision, size=96))
@@ -160,6 +164,7 @@ def test_a_size_that_the_strides_do_not_divide_is_refused(runs, tmp_path):
         make(runs["detection"], recipe(size=80), tmp_path / "m.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["detection", "multilabel"])
 @pytest.mark.parametrize("batch", [0, 3])
 def test_onnx_takes_several_photographs_in_a_call(exported, task, batch):

@@ -41,6 +41,7 @@ def models(folder):
     return sorted(file for file in folder.iterdir() if file.suffix in (".onnx", ".tflite"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["detection", "multilabel"])
 @pytest.mark.parametrize(("form", "precision"), sorted(EXPORTERS))
 def test_an_exported_file_gives_its_own_golden_answer_again(exported, task, form, precision):
@@ -239,6 +240,7 @@ def test_lesions_that_were_stated_with_a_box_a_type_are_not_compared(exported, t
         list(verify(file))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"size": 96}, {"nms": True}])
 def test_golden_vectors_of_another_export_are_told_apart(exported, tmp_path, change):
     shutil.copy(exported("detection", "onnx"), tmp_path / "m.onnx")

@@ -40,6 +40,7 @@ def test_a_backend_loads_its_own_library_and_no_other(module, backend):
     assert loaded_after(f"import {module}") == {backend}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "forbidden"),
     [
