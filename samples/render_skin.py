@@ -180,7 +180,7 @@ def photograph(skin: Surface, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def main() -> None:
-    """Render the picture and write it to the first argument, or beside this script."""
+    """Render the picture and write it to the first argument, or next to this script."""
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("rendered_skin.jpg")
     rng = np.random.default_rng(SEED)
     skin = Surface(rng)

@@ -11,7 +11,7 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "shared_data: reads the labelled photographs that lie beside the repository")
+    config.addinivalue_line("markers", "shared_data: reads the labelled photographs that lie next to the repository")
     config.addinivalue_line("markers", "slow: takes more than half a minute")
 
 

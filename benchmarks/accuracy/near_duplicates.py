@@ -78,7 +78,7 @@ def main(data: Path, models: tuple[str, ...]) -> None:
 def measure(
     models: tuple[str, ...], train: Dataset, train_features: NDArray[np.float32], part: Dataset, split: str
 ) -> None:
-    """Prints the figures of one split."""
+    """Prints the metrics of one split."""
     cosine = nearest_cosine(head_averages(part), train_features)
     presence = [np.stack([sample.presence(len(some.classes)) for sample in some.samples]) for some in (train, part)]
     baseline = ConstantClassifier(presence[0].mean(axis=0), Counter(map(tuple, presence[0])).most_common(1)[0][0])

@@ -3,7 +3,7 @@
     python benchmarks/accuracy/severity_agreement.py ../shared/data/acne04
 
 ACNE04's file names hold the grade (`levle0` mild to `levle3` very severe). Nothing was chosen on the photographs of
-`test`. Beside the agreement stands that of the commonest grade, answered always.
+`test`. Next to the agreement stands that of the commonest grade, answered always.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def main(root: Path, model: str, split: str) -> None:
 
 
 def show(title: str, report: dict[str, Any], metrics: tuple[Metric, ...]) -> None:
-    """Prints a table of metrics with the trivial baseline beside them."""
+    """Prints a table of metrics with the trivial baseline next to them."""
     click.echo(f"\n{title}: {report['images']} photographs, {report['boxes']} lesions\n")
     click.echo(overall_text(metrics, report["model"], report["baseline"]))
 

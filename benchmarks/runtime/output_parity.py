@@ -35,7 +35,7 @@ REFERENCES = {"onnx float32", "tflite int8"}
 
 
 class PatientCamera:
-    """A video that stands for a camera, and waits until each frame was looked at: none is dropped."""
+    """A video that stands for a camera, and waits until each frame was processed: none is dropped."""
 
     def __init__(self, file: Path, looked_at: threading.Semaphore):
         self._capture: Capture = cv2.VideoCapture(str(file))

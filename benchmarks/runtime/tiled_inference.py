@@ -4,7 +4,7 @@
 
 Cost: photographs of 3, 12 and 48 megapixels, each in a process of its own, in turns; seconds and peak memory, that of
 the photograph itself taken off. Found, where a labelled split is named: its photographs pasted at their own resolution
-into frames of 12 megapixels, looked at whole and tile by tile. A marked lesion is found when a box of any type overlaps
+into frames of 12 megapixels, processed whole and tile by tile. A marked lesion is found when a box of any type overlaps
 it by half (intersection over union), one to one; nothing was chosen on `test`.
 """
 
@@ -59,9 +59,9 @@ def main(split: Path | None, runs: int) -> None:
     taken: dict[tuple[int, int], list[list[float]]] = {size: [] for size in SIZES}
     for _ in range(runs):
         for size, rows in taken.items():
-            said = subprocess.run([sys.executable, "-c", CHILD.format(size=size)], check=True, capture_output=True)
-            rows.append(json.loads(said.stdout))
-    click.echo("megapixels  tiles  seconds  ratio  peak MB beside the photograph")
+            child = subprocess.run([sys.executable, "-c", CHILD.format(size=size)], check=True, capture_output=True)
+            rows.append(json.loads(child.stdout))
+    click.echo("megapixels  tiles  seconds  ratio  peak MB next to the photograph")
     before = 0.0
     for (width, height), rows in taken.items():
         seconds, peak, count = np.median(rows, axis=0)
@@ -88,7 +88,7 @@ def _recall(split: Path) -> None:
     small = np.concatenate(sides) <= SMALL
     small_alone = np.concatenate(alone_sides) <= SMALL
     click.echo(f"\n{len(samples)} photographs of {split}, {len(small)} lesions, {small.sum()} up to {SMALL:.0f} px")
-    click.echo("looked at                       recall  of small ones  boxes  precision")
+    click.echo("input                           recall  of small ones  boxes  precision")
     for way, told in (
         ("whole", "12 megapixel frames, whole"),
         ("tiles", "12 megapixel frames, --tile"),

@@ -1,7 +1,7 @@
 """Frames a second of a video, and of the bare model: `python benchmarks/runtime/video_throughput.py`.
 
 A made video of 300 frames, 640 x 480, through the shipped detector with two threads: the bare model alone on finished
-tensors; read, looked at and drawn on, as `--show` does; and the annotated video written too, as `--save` does. The
+tensors; read, processed and drawn on, as `--show` does; and the annotated video written too, as `--save` does. The
 three take turns of ten frames; medians over the turns.
 """
 

@@ -1,4 +1,4 @@
-"""`acne-run` beside `yolo predict`, on the same file: `python benchmarks/runtime/vs_ultralytics.py`.
+"""`acne-run` next to `yolo predict`, on the same file: `python benchmarks/runtime/vs_ultralytics.py`.
 
 Two environments are made, one with this checkout's `.[onnx]`, one with `ultralytics` and `onnxruntime`. Ultralytics
 exports its YOLOv8n (weights at random: none is downloaded) as ONNX at 640 px; both commands run this file on the same
@@ -75,9 +75,9 @@ def main(photo: str, runs: int, folder: Path | None) -> None:
         for turn in range(runs + 1):
             for name, command in starts.items():
                 once = run_process([str(part) for part in command], place)
-                said = subprocess.run(loops[name], cwd=place, check=True, capture_output=True, text=True).stdout
+                output = subprocess.run(loops[name], cwd=place, check=True, capture_output=True, text=True).stdout
                 if turn:  # the first reads the files from the disk
-                    taken[name].append((*once, json.loads(said.splitlines()[-1])))
+                    taken[name].append((*once, json.loads(output.splitlines()[-1])))
     click.echo(f"medians of {runs} processes of each, in turns")
     click.echo(f"{'':24}{'acne-run':>10}{'yolo predict':>14}{'ratio':>8}")
     medians = {name: np.median(values, axis=0) for name, values in taken.items()}

@@ -1,4 +1,4 @@
-"""What training a head costs beside the backbone under it: `python benchmarks/training/feature_cache.py [DATA]`.
+"""What training a head costs next to the backbone under it: `python benchmarks/training/feature_cache.py [DATA]`.
 
 A frozen backbone answers each photograph once; its answers are kept. Prints the time of a whole head training, features
 and all epochs, over one bare forward pass of the backbone over the same photographs.

@@ -161,7 +161,7 @@ def inspect(file: Path, as_json: bool) -> None:
 @main.command()
 @click.argument("file", type=_FILE)
 def verify(file: Path) -> None:
-    """Re-runs the golden test stored in FILE, and the golden vectors beside it, and compares the outputs."""
+    """Re-runs the golden test stored in FILE, and the golden vectors next to it, and compares the outputs."""
     from acne_export.verification import verify as replay_golden_test
 
     with silence_native_logs():

@@ -1,4 +1,4 @@
-"""Exports a run folder to one validated model file, with its manifest inside and beside it."""
+"""Exports a run folder to one validated model file, with its manifest inside and next to it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class ExportOptions:
 def export(
     run: RunFolder | Path, recipe: Recipe, out: Path | None = None, options: ExportOptions | None = None
 ) -> Path:
-    """Converts a model, validates the file, and writes it with its manifest beside it.
+    """Converts a model, validates the file, and writes it with its manifest next to it.
 
     Args:
         run: What to export: a run folder, or its path.

@@ -84,7 +84,7 @@ class Recipe:
 
 
 def read_recipe(file: Path) -> Recipe:
-    """Reads the recipe of an exported file from the manifest beside it.
+    """Reads the recipe of an exported file from the manifest next to it.
 
     Raises:
         ModelError: The file is not such a manifest.
@@ -92,5 +92,5 @@ def read_recipe(file: Path) -> Recipe:
     try:
         raw = json.loads(file.read_bytes())["provenance"]["recipe"]
     except (ValueError, KeyError, TypeError):
-        raise ModelError(f"{file}: not the .json file beside an exported model") from None
+        raise ModelError(f"{file}: not the .json file next to an exported model") from None
     return Recipe.from_dict(raw, str(file))

@@ -30,7 +30,7 @@ MIN_LEVEL_RATIO, MIN_LEVELS = 0.15, 16
 Sound int8 keeps a third or more: its logits have 256 steps for all scores. Scores that share their scale with box
 distances keep about a twentieth."""
 _OVERHEAD = 100_000
-"""Bytes that a graph takes beside its weights; they count in tiny models."""
+"""Bytes that a graph takes next to its weights; they count in tiny models."""
 
 Outputs = Mapping[str, NDArray[Any]]
 
@@ -188,8 +188,8 @@ def _signal_to_noise(expected: NDArray[Any], got: NDArray[Any]) -> float:
 
 def _check_boxes(name: str, expected: NDArray[Any], got: NDArray[Any], limits: Limits) -> float:
     """Returns the cosine similarity of a box output and the Keras model's."""
-    norms = float(np.linalg.norm(expected)) * float(np.linalg.norm(got))
-    cosine = float((expected * got).sum()) / max(1e-12, norms)
+    magnitude = float(np.linalg.norm(expected)) * float(np.linalg.norm(got))
+    cosine = float((expected * got).sum()) / max(1e-12, magnitude)
     if cosine < limits.min_cosine:
         raise ValidationError(
             f"output {name!r} differs from the Keras model: cosine similarity {cosine:.3f}, below {limits.min_cosine}"

@@ -38,7 +38,7 @@ class VerificationError(ModelError):
 
 
 def verify(file: Path) -> Iterator[str]:
-    """Compares a file with the golden outputs in its manifest, and with the golden vectors beside it if there are any.
+    """Compares a file with the golden outputs in its manifest, and with the golden vectors next to it if there are any.
 
     Yields:
         One line per stage.
@@ -82,7 +82,7 @@ def _replay_stages(file: Path, model: Model, golden: GoldenVectors) -> Iterator[
     tensor, placement = preprocess(golden.photograph, manifest.input)
     if tensor.shape != golden.tensor.shape:
         raise VerificationError(
-            f"{file}: takes {tensor.shape}, but the golden vectors beside it are for {golden.tensor.shape}; "
+            f"{file}: takes {tensor.shape}, but the golden vectors next to it are for {golden.tensor.shape}; "
             "rewrite them with acne-export golden"
         )
     difference = int(np.abs(tensor.astype(int) - golden.tensor).max())
@@ -96,7 +96,7 @@ def _replay_stages(file: Path, model: Model, golden: GoldenVectors) -> Iterator[
     for name, expected in golden.outputs[file.name].items():
         if np.shape(outputs.get(name, ())) != expected.shape:
             raise VerificationError(
-                f"{file}: has no output {name!r} of shape {expected.shape}, unlike the golden vectors beside it; "
+                f"{file}: has no output {name!r} of shape {expected.shape}, unlike the golden vectors next to it; "
                 "rewrite them with acne-export golden"
             )
         error = float(np.abs(outputs[name] - expected).max()) / max(1.0, float(np.abs(expected).max()))

@@ -66,7 +66,7 @@ class Activations:
 
 
 def hash_files(run: Path) -> dict[str, str]:
-    """Returns the SHA-256 of what lies beside the manifest, for its provenance."""
+    """Returns the SHA-256 of what lies next to the manifest, for its provenance."""
     return {name: _sha256(run / name) for name in (INFERENCE_MODEL, CALIBRATION)}
 
 

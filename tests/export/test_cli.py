@@ -162,7 +162,7 @@ def test_a_recipe_is_made_again_from_the_file_beside(runs, here):
     assert_refused(
         run("--recipe", "again.tflite.json", *flags), 2, "--recipe sets everything; leave --precision and --nms"
     )
-    assert_refused(run("--recipe", "other.json"), 1, "other.json: not the .json file beside an exported model")
+    assert_refused(run("--recipe", "other.json"), 1, "other.json: not the .json file next to an exported model")
 
 
 def test_a_drop_in_accuracy_ends_with_3(runs, here, monkeypatch):

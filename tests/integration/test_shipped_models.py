@@ -89,9 +89,9 @@ def test_int8_is_under_30_percent_of_the_size_and_lost_at_most_a_point(folder):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_the_manifest_inside_is_the_one_beside(file):
-    beside = Manifest.from_json(manifest_path(file).read_bytes(), "beside")
-    assert load_model(file).manifest == beside
-    assert beside.name == file.parent.name
+    sidecar = Manifest.from_json(manifest_path(file).read_bytes(), "sidecar")
+    assert load_model(file).manifest == sidecar
+    assert sidecar.name == file.parent.name
 
 
 @pytest.mark.parametrize("backend", ["onnx", "litert"])

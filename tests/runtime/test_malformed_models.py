@@ -439,18 +439,18 @@ def with_data_in(location):
 def test_tensors_outside_the_models_folder_are_not_read(tmp_path, place):
     folder, secret = tmp_path / "model", tmp_path / "secret.bin"
     folder.mkdir()
-    model, data = with_data_in({"above": "../secret.bin", "absolute": secret, "link": "beside.bin"}[place])
+    model, data = with_data_in({"above": "../secret.bin", "absolute": secret, "link": "external.bin"}[place])
     secret.write_bytes(data)
-    (folder / "beside.bin").symlink_to(secret)
+    (folder / "external.bin").symlink_to(secret)
     (folder / f"{NAME}.onnx").write_bytes(model.SerializeToString())
     assert refusal(folder / f"{NAME}.onnx").startswith(f"{folder / NAME}.onnx: ")
 
 
 def test_tensors_beside_the_model_are_read(write, tmp_path):
-    model, data = with_data_in("beside.bin")
-    (tmp_path / "beside.bin").write_bytes(data)
+    model, data = with_data_in("external.bin")
+    (tmp_path / "external.bin").write_bytes(data)
     assert refused_or_sound(write(model))["counts"] == {"comedones": 1, "papules": 1}
-    (tmp_path / "beside.bin").write_bytes(data[:-1])
+    (tmp_path / "external.bin").write_bytes(data[:-1])
     refusal(write(model))
 
 

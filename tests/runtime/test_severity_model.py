@@ -56,9 +56,9 @@ HEADS = dataclasses.replace(
 
 
 class FindsInHeads(Finds):
-    """The same in raw heads, a cell a lesion: its own type beside so much of another."""
+    """The same in raw heads, a cell a lesion: its own type next to so much of another."""
 
-    def __init__(self, beside=0.0, **found):
+    def __init__(self, other=0.0, **found):
         self.heads = {}
         for stride in (8, 16, 32):
             cells = SIDE // stride
@@ -68,7 +68,7 @@ class FindsInHeads(Finds):
         lesions = [(name, score) for name, (count, score) in found.items() for _ in range(count)]
         for cell, (name, score) in enumerate(lesions):
             own = CLASSES.index(name)
-            self.heads["score_8"].reshape(-1, len(CLASSES))[cell, [own, own - 1]] = score, beside
+            self.heads["score_8"].reshape(-1, len(CLASSES))[cell, [own, own - 1]] = score, other
 
     def run(self, tensor):
         return self.heads
@@ -214,9 +214,9 @@ def graded_heads(manifest, score_threshold=None, **found):
     ("threshold", "counted", "shown"), [(0.3, 10, 2), (0.5, 2, 2), (0.65, 0, 2), (None, 2, 2)], ids=str
 )
 def test_a_lesion_of_two_types_counts_once_by_its_lesion_score(threshold, counted, shown):
-    # 0.3 beside 0.2 make a lesion of 0.44, 0.5 beside 0.2 one of 0.6; comedones stand beside pustules and do not count.
+    # 0.3 and 0.2 make a lesion of 0.44, 0.5 and 0.2 one of 0.6; comedones do not count.
     manifest = HEADS if threshold is None else counting(threshold, manifest=HEADS)
-    got = graded_heads(manifest, beside=0.2, papules=(8, 0.3), pustules=(2, 0.5), comedones=(9, 0.3))
+    got = graded_heads(manifest, other=0.2, papules=(8, 0.3), pustules=(2, 0.5), comedones=(9, 0.3))
     assert (got.severity.lesions, len(got.lesions)) == (counted, shown)
 
 

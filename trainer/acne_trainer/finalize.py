@@ -1,4 +1,4 @@
-"""The end of a training: what the exporter reads, and every figure."""
+"""The end of a training: what the exporter reads, and every metric."""
 
 from __future__ import annotations
 

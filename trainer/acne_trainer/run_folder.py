@@ -1,4 +1,4 @@
-"""What a finished training left in its run folder, for those who look at it afterwards."""
+"""What a finished training left in its run folder, for those who read it afterwards."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class TrainedRun:
         metrics: `metrics.json`: by split, what `acne_trainer.evaluation.evaluate.evaluate` returned.
         history: `history.csv`: a row an epoch, without what an epoch did not measure; empty where there is no file.
         settings: `config.toml` as it is, for runs of any version; from the manifest where there is no file.
-        data: The folder of the photographs of the first labelled set, which may be gone; `None` where no `config.toml`
-            tells.
+        data: The folder of the photographs of the first labelled set, which may be missing; `None` without a
+            `config.toml`.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""Golden vectors: what a shipped model returns at each stage, stored beside it for everyone who runs it elsewhere.
+"""Golden vectors: what a shipped model returns at each stage, stored next to it for everyone who runs it elsewhere.
 
 A folder `golden` holds `golden.json` and files that any language reads: PNG images, and gzip'd little-endian float32
 tensors without a header, whose shapes are in `golden.json`. The stages: photograph, input tensor, raw outputs of each

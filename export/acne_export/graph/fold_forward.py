@@ -41,7 +41,7 @@ class _Candidate:
 
 
 def fold_batch_norm_forward(model: keras.Model, ranges: Ranges) -> tuple[keras.Model, Ranges]:
-    """Returns the model without the norms that can be folded (itself if none can), and the ranges of its operations.
+    """Returns the model without its foldable batch norms (itself if there are none), and the ranges of its operations.
 
     Args:
         model: A functional model in which each layer is called once.

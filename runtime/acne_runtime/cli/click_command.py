@@ -36,7 +36,7 @@ class _OneLineErrors(click.Command):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            raise  # click exits quietly when the reader of a pipe has gone
+            raise  # click exits quietly when the reader of a pipe has closed it
         except (AcneEdgeError, OSError) as error:
             raise self._to_click_error(error) from error
 

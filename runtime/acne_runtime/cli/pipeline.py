@@ -93,7 +93,7 @@ class ReadErrors:
 
     Attributes:
         count: Number of images that could not be read.
-        progress: The progress bar to print beside, if there is one.
+        progress: The progress bar to print next to, if there is one.
     """
 
     def __init__(self) -> None:

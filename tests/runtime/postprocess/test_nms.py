@@ -215,10 +215,10 @@ def drawn_candidates(draw, least_side):
 def limits(draw, overlaps):
     """Also just above and below what two of the boxes overlap by."""
     found = sorted({point for row in overlaps for point in row if 0.01 < point < 0.98})
-    beside = (
+    near = (
         st.builds(sum, st.tuples(st.sampled_from(found), st.sampled_from([-0.002, 0.002]))) if found else st.nothing()
     )
-    iou = draw(st.one_of(st.just(0.5), beside, st.floats(0.01, 0.99)))
+    iou = draw(st.one_of(st.just(0.5), near, st.floats(0.01, 0.99)))
     # An exact half is computed alike by all; other limits are not held against their own rounding.
     assume(iou == 0.5 or all(abs(point - iou) > 1e-5 for row in overlaps for point in row))
     return iou

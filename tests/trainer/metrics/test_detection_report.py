@@ -216,7 +216,7 @@ def test_a_lesion_is_ranked_under_each_type_and_counted_and_decided_once():
     results = [predicted((0.9, (0.1, 0.0, 0.85), box(0)), (0.6, (0.4, 0.0, 0.45), box(1)))]
     got = average_precision(marked, results, CLASSES)
     assert got.ap50_by_class["papules"] == pytest.approx(1)
-    assert got.ap50_by_class["comedones"] == pytest.approx(1)  # 0.4 on it comes before 0.1 beside it
+    assert got.ap50_by_class["comedones"] == pytest.approx(1)  # 0.4 on it comes before 0.1 next to it
     assert average_precision(marked, results, CLASSES, one_class=True).thresholds == {"lesion": pytest.approx(0.6)}
     report = detection_report(marked, results, CLASSES, (0.5,), INPUT, constant())["model"]
     assert (report["count_error"], report["ap50"], report["ap50_one_class"]) == pytest.approx((0, 1, 1))

@@ -27,5 +27,5 @@ class Finding:
 
 
 def counted(cases: Sequence[object], one: str, several: str) -> str:
-    """Returns the number of cases with what is said of one or of several."""
+    """Returns the number of cases with the phrase for one or for several."""
     return f"{len(cases)} {one if len(cases) == 1 else several}"

@@ -1,4 +1,4 @@
-"""`acne-train data`: looks at labelled photographs, splits and converts them."""
+"""`acne-train data`: audits labelled photographs, splits and converts them."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _RUN = click.Path(file_okay=False, path_type=Path)
 @click.option("--backend", type=click.Choice(["onnx", "litert"]))
 @click.option("--json", "json_file", metavar="FILE", help="Write all metrics here; - for standard output.")
 def evaluate(model: str, data: Path, split: str, backend: str | None, json_file: str | None) -> None:
-    """Evaluates an exported model on a labelled split, with the trivial baseline beside it."""
+    """Evaluates an exported model on a labelled split, with the trivial baseline next to it."""
     load_tensorflow()
     from acne_trainer.data.load import read_split
     from acne_trainer.evaluation.evaluate import evaluate as score

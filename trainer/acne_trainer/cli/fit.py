@@ -124,7 +124,7 @@ def reproduce(recipe: Path, data_root: Path, run: Path, weights: Path | None, de
 
 
 def _train(settings: Any, run: Path, devices: str, way_on: str) -> None:
-    """Trains, or goes on, until it is done or somebody stops it."""
+    """Trains, or resumes, until it is done or somebody stops it."""
     from acne_trainer.distributed import make_strategy
     from acne_trainer.train import ProgressHooks
     from acne_trainer.train import fit as train
@@ -229,6 +229,6 @@ def _log_shown() -> Iterator[None]:
 
 
 def _progress(line: str) -> None:
-    """Shows a line over the one before, where somebody looks at it."""
+    """Shows a line over the one before, on a terminal."""
     if sys.stderr.isatty():
         click.echo(f"\r\x1b[K{line}", nl=False, err=True)

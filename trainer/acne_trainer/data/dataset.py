@@ -41,7 +41,7 @@ class Sample:
         """Reads the photograph as the runtime does: `[height, width, 3]` uint8 BGR.
 
         Raises:
-            SourceError: It is missing, empty, cut off, or no picture.
+            SourceError: It is missing, empty, truncated, or no picture.
         """
         return read_image(self.path)
 

@@ -80,7 +80,7 @@ def merge(
     Args:
         splits: The set to complete, with boxes; `train` among them.
         others: `train` of the sets whose marks are taken.
-        on_photo: Is called after each photograph with how many there are to look at.
+        on_photo: Is called after each photograph with how many there are to process.
 
     Returns:
         The splits with the class `lesion` behind the others, and what was joined or refused.

@@ -33,7 +33,7 @@ MOST_BITS = 10
 """Candidates differ in at most this many of the 64 bits; chance alone gives 32."""
 
 LEAST_LIKENESS = 0.65
-"""Detail correlation of a pair. On the 582 and 1,606 candidates of acne4 and acne04, looked at one by one around here,
+"""Detail correlation of a pair. On the 582 and 1,606 candidates of acne4 and acne04, inspected one by one around here,
 copies reach 0.65 to 0.96 (0.58 once) and different people under the same camera at most 0.60."""
 
 _SIDE = 128  # of the thumbnails that are laid over each other; at 64 px different people look alike
@@ -74,7 +74,7 @@ class ImageFingerprint:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two photographs that are one, the second oriented as said."""
+    """Two photographs that are one, the second oriented as stated."""
 
     first: Path
     second: Path
@@ -93,7 +93,7 @@ def fingerprint_images(
         on_photo: Is called after each.
 
     Raises:
-        SourceError: One is missing, empty, cut off, or no picture.
+        SourceError: One is missing, empty, truncated, or no picture.
     """
     looks = {}
     with ThreadPoolExecutor(_THREADS) as pool:

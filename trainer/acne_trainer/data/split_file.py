@@ -1,4 +1,4 @@
-"""`splits.json`: which photographs of a labelled set train, validate and test, saved beside or apart from the set."""
+"""`splits.json`: which photographs of a labelled set train, validate and test, saved next to or apart from the set."""
 
 from __future__ import annotations
 

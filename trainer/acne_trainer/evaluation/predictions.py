@@ -43,7 +43,7 @@ def load_predictions(file: Path) -> list[Result]:
     """
     try:
         packed = file.read_bytes()
-        if not packed:  # which gzip would take for nothing said
+        if not packed:  # which gzip would take for an empty file
             raise EOFError("empty")
         text = gzip.decompress(packed).decode()
     except FileNotFoundError:

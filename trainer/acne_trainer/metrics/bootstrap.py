@@ -53,7 +53,7 @@ def weighted_means(values: NDArray[np.floating[Any]], weights: NDArray[np.float6
 
 
 def percentile_interval(values: NDArray[np.float64]) -> list[float]:
-    """Returns the 2.5 % and 97.5 % percentiles of a figure's resamples, `nan` where none of them has the figure."""
+    """Returns the 2.5 % and 97.5 % percentiles of a metric's resamples, `nan` where none of them has it."""
     known = values[~np.isnan(values)]
     return [float("nan")] * 2 if not known.size else [float(value) for value in np.percentile(known, [2.5, 97.5])]
 
@@ -67,7 +67,7 @@ def wilson_interval(successes: int, trials: int) -> list[float]:
 
 
 def with_interval(name: str, point: float, resampled: NDArray[np.float64]) -> dict[str, Any]:
-    """Returns a figure under its name, and its interval from the resamples `[resamples]` under `NAME_interval_95`."""
+    """Returns a metric under its name, and its interval from the resamples `[resamples]` under `NAME_interval_95`."""
     return {name: float(point), f"{name}_interval_95": percentile_interval(resampled)}
 
 

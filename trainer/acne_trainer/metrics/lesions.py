@@ -18,7 +18,7 @@ from acne_trainer.metrics.scored_image import ScoredImage
 DECISION_IOU = 0.3
 """The IoU at which decisions are judged: see `matching.Criterion` for why it is below one half."""
 _FLOOR = 0.05
-"""Scores below are not looked at for reliability: they are most of all, and nobody sees them."""
+"""Scores below are left out of reliability: most boxes have them, and nobody sees them."""
 
 
 def lesion_metrics(

@@ -1,4 +1,4 @@
-"""What is marked on a photograph beside what a detector found on it, as arrays."""
+"""What is marked on a photograph next to what a detector found on it, as arrays."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _NECK_AND_HEADS = ("pa_fpn", "yolo_v8_head")
 """How KerasCV's names of their layers begin."""
 
 _EXPECTED_OBJECTS = 5
-"""Objects expected on a photograph, for the first scores; YOLOv8's own figure."""
+"""Objects expected on a photograph, for the first scores; YOLOv8's own number."""
 
 
 def build_detector(

@@ -60,7 +60,7 @@ def chart(
     diagonal: bool = False,
     marked_x: float | None = None,
 ) -> Markup:
-    """Returns a figure with its legend.
+    """Returns a chart with its legend.
 
     Args:
         title: Stands above the chart.

@@ -1,4 +1,4 @@
-"""The parts of a report as HTML, from the templates beside this file; text is escaped."""
+"""The parts of a report as HTML, from the templates next to this file; text is escaped."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _PAPER_SCALING = (
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """Photographs and what the model said of them, in the same order."""
+    """Photographs and what the model predicted, in the same order."""
 
     samples: list[Sample]
     results: list[Result]
@@ -148,7 +148,7 @@ def _about(run: TrainedRun, split: str, photographs: int) -> str:
     return (
         f"Run {run.folder.resolve().name}. Figures on {photographs} photographs of {name}/{split}, "
         f"trained on {provenance.get('train_photographs', 'an unknown number of')} others; 95 % intervals; a "
-        "trivial baseline, which never looks, beside every metric."
+        "trivial baseline, which never sees the image, next to every metric."
     )
 
 

@@ -1,4 +1,4 @@
-"""Tables of the metrics in `metrics.json`: each with its interval, and the trivial baseline beside it."""
+"""Tables of the metrics in `metrics.json`: each with its interval, and the trivial baseline next to it."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def cards(metrics: Sequence[Metric], model: Mapping[str, Any], baseline: Mapping
 
 def _verdict(metric: Metric, model: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:
     low, high = model.get(f"{metric.key}_interval_95") or (None, None)
-    beside = baseline.get(metric.key)
-    if low is None or high is None or beside is None:
+    reference = baseline.get(metric.key)
+    if low is None or high is None or reference is None:
         return ""
-    if low <= beside <= high:
+    if low <= reference <= high:
         return "not told apart from the trivial baseline"
-    word = "better" if (low > beside) == metric.higher_is_better else "worse"
+    word = "better" if (low > reference) == metric.higher_is_better else "worse"
     return f"{word} than the trivial baseline"
 
 
@@ -94,10 +94,10 @@ def class_table(
     known = [metric for metric in metrics if f"{metric.key}_by_class" in model]
     headings = ["type", *(part for metric in known for part in (metric.label, "baseline"))]
     rows = []
-    for one in classes:
-        row = [one]
+    for lesion_type in classes:
+        row = [lesion_type]
         for metric in known:
             name = f"{metric.key}_by_class"
-            row += [with_interval_text(model, name, one), number((baseline.get(name) or {}).get(one))]
+            row += [with_interval_text(model, name, lesion_type), number((baseline.get(name) or {}).get(lesion_type))]
         rows.append(row)
     return table(headings, rows)

@@ -51,7 +51,7 @@ class FeatureCache:
 
         Raises:
             AcneEdgeError: The disk is full.
-            StoppedError: `stopped` said so.
+            StoppedError: `stopped` returned true.
         """
         if self._values is None:
             if not self._file.exists():
@@ -96,7 +96,7 @@ class FrozenBackboneTask(MultilabelTask):
         features: tuple[FeatureCache, FeatureCache],
         head: keras.Model,
     ):
-        """Remembers the features of the training and of the validation images beside their labels."""
+        """Remembers the features of the training and of the validation images next to their labels."""
         super().__init__(settings, train, valid, head)
         self._of_train, self._of_valid = features
 

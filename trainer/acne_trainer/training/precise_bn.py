@@ -19,7 +19,7 @@ class PreciseBatchNorm:
     """
 
     def __init__(self, network: keras.Model):
-        """Prepares a network, whose weights may change afterwards; norms that are not trained keep their statistics."""
+        """Prepares a network, whose weights may change afterwards; frozen batch norms keep their statistics."""
         self._network = network
         norms = (layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization))
         self._norms = [norm for norm in norms if norm.trainable]

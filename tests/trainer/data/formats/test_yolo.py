@@ -143,7 +143,7 @@ def test_a_data_yaml_that_is_no_utf8_is_refused(tmp_path):
 def test_a_data_yaml_alone_is_refused(tmp_path):
     (tmp_path / "data.yaml").write_text(YAML)
     assert refusal(tmp_path) == (
-        "SET/data.yaml: neither its train, val and test nor an images folder beside it holds photographs"
+        "SET/data.yaml: neither its train, val and test nor an images folder next to it holds photographs"
     )
 
 

@@ -1,4 +1,4 @@
-"""COCO JSON, also as Roboflow writes it (`_annotations.coco.json` beside the photographs)."""
+"""COCO JSON, also as Roboflow writes it (`_annotations.coco.json` next to the photographs)."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def holds_images(folder: Path) -> bool:
 
 @contextmanager
 def collect_errors(on_error: OnError | None) -> Iterator[None]:
-    """Hands a `SourceError` of its block to `on_error`; where there is none, the error goes on its way."""
+    """Hands a `SourceError` of its block to `on_error`; where there is none, the error propagates."""
     try:
         yield
     except SourceError as error:

@@ -33,7 +33,7 @@ from acne_trainer.data.formats.common import (
 ANNOTATIONS_FILE = "_annotations.txt"
 
 _BOX = re.compile(r"-?\d+(?:\.\d+)?(?:,-?\d+(?:\.\d+)?){4}")
-_EXPECTED = f"a Keras-TXT split has {ANNOTATIONS_FILE} and {CLASSES_FILE} beside its photographs"
+_EXPECTED = f"a Keras-TXT split has {ANNOTATIONS_FILE} and {CLASSES_FILE} next to its photographs"
 _FIRST_BOX = re.compile(rf"[ \t]+{_BOX.pattern}(?= |$)")
 
 

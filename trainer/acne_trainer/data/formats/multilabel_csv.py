@@ -51,7 +51,7 @@ def find_table(root: Path) -> Readers:
 
 
 def looks_like_a_table(file: Path) -> bool:
-    """Returns whether a CSV file begins with a column of photographs; other tables may lie beside a set, too."""
+    """Returns whether a CSV file begins with a column of photographs; other tables may lie next to a set, too."""
     with file.open(encoding="utf-8-sig", errors="replace") as lines:
         return lines.readline().split(",")[0].strip().strip('"').lower() in NAME_COLUMNS
 
@@ -60,7 +60,7 @@ def read_table(file: Path, folder: Path, on_error: OnError | None = None) -> Dat
     """Reads one split.
 
     Args:
-        file: The table. Columns called 0, 1, 2, ... take the names of a `_classes.txt` beside it, if there is one.
+        file: The table. Columns called 0, 1, 2, ... take the names of a `_classes.txt` next to it, if there is one.
         folder: Where its photographs lie.
         on_error: Gets the error of each line that does not parse, which is then skipped; `None` raises.
 

@@ -1,7 +1,7 @@
-"""Pascal VOC: one XML file a photograph, beside it or in a folder of its own, paired by name.
+"""Pascal VOC: one XML file a photograph, next to it or in a folder of its own, paired by name.
 
 A box's corners may come in either order; both pixels belong to it, so that it always has an area. A photograph without
-an XML file is bare skin. The form has no list of classes: `_classes.txt` beside the XML files
+an XML file is bare skin. The form has no list of classes: `_classes.txt` next to the XML files
 gives their order, or else they are sorted by name.
 """
 

@@ -88,7 +88,7 @@ def _places(file: Path, data: dict[str, Any], entry: Any) -> tuple[Path, ...]:
     bases = (file.parent / str(data.get("path") or "."), file.parent)
     found = []
     for name in map(str, entry if isinstance(entry, list) else [entry] * bool(entry)):
-        # Roboflow writes ../train/images for the train/images beside data.yaml; Ultralytics forgives it, too.
+        # Roboflow writes ../train/images for the train/images next to data.yaml; Ultralytics forgives it, too.
         candidates = [base / form for base in bases for form in (name, name.removeprefix("../"))]
         found += [place for place in candidates if place.exists()][:1]
     return tuple(found)
@@ -108,7 +108,7 @@ def find_yolo(root: Path) -> Readers:
 
     readers = find_splits(find)
     if not readers:
-        raise SourceError(f"{file}: neither its train, val and test nor an images folder beside it holds photographs")
+        raise SourceError(f"{file}: neither its train, val and test nor an images folder next to it holds photographs")
     return readers
 
 
@@ -151,7 +151,7 @@ def _listed(file: Path) -> list[Path]:
 
 
 def _label_file(photo: Path) -> Path:
-    """Returns where a photograph's label lies: the last `images` of its path read as `labels`, or beside it."""
+    """Returns where a photograph's label lies: the last `images` of its path read as `labels`, or next to it."""
     parts = list(photo.parent.parts)
     if "images" in parts:
         parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
@@ -162,7 +162,7 @@ def _label_file(photo: Path) -> Path:
 
 
 def _orphans(labels: dict[Path, Path]) -> list[Path]:
-    # Text files beside photographs may be anything; in a folder of labels they are labels.
+    # Text files next to photographs may be anything; in a folder of labels they are labels.
     folders = {label.parent for label in labels.values()} - {photo.parent for photo in labels}
     used = set(labels.values())
     files = sorted(file for folder in folders if folder.is_dir() for file in folder.glob("*.txt"))

@@ -190,7 +190,7 @@ def merged(model: Model) -> list[dict]:
 
 
 def sample_results(out: Path) -> list[dict]:
-    """`acne-run`'s JSON of the sample pictures, plain, with severity and tiled; the pictures as PNG beside it."""
+    """`acne-run`'s JSON of the sample pictures, plain, with severity and tiled; the pictures as PNG next to it."""
     pictures = {"rendered_skin": ROOT / "samples/rendered_skin.jpg", "astronaut": ROOT / "samples/astronaut.png"}
     decoded_images = {name: read_image(file) for name, file in pictures.items()}
     decoded_images["large"] = cv2.resize(decoded_images["rendered_skin"], None, fx=1.9, fy=1.9)
