@@ -22,11 +22,11 @@ def photographs(tmp_path_factory):
 @pytest.mark.parametrize("task", ["detection", "multilabel"])
 def test_figures_and_thresholds_are_the_trainers(exported, photographs, task):
     file = exported(task, "onnx")
-    figures = photographs.metrics(file, task)
-    assert figures["photographs"] == 5
-    assert 0 <= figures[HEADLINE[task]] <= 1
-    assert set(figures["recall_by_class"]) == {"comedones", "nodules", "papules", "pustules"}
-    assert ("count_error" in figures) == (task == "detection")
+    measured = photographs.metrics(file, task)
+    assert measured["photographs"] == 5
+    assert 0 <= measured[HEADLINE[task]] <= 1
+    assert set(measured["recall_by_class"]) == {"comedones", "nodules", "papules", "pustules"}
+    assert ("count_error" in measured) == (task == "detection")
     thresholds = photographs.thresholds(file, file)
     assert len(thresholds) == {"detection": 1, "multilabel": 4}[task]
     assert thresholds == pytest.approx(load_model(file).manifest.thresholds, abs=0.1)

@@ -56,15 +56,15 @@ def test_every_supported_pair_converts_passes_validation_opens_and_runs(exported
     assert Recipe.from_dict(manifest.provenance["recipe"], "") == recipe(form, precision)
     assert manifest.provenance["converted_with"].keys() >= {"tensorflow", "keras"}
     assert ("tf2onnx" in manifest.provenance["converted_with"]) == (form == "onnx")
-    figures = manifest.validation["conversion"]
+    measured = manifest.validation["conversion"]
     if precision == "float32":
-        assert 0 < figures["max_error"] <= 1e-5
+        assert 0 < measured["max_error"] <= 1e-5
         return
-    assert set(figures["snr_db"]) == {output.name for output in source.outputs}
-    assert ("min_box_cosine" in figures) == (task == "detection")
+    assert set(measured["snr_db"]) == {output.name for output in source.outputs}
+    assert ("min_box_cosine" in measured) == (task == "detection")
     limits = EXPORTERS[form, precision].limits
-    assert limits.min_cosine < figures.get("min_box_cosine", 1) <= 1
-    assert 0 < figures["mean_score_error"] < limits.max_score_error
+    assert limits.min_cosine < measured.get("min_box_cosine", 1) <= 1
+    assert 0 < measured["mean_score_error"] < limits.max_score_error
 
 
 @MATRIX

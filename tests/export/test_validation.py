@@ -55,10 +55,10 @@ def one_value(value):
 
 def test_the_source_itself_passes(source, rounding):
     assert check_float32(source, source, rounding) == {"max_error": 0.0}
-    figures = check_reduced(source, source, LIMITS, 0.5)
-    assert figures["min_box_cosine"] == pytest.approx(1)
-    assert figures["mean_score_error"] == 0
-    assert set(figures["snr_db"]) == set(source)
+    measured = check_reduced(source, source, LIMITS, 0.5)
+    assert measured["min_box_cosine"] == pytest.approx(1)
+    assert measured["mean_score_error"] == 0
+    assert set(measured["snr_db"]) == set(source)
 
 
 def test_the_largest_error_is_reported_relative_to_the_outputs_largest_value(source, rounding):
@@ -178,10 +178,10 @@ def test_noise_may_be_answered_otherwise(source):
 
 def test_a_coarser_answer_passes_and_its_error_is_reported(source):
     rounded = {name: np.round(output * 128) / 128 for name, output in source.items()}
-    figures = check_reduced(source, rounded, LIMITS, 0.5)
-    assert 0.999 < figures["min_box_cosine"] < 1
-    assert 0 < figures["mean_score_error"] <= 1 / 256
-    assert all(30 < value < 80 for value in figures["snr_db"].values())
+    measured = check_reduced(source, rounded, LIMITS, 0.5)
+    assert 0.999 < measured["min_box_cosine"] < 1
+    assert 0 < measured["mean_score_error"] <= 1 / 256
+    assert all(30 < value < 80 for value in measured["snr_db"].values())
 
 
 def test_scores_that_fell_to_a_few_levels_are_refused(source):

@@ -173,13 +173,13 @@ def targets() -> list[Target]:
             raise AcneEdgeError(str(error)) from error
 
     def theirs(rng: Rng) -> object:
-        said = {key: value for key, value in THEIRS.items() if rng.random() < 0.97}
-        key = list(said)[rng.integers(len(said))]
-        said[key] = damaged_bytes(said[key].encode(), [b"{}[](),'\"0:-1e9"], rng).decode("utf-8", "replace")
-        said = {"task": "detect", "names": "{0: 'a'}", "imgsz": "[64, 64]"} | said
+        metadata = {key: value for key, value in THEIRS.items() if rng.random() < 0.97}
+        key = list(metadata)[rng.integers(len(metadata))]
+        metadata[key] = damaged_bytes(metadata[key].encode(), [b"{}[](),'\"0:-1e9"], rng).decode("utf-8", "replace")
+        metadata = {"task": "detect", "names": "{0: 'a'}", "imgsz": "[64, 64]"} | metadata
         shapes: list[Sequence[int | str]] = [(1, 3, 64, 64), (1, 64, 64, 3), ("batch", 3, "h", "w"), ()]
         shape = shapes[rng.integers(1, 3)] if rng.random() < 0.9 else shapes[0]
-        opened = SimpleNamespace(name="onnx", foreign_metadata=said, outputs=["output0"], input_shape=shape)
+        opened = SimpleNamespace(name="onnx", foreign_metadata=metadata, outputs=["output0"], input_shape=shape)
         return _asked(read_ultralytics_manifest(opened, "fuzz"))  # type: ignore[arg-type]
 
     return [

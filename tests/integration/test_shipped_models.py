@@ -83,8 +83,8 @@ def test_int8_is_under_30_percent_of_the_size_and_lost_at_most_a_point(folder):
     assert reduced.stat().st_size < 0.3 * exact.stat().st_size
     accuracy = load_model(reduced).manifest.validation["accuracy"]
     assert accuracy["data"] == "acne4/test"
-    figure = "ap50" if "ap50" in accuracy["before"] else "macro_f1"
-    assert accuracy["after"][figure] >= accuracy["before"][figure] - 0.01
+    metric = "ap50" if "ap50" in accuracy["before"] else "macro_f1"
+    assert accuracy["after"][metric] >= accuracy["before"][metric] - 0.01
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
@@ -116,9 +116,9 @@ def test_the_card_states_the_measured_figures(folder):
     of_file = [json.loads((folder / f"metrics-{form}.json").read_text()) for form in ("onnx", "int8")]
     for test in [json.loads((folder / "metrics.json").read_text())["test"], *of_file]:
         model = test["model"]
-        figures = [model["ap50"]] if "ap50" in model else [model["argmax_agreement"], model["macro_ap"]]
-        for figure in figures:
-            assert re.search(rf"\b{figure:.3f}\b", card), figure
+        measured = [model["ap50"]] if "ap50" in model else [model["argmax_agreement"], model["macro_ap"]]
+        for metric in measured:
+            assert re.search(rf"\b{metric:.3f}\b", card), metric
 
 
 @pytest.mark.slow

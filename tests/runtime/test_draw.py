@@ -12,8 +12,8 @@ def test_a_picture_names_each_lesion_once_and_doubts_what_is_unsure(monkeypatch)
     written = []
     monkeypatch.setattr(cv2, "putText", lambda image, text, *rest: written.append(text))
     places = [(100.0, 150.0, 120.0, 170.0), (200.0, 150.0, 220.0, 170.0)]
-    said = [(0.0, 0.1, 0.6, 0.5), (0.0, 0.1, 0.6, 0.4)]
-    lesions = [Lesion.of_types(CLASSES, 0.75, *one) for one in zip(places, said, strict=True)]
+    scores = [(0.0, 0.1, 0.6, 0.5), (0.0, 0.1, 0.6, 0.4)]
+    lesions = [Lesion.of_types(CLASSES, 0.75, *one) for one in zip(places, scores, strict=True)]
     annotate(picture(640, 640), detection_result(lesions=tuple(lesions), size=(640, 640)))
     assert written == ["papules 0.75", "papules? 0.75", "2 papules", NO_DIAGNOSIS]
 

@@ -481,12 +481,12 @@ for damage in json.loads(sys.argv[4]):
     kind, number = damage
     file.write_bytes(whole[:number] if kind == "cut" else flipped(number))
     try:
-        said = {"answer": load_model(file)(cv2.imread(photograph)).to_dict()}
+        outcome = {"answer": load_model(file)(cv2.imread(photograph)).to_dict()}
     except ModelError as error:
-        said = {"refused": str(error)}
+        outcome = {"refused": str(error)}
     except BaseException as error:
-        said = {"raised": repr(error)}
-    print(json.dumps(said), flush=True)
+        outcome = {"raised": repr(error)}
+    print(json.dumps(outcome), flush=True)
 """
 
 
@@ -518,13 +518,13 @@ def test_a_file_that_is_cut_off_anywhere_is_refused(tiny_file, tmp_path, form):
     lengths = [size, *range(0, 64, 5), *(int(value) for value in np.linspace(64, size - 1, 60)), size - 2, size - 5]
     (uncut, *outcomes), _ = opened_elsewhere(whole, tmp_path / f"cut.{form}", [("cut", length) for length in lengths])
     assert uncut["answer"]["lesions"]
-    for length, said in zip(lengths[1:], outcomes, strict=True):
-        if "answer" in said:  # all that is gone is what a TFLite file is filled up with
-            assert size - length < 16, (length, said)
-            assert said["answer"]["lesions"] == uncut["answer"]["lesions"]
+    for length, outcome in zip(lengths[1:], outcomes, strict=True):
+        if "answer" in outcome:  # all that is gone is what a TFLite file is filled up with
+            assert size - length < 16, (length, outcome)
+            assert outcome["answer"]["lesions"] == uncut["answer"]["lesions"]
         else:
-            assert said.get("refused", "").startswith(f"{tmp_path / 'cut'}.{form}: "), (length, said)
-            assert said["refused"].isprintable(), (length, said)
+            assert outcome.get("refused", "").startswith(f"{tmp_path / 'cut'}.{form}: "), (length, outcome)
+            assert outcome["refused"].isprintable(), (length, outcome)
 
 
 @pytest.mark.parametrize(("form", "first"), [("onnx", 0), ("tflite", -240_000)])
@@ -532,13 +532,13 @@ def test_flipped_bits_are_refused_in_one_line_or_give_sound_lesions(tiny_file, t
     whole = tiny_file if form == "onnx" else SHIPPED_FILES[form]  # whose graph lies in its last 240 kB
     seeds, first = range(40), first % whole.stat().st_size
     outcomes, printed = opened_elsewhere(whole, tmp_path / f"flipped.{form}", [("flip", seed) for seed in seeds], first)
-    for seed, said in zip(seeds, outcomes, strict=True):
-        assert "raised" not in said, (seed, said)
-        if "answer" in said:
-            assert_sound(said["answer"])
+    for seed, outcome in zip(seeds, outcomes, strict=True):
+        assert "raised" not in outcome, (seed, outcome)
+        if "answer" in outcome:
+            assert_sound(outcome["answer"])
         else:
-            assert said["refused"].isprintable(), (seed, said)
-    assert sum("refused" in said for said in outcomes) > 10
+            assert outcome["refused"].isprintable(), (seed, outcome)
+    assert sum("refused" in outcome for outcome in outcomes) > 10
     # Standard output belongs to `--json -`.
     assert len(printed.splitlines()) == 2 * len(seeds)
 
@@ -577,9 +577,9 @@ def with_damaged_graph(how):
 def test_a_graph_that_litert_would_crash_on_is_refused(tmp_path, how):
     whole = tmp_path / "whole.tflite"
     whole.write_bytes(with_damaged_graph(how))
-    (said,), _ = opened_elsewhere(whole, tmp_path / "damaged.tflite", [("cut", whole.stat().st_size)])
-    assert said.get("refused", "").startswith(f"{tmp_path / 'damaged.tflite'}: "), said
-    assert said["refused"].isprintable()
+    (outcome,), _ = opened_elsewhere(whole, tmp_path / "damaged.tflite", [("cut", whole.stat().st_size)])
+    assert outcome.get("refused", "").startswith(f"{tmp_path / 'damaged.tflite'}: "), outcome
+    assert outcome["refused"].isprintable()
 
 
 @pytest.mark.parametrize(

@@ -144,9 +144,9 @@ def test_lesions_become_detections_of_supervision():
     assert found.data["unsure"].tolist() == [False, True, False]
     assert "types" not in found.data  # a lesion of these does not say them
     assert len(result(lesions=()).to_supervision()) == 0
-    said = result(lesions=(LESIONS[1], LESIONS[1])).to_supervision()
-    assert said.data["types"].tolist() == [pytest.approx(LESIONS[1].types)] * 2
-    assert said[said.confidence > 0.9].data["types"].shape == (0, len(CLASSES))
+    detections = result(lesions=(LESIONS[1], LESIONS[1])).to_supervision()
+    assert detections.data["types"].tolist() == [pytest.approx(LESIONS[1].types)] * 2
+    assert detections[detections.confidence > 0.9].data["types"].shape == (0, len(CLASSES))
 
 
 @pytest.mark.parametrize(

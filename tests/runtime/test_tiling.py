@@ -58,8 +58,8 @@ class FindsMarks(Predictor):
                 if min(w, h) * seen_at >= self.least:
                     score = 0.5 + 0.4 * min(1.0, w * h / 1600)
                     box = (float(x), float(y), float(x + w), float(y + h))
-                    said = tuple(score * (other == name) for other in CLASSES) if self.manifest is MANIFEST else None
-                    lesions.append(Lesion(name, score, box, said))
+                    types = tuple(score * (other == name) for other in CLASSES) if self.manifest is MANIFEST else None
+                    lesions.append(Lesion(name, score, box, types))
         lesions.sort(key=lambda one: -one.score)
         return Result(
             frame.source,

@@ -107,13 +107,13 @@ def write_finished_run(folder, task, data):
     """Writes the run folder of a model that was trained on `data`."""
     folder.mkdir(parents=True)
     train = read_keras_txt(data / "train")
-    figures = {}
+    measured = {}
     for split in ("valid", "test"):
         part = read_keras_txt(data / split)
         results = answers(task, part.samples)
         save_predictions(results, predictions_file(folder, split))
-        figures[split] = metrics(task, train, part, results)
-    (folder / "metrics.json").write_text(json.dumps(figures).replace("NaN", "null"))
+        measured[split] = metrics(task, train, part, results)
+    (folder / "metrics.json").write_text(json.dumps(measured).replace("NaN", "null"))
     (folder / "manifest.json").write_text(manifest(task).to_json())
     (folder / "history.csv").write_text(HISTORY[task])
     model = "yolov8-xs" if task == "detection" else "cnn"

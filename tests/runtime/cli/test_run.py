@@ -487,9 +487,9 @@ def test_a_signal_ends_a_long_video_and_keeps_what_was_done(ctrl_c, model, tmp_p
     while running.poll() is None and not (lines.exists() and lines.read_text().count("\n") >= 20):
         time.sleep(0.05)
     running.send_signal(number)
-    _, said = running.communicate(timeout=30)
+    _, output = running.communicate(timeout=30)
     assert running.returncode == 1
-    assert said.split() == ["Aborted!"]
+    assert output.split() == ["Aborted!"]
     answers = json_lines(lines.read_text())
     assert [line["frame"] for line in answers] == list(range(len(answers)))
     assert 20 <= len(answers) < 4000

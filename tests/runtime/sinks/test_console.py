@@ -28,8 +28,8 @@ def test_the_summary_is_a_line_a_photograph_and_says_once_what_it_is_not(capsys,
         sink.write(make_frame(name), [detection_result(name)])
     sink.close()
     captured = capsys.readouterr()
-    said, silent = (captured.err, captured.out) if to_stderr else (captured.out, captured.err)
-    assert said.splitlines() == [
+    printed, silent = (captured.err, captured.out) if to_stderr else (captured.out, captured.err)
+    assert printed.splitlines() == [
         "a.jpg: 1 comedones, 2 papules (6 ms)",
         "b.jpg: 1 comedones, 2 papules (6 ms)",
         NO_DIAGNOSIS,

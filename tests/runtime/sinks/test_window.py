@@ -15,8 +15,8 @@ def test_a_display_that_does_not_answer_ends_nothing(monkeypatch):
 
 
 def test_an_opencv_without_windows_is_told(monkeypatch):
-    said = "error: (-2:Unspecified error) The function is not implemented. Rebuild the library with ... support"
-    done = subprocess.CompletedProcess([], 1, "", said)
+    message = "error: (-2:Unspecified error) The function is not implemented. Rebuild the library with ... support"
+    done = subprocess.CompletedProcess([], 1, "", message)
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
     with pytest.raises(AcneEdgeError, match="this OpenCV has no windows; install opencv-python instead"):

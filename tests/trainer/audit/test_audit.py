@@ -334,8 +334,8 @@ def test_what_is_known_of_acne4_is_reported(shared_data, tmp_path):
     )
     report = audit(tmp_path / "set", 640)
     assert report.readable
-    figures = report.splits["test"]
-    assert (figures.photographs, sum(figures.boxes), figures.unlabelled) == (246, 2843, 0)
+    summary = report.splits["test"]
+    assert (summary.photographs, sum(summary.boxes), summary.unlabelled) == (246, 2843, 0)
     findings = {finding.kind: finding for finding in report.findings}
     assert len(findings["same-source-in-two-splits"].cases) == 5
     assert not {"box-outside", "duplicate-box", "over-detection-limit", "identical-in-two-splits"} & set(findings)

@@ -194,13 +194,13 @@ def test_a_detector_is_not_scored_on_a_table_without_boxes(exported, data):
 @pytest.mark.parametrize("form", ["onnx", "tflite"])
 def test_a_file_is_scored_by_the_command_and_written_where_asked(exported, data, tmp_path, form):
     arguments = ["evaluate", "--model", str(exported("multilabel", form)), "--data", str(data), "--split", "valid"]
-    done = CliRunner().invoke(main, [*arguments, "--json", str(tmp_path / "out" / "figures.json")])
+    done = CliRunner().invoke(main, [*arguments, "--json", str(tmp_path / "out" / "measured.json")])
     assert (done.exit_code, done.stderr) == (0, "")
-    figures = strict((tmp_path / "out" / "figures.json").read_text())
-    assert figures["images"] == 4
-    assert f"{figures['model']['macro_ap']:.3f}" in next(x for x in done.stdout.splitlines() if "macro AP" in x)
+    measured = strict((tmp_path / "out" / "measured.json").read_text())
+    assert measured["images"] == 4
+    assert f"{measured['model']['macro_ap']:.3f}" in next(x for x in done.stdout.splitlines() if "macro AP" in x)
     assert done.stdout.splitlines()[0].startswith("tiny-cnn on 4 photographs of")
-    assert strict(CliRunner().invoke(main, [*arguments, "--json", "-"]).stdout) == figures
+    assert strict(CliRunner().invoke(main, [*arguments, "--json", "-"]).stdout) == measured
 
 
 @pytest.mark.parametrize("task", ["detection", "multilabel"])

@@ -301,16 +301,16 @@ def test_every_figure_has_its_interval():
     got = detection_report(SAMPLES, shifted(0.2), CLASSES, (0.5,) * 3, INPUT, constant(boxes=[(PAPULES, box(2))]))
     counts = {"lesions_by_size", "reliability", "type_confusion"}
 
-    def check(figures):
-        for name, value in figures.items():
+    def check(measured):
+        for name, value in measured.items():
             if name == "multi_class_images":
                 check(value)
             elif name not in counts and not name.endswith("_interval_95"):
-                interval = figures[f"{name}_interval_95"]
+                interval = measured[f"{name}_interval_95"]
                 by_key = value if isinstance(value, dict) else {"": value}
-                for key, figure in by_key.items():
+                for key, number in by_key.items():
                     low, high = interval[key] if isinstance(value, dict) else interval
-                    assert math.isnan(figure) or low <= high, (name, key)
+                    assert math.isnan(number) or low <= high, (name, key)
 
     check(got["model"])
     check(got["baseline"])

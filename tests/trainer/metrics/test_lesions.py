@@ -50,7 +50,7 @@ def photographs():
     return [first, second]
 
 
-def figures(photographs, threshold):
+def measured(photographs, threshold):
     weights = resample_weights(["a.jpg", "b.jpg"], 50)
     shown = [image.reaching(np.array([threshold])) for image in photographs]
     counts = np.array([len(one.pred_boxes) for one in shown], float)
@@ -58,7 +58,7 @@ def figures(photographs, threshold):
 
 
 def test_figures_at_the_threshold(photographs):
-    got = figures(photographs, 0.5)
+    got = measured(photographs, 0.5)
     assert got["precision_one_class"] == pytest.approx(2 / 3)
     assert got["recall_one_class"] == pytest.approx(2 / 4)
     assert got["f1_one_class"] == pytest.approx(2 * 2 / (3 + 4))
@@ -66,7 +66,7 @@ def test_figures_at_the_threshold(photographs):
 
 
 def test_average_precision_at_a_small_overlap_and_by_centre(photographs):
-    got = figures(photographs, 0.5)
+    got = measured(photographs, 0.5)
     # Both best boxes lie on lesions, two of four: precision 1 up to recall 0.5, 51 of COCO's 101 points.
     assert got["ap30_one_class"] == pytest.approx(51 / 101)
     assert got["ap_centre_one_class"] == pytest.approx(51 / 101)
@@ -75,14 +75,14 @@ def test_average_precision_at_a_small_overlap_and_by_centre(photographs):
 
 
 def test_reliability_says_how_many_boxes_of_a_score_lie_on_lesions(photographs):
-    got = figures(photographs, 0.5)
+    got = measured(photographs, 0.5)
     assert [count for *_, count in got["reliability"]] == [1, 1, 1, 1]
     assert got["calibration_error"] == pytest.approx((0.2 + 0.7 + 0.2 + 0.1) / 4)
 
 
 def test_no_box_at_all_has_no_calibration_and_no_rank():
     bare = [photograph([[0, 0, 9, 9]], [], [])] * 2
-    got = figures(bare, 0.5)
+    got = measured(bare, 0.5)
     assert math.isnan(got["calibration_error"])
     assert math.isnan(got["count_rho"])
     assert got["f1_one_class"] == 0

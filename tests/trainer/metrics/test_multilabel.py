@@ -175,18 +175,18 @@ def test_bins_tell_mean_score_share_and_number():
 def test_every_figure_has_its_interval():
     rng = np.random.default_rng(6)
     truth, scores = (rng.random((60, 3)) < 0.4).astype(np.float32), rng.random((60, 3)).astype(np.float32)
-    for figures in (report(truth, scores)[who] for who in ("model", "baseline")):
-        for name in set(figures) - {"thresholds"}:
+    for measured in (report(truth, scores)[who] for who in ("model", "baseline")):
+        for name in set(measured) - {"thresholds"}:
             if name.endswith("_interval_95"):
                 continue
-            value, interval = figures[name], figures[f"{name}_interval_95"]
+            value, interval = measured[name], measured[f"{name}_interval_95"]
             pairs = (
                 [(value[name], interval[name]) for name in CLASSES] if isinstance(value, dict) else [(value, interval)]
             )
-            for figure, (low, high) in pairs:
+            for point, (low, high) in pairs:
                 assert low <= high
                 if "calibration" not in name:  # which leans upwards in a resample
-                    assert low - 1e-9 <= figure <= high + 1e-9, name
+                    assert low - 1e-9 <= point <= high + 1e-9, name
 
 
 def test_the_interval_of_a_class_is_wilsons():

@@ -41,10 +41,10 @@ def test_a_table_has_a_row_a_run_and_one_for_each_baseline(runs):
 
 
 def test_the_row_of_a_multilabel_model_holds_its_figures(runs):
-    figures = json.loads((runs["multilabel"] / "metrics.json").read_text())["test"]
+    measured = json.loads((runs["multilabel"] / "metrics.json").read_text())["test"]
     rows = called(runs["multilabel"]).stdout.splitlines()[4:]
     for row, who in zip(rows, ("model", "baseline"), strict=True):
-        expected = figures[who]
+        expected = measured[who]
         low, high = expected["argmax_agreement_interval_95"]
         assert f"{expected['argmax_agreement']:.3f} ({low:.3f} to {high:.3f})" in row
         ending = [f"{expected[name]:.3f}" for name in ("exact_match", "macro_f1", "macro_ap", "loss")]
@@ -66,9 +66,9 @@ def test_csv_and_json_hold_the_same_rows(runs, tmp_path):
     assert done.exit_code == 0
     rows = json.loads(files[1].read_text())
     assert [row["model"] for row in rows] == ["tiny-cnn", "trivial baseline", "tiny-detector", "trivial baseline"]
-    figures = json.loads((runs["detection"] / "metrics.json").read_text())["test"]
-    assert rows[2]["ap50"] == figures["model"]["ap50"]
-    assert [rows[2]["ap50_low"], rows[2]["ap50_high"]] == figures["model"]["ap50_interval_95"]
+    measured = json.loads((runs["detection"] / "metrics.json").read_text())["test"]
+    assert rows[2]["ap50"] == measured["model"]["ap50"]
+    assert [rows[2]["ap50_low"], rows[2]["ap50_high"]] == measured["model"]["ap50_interval_95"]
     assert rows[2]["argmax_agreement"] is None
     assert (rows[2]["parameters"], rows[3]["parameters"]) == (224, None)
     again = list(csv.DictReader(io.StringIO(files[0].read_text())))

@@ -105,14 +105,14 @@ def test_a_set_smaller_than_a_batch_is_trained_nevertheless(data, batch_size):
 
 def test_labels_are_validated_by_loss_and_agreement(data):
     work = labels_work(MULTILABEL, data)
-    figures = work.validate(work.network)
-    assert set(figures) == {"val_loss", "val_argmax_agreement"}
+    measured = work.validate(work.network)
+    assert set(measured) == {"val_loss", "val_argmax_agreement"}
     assert work.monitor == "val_loss"
     images, labels = load_arrays(data, 96)
     predicted = np.asarray(work.network(images.astype(np.float32), training=False), np.float64)
     expected = -(labels * np.log(predicted) + (1 - labels) * np.log(1 - predicted)).mean()
-    assert figures["val_loss"] == pytest.approx(expected, rel=1e-3)
-    assert figures["val_argmax_agreement"] == pytest.approx((predicted.argmax(1) == labels.argmax(1)).mean())
+    assert measured["val_loss"] == pytest.approx(expected, rel=1e-3)
+    assert measured["val_argmax_agreement"] == pytest.approx((predicted.argmax(1) == labels.argmax(1)).mean())
 
 
 def test_an_epoch_of_crops_has_whole_photographs_in_between(detection):

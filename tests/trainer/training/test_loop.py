@@ -127,12 +127,12 @@ def train(folder, *, settings=SETTINGS, log=lambda _: None, **changes):
         return trainer, trainer.fit()
 
 
-def figures(history):
+def measured(history):
     return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
 
 
 def assert_same_training(one, other):
-    for row, expected in zip(figures(one.history), figures(other.history), strict=True):
+    for row, expected in zip(measured(one.history), measured(other.history), strict=True):
         assert row == pytest.approx(expected, abs=1e-6)
     for part in ("network", "average"):
         pairs = zip(getattr(one, part).get_weights(), getattr(other, part).get_weights(), strict=True)
