@@ -61,7 +61,7 @@ def main(split: Path | None, runs: int) -> None:
         for size, rows in taken.items():
             child = subprocess.run([sys.executable, "-c", CHILD.format(size=size)], check=True, capture_output=True)
             rows.append(json.loads(child.stdout))
-    click.echo("megapixels  tiles  seconds  ratio  peak MB next to the photograph")
+    click.echo("megapixels  tiles  seconds  ratio  peak MB besides the photograph")
     before = 0.0
     for (width, height), rows in taken.items():
         seconds, peak, count = np.median(rows, axis=0)

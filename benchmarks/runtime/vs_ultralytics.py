@@ -1,4 +1,4 @@
-"""`acne-run` next to `yolo predict`, on the same file: `python benchmarks/runtime/vs_ultralytics.py`.
+"""`acne-run` against `yolo predict`, on the same file: `python benchmarks/runtime/vs_ultralytics.py`.
 
 Two environments are made, one with this checkout's `.[onnx]`, one with `ultralytics` and `onnxruntime`. Ultralytics
 exports its YOLOv8n (weights at random: none is downloaded) as ONNX at 640 px; both commands run this file on the same

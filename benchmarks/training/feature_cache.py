@@ -1,4 +1,4 @@
-"""What training a head costs next to the backbone under it: `python benchmarks/training/feature_cache.py [DATA]`.
+"""Costs of training a head, over the frozen backbone alone: `python benchmarks/training/feature_cache.py [DATA]`.
 
 A frozen backbone answers each photograph once; its answers are kept. Prints the time of a whole head training, features
 and all epochs, over one bare forward pass of the backbone over the same photographs.

@@ -106,7 +106,7 @@ def main(data: Path, rounds: int, jit: bool) -> None:
         ("forward and backward", took["bare"]),
         ("objective", took["objective"]),
         ("  of it the assigner", took["assigner"]),
-        ("augmentation (next to it)", pipeline),
+        ("augmentation (concurrent)", pipeline),
     ):
         click.echo(f"{name:24}{1000 * part:6.0f} ms  {part / step:6.1%} of the step")
     click.echo(f"the input pipeline alone delivers {step / pipeline:.1f} x the images that the step consumes")

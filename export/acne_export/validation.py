@@ -30,7 +30,7 @@ MIN_LEVEL_RATIO, MIN_LEVELS = 0.15, 16
 Sound int8 keeps a third or more: its logits have 256 steps for all scores. Scores that share their scale with box
 distances keep about a twentieth."""
 _OVERHEAD = 100_000
-"""Bytes that a graph takes next to its weights; they count in tiny models."""
+"""Bytes that a graph takes in addition to its weights; they count in tiny models."""
 
 Outputs = Mapping[str, NDArray[Any]]
 

@@ -56,7 +56,7 @@ HEADS = dataclasses.replace(
 
 
 class FindsInHeads(Finds):
-    """The same in raw heads, a cell a lesion: its own type next to so much of another."""
+    """The same in raw heads, a cell a lesion: its own type and so much of another."""
 
     def __init__(self, other=0.0, **found):
         self.heads = {}

@@ -3,6 +3,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from support.images import picture
 import acne_trainer
 from acne_runtime.manifest import Manifest
 from acne_trainer.config import DEFAULTS
+from acne_trainer.models import yolov8
 from acne_trainer.models.yolov8 import BINS, STRIDES, build_detector
 from acne_trainer.tasks.detection import DetectionTask
 
@@ -214,3 +216,13 @@ def test_one_module_alone_imports_keras_cv():
         file.name for file in sources if "import keras_cv" in (text := file.read_text()) or "from keras_cv" in text
     ]
     assert importing == ["yolov8.py"]
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_statistics_of_a_batch_are_those_of_all_devices(monkeypatch, replicas):
+    strategy = SimpleNamespace(num_replicas_in_sync=replicas)
+    monkeypatch.setattr(yolov8, "tf", SimpleNamespace(distribute=SimpleNamespace(get_strategy=lambda: strategy)))
+    network = build_detector("yolov8-xs", 4, SIZE)
+    norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert norms
+    assert {layer.synchronized for layer in norms} == {replicas > 1}

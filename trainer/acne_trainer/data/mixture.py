@@ -140,7 +140,7 @@ def read_sets(sources: Sequence[DataSource]) -> tuple[LabelledSet, ...]:
         for split in (valid, test):
             if own and any((sample.classes == len(types)).any() for sample in split.samples):
                 raise SourceError(
-                    f"{split.path}: marks lesions of unknown type ({', '.join(source.untyped)}) next to typed ones; "
+                    f"{split.path}: marks lesions of unknown type ({', '.join(source.untyped)}) as well as typed ones; "
                     "what a model is scored on needs a type for every lesion, or for none"
                 )
         train = _without_leaks(train, held_out, source)

@@ -81,9 +81,7 @@ def with_matching_thresholds(
 
 def with_thresholds(manifest: Manifest, thresholds: Iterable[float]) -> Manifest:
     """Returns the manifest with these thresholds, to four digits, rounded down."""
-    return dataclasses.replace(
-        manifest, thresholds=tuple(math.floor(threshold * 1e4) / 1e4 for threshold in thresholds)
-    )
+    return dataclasses.replace(manifest, thresholds=tuple(math.floor(value * 1e4) / 1e4 for value in thresholds))
 
 
 def _scores_of(name: str | None, results: Sequence[Result]) -> NDArray[np.float64]:

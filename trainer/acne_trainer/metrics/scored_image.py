@@ -1,4 +1,4 @@
-"""What is marked on a photograph next to what a detector found on it, as arrays."""
+"""The annotated lesions of an image paired with the predicted ones, as arrays."""
 
 from __future__ import annotations
 

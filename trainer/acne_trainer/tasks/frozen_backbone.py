@@ -96,7 +96,7 @@ class FrozenBackboneTask(MultilabelTask):
         features: tuple[FeatureCache, FeatureCache],
         head: keras.Model,
     ):
-        """Remembers the features of the training and of the validation images next to their labels."""
+        """Remembers the features of the training and of the validation images with their labels."""
         super().__init__(settings, train, valid, head)
         self._of_train, self._of_valid = features
 
