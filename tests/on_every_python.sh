@@ -5,7 +5,10 @@ set -u
 cd "$(dirname "$0")/.."
 failed=0
 for version in 3.10 3.11 3.12 3.13; do
-    python=$(command -v "python$version" || ls -d "${PYENV_ROOT:-$HOME/.pyenv}"/versions/$version.*/bin/python 2>/dev/null | tail -n 1)
+    # pyenv's shim is on the PATH for versions that are not switched on too, and then fails.
+    python=python$version
+    "$python" --version >/dev/null 2>&1 ||
+        python=$(ls -d "${PYENV_ROOT:-$HOME/.pyenv}"/versions/$version.*/bin/python 2>/dev/null | tail -n 1)
     if ! "$python" --version >/dev/null 2>&1; then
         echo "Python $version: not installed"
         failed=1

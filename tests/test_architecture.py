@@ -13,12 +13,13 @@ ROOTS = {"acne_runtime": "runtime", "acne_export": "export", "acne_trainer": "tr
 LAYERS = {
     "acne_runtime": (
         ("cli",),
-        ("load", "tiling", "severity_model", "sinks"),
+        ("load", "tiling", "tracking", "sinks"),
+        ("severity_model",),
         ("sources",),
         ("model",),
         ("backends", "postprocess", "preprocess"),
         ("result",),
-        ("manifest", "severity", "draw", "frame"),
+        ("manifest", "severity", "draw", "frame", "quality"),
         ("errors", "digest", "atomic_write", "run_folder"),
     ),
     "acne_export": (

@@ -27,6 +27,7 @@ _PALETTE: tuple[Color, ...] = (
     (233, 180, 86),
 )
 DARK: Color = (32, 32, 32)
+WARNING: Color = (0, 200, 255)
 _LIGHT: Color = (245, 245, 245)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -37,13 +38,15 @@ class Box:
 
     Attributes:
         xyxy: Left, top, right, bottom in pixels of the image.
-        caption: Text at its corner.
+        caption: Text at its corner, if any.
         color: Of its outline, and of the caption's background.
+        thin: Whether its outline is as thin as possible.
     """
 
     xyxy: tuple[float, float, float, float]
     caption: str
     color: Color
+    thin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,9 @@ def draw_annotations(image: NDArray[np.uint8], boxes: Sequence[Box], captions: S
 
 def _draw_box(canvas: NDArray[np.uint8], box: Box, unit: float) -> None:
     x1, y1, x2, y2 = (round(value) for value in box.xyxy)
-    cv2.rectangle(canvas, (x1, y1), (x2, y2), box.color, max(1, round(1.5 * unit)))
+    cv2.rectangle(canvas, (x1, y1), (x2, y2), box.color, 1 if box.thin else max(1, round(1.5 * unit)))
+    if not box.caption:
+        return
     bottom = y1 if y1 > 14 * unit else y2 + round(13 * unit)
     _draw_text(canvas, box.caption, x1, bottom, 0.32 * unit, box.color)
 

@@ -9,13 +9,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_runtime.draw import DARK, Box, Caption, Color, class_colors, draw_annotations
+from acne_runtime.draw import DARK, WARNING, Box, Caption, Color, class_colors, draw_annotations
+from acne_runtime.quality import Quality
 from acne_runtime.severity import Severity
 
 SCHEMA = 2
 """Version of the JSON format: 1 had no `types`, and one box per type of a lesion."""
 UNSURE_RATIO = 0.8
 """A lesion's type is unsure if the second type's probability is at least this fraction of the first's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What tracking knows of a lesion, see `tracking.tracked_model`.
+
+    Attributes:
+        id: Of the lesion in this video, from 1; `None` before it is confirmed.
+        state: `confirmed`; `held`, which is confirmed though this frame does not show it; or `tentative`, which this
+            frame shows and which has not proved itself.
+        since_s: When it was first detected, in seconds from the start of the source.
+    """
+
+    id: int | None
+    state: str
+    since_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON form."""
+        return {"id": self.id, "state": self.state, "since_s": round(self.since_s, 3)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +50,7 @@ class Lesion:
         types: The probability of each type, 0 to 1, in the order of `Result.classes`; `None` for models without them
             (Ultralytics).
         unsure: Whether another type is nearly as probable, see `UNSURE_RATIO`.
+        track: Its identity in a video, from a `TrackedModel` only.
     """
 
     name: str
@@ -36,6 +58,7 @@ class Lesion:
     box: tuple[float, float, float, float]
     types: tuple[float, ...] | None = None
     unsure: bool = False
+    track: Track | None = None
 
     @classmethod
     def of_types(
@@ -65,7 +88,7 @@ class Lesion:
             "score": round(self.score, 4),
             **self._types_to_dict(classes),
             "box": [round(side, 2) for side in self.box],
-        }
+        } | ({"track": self.track.to_dict()} if self.track is not None else {})
 
     def _types_to_dict(self, classes: Sequence[str]) -> dict[str, Any]:
         fields: dict[str, Any] = {}
@@ -118,6 +141,8 @@ class Result:
         labels: One per class; `None` for a detection model.
         timing: How long each step took.
         severity: The severity grade, from a `SeverityModel` only.
+        stable_counts: Number of confirmed lesions, by class, from a `TrackedModel` only.
+        quality: How good the image is, where that was asked for.
     """
 
     source: str
@@ -131,6 +156,8 @@ class Result:
     labels: tuple[Label, ...] | None
     timing: Timing
     severity: Severity | None = None
+    stable_counts: Mapping[str, int] | None = None
+    quality: Quality | None = None
 
     def __post_init__(self) -> None:
         """Raises `ValueError` unless exactly one of `lesions` and `labels` is given."""
@@ -226,8 +253,12 @@ class Result:
         if self.labels is not None:
             fields["labels"] = [label.to_dict() for label in self.labels]
         fields["counts"] = self.counts()
+        if self.stable_counts is not None:
+            fields["stable_counts"] = dict(self.stable_counts)
         if self.severity is not None:
             fields["severity"] = self.severity.to_dict()
+        if self.quality is not None:
+            fields["quality"] = self.quality.to_dict()
         fields["timing_ms"] = {
             "preprocess": round(self.timing.preprocess, 3),
             "inference": round(self.timing.inference, 3),
@@ -242,9 +273,12 @@ class Result:
                 for label in self.labels
             ]
         else:
-            captions = [Caption(f"{count} {name}", colors[name]) for name, count in self.counts().items() if count]
+            counts = self.counts() if self.stable_counts is None else self.stable_counts
+            captions = [Caption(f"{count} {name}", colors[name]) for name, count in counts.items() if count]
         captions = captions or [Caption("no lesion found")]
-        return captions + ([Caption(f"severity: {self.severity.grades}")] if self.severity is not None else [])
+        if self.severity is not None:
+            captions.append(Caption(f"severity: {self.severity.grades}"))
+        return captions + [Caption(hint, WARNING) for hint in (self.quality.hints if self.quality is not None else ())]
 
 
 def annotate(image: NDArray[np.uint8], *results: Result) -> NDArray[np.uint8]:
@@ -259,8 +293,17 @@ def annotate(image: NDArray[np.uint8], *results: Result) -> NDArray[np.uint8]:
     """
     colors = class_colors(name for result in results for name in result.classes)
     boxes = [
-        Box(lesion.box, f"{lesion.name}{'?' if lesion.unsure else ''} {lesion.score:.2f}", colors[lesion.name])
+        Box(
+            lesion.box, _caption(lesion), colors[lesion.name], thin=lesion.track is not None and lesion.track.id is None
+        )
         for result in results
         for lesion in reversed(result.lesions or ())  # the best ones last, on top
     ]
     return draw_annotations(image, boxes, [caption for result in results for caption in result._captions(colors)])
+
+
+def _caption(lesion: Lesion) -> str:
+    if lesion.track is not None and lesion.track.id is None:
+        return ""  # its score says little yet
+    number = f"#{lesion.track.id} " if lesion.track is not None else ""
+    return f"{number}{lesion.name}{'?' if lesion.unsure else ''} {lesion.score:.2f}"

@@ -10,7 +10,7 @@ from acne_runtime.errors import ModelError
 from acne_runtime.frame import Frame
 from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model, Predictor
-from acne_runtime.result import Result
+from acne_runtime.result import Lesion, Result
 from acne_runtime.severity import COUNTED, COUNTING, Severity, counted_types, grade_of, supports_severity
 
 _MAX_RATIO = 1e6
@@ -58,9 +58,13 @@ class SeverityModel(Predictor):
         """Processes one image of half a face; see `Model.predict`."""
         result = self._model.predict(frame)
         lesions = result.lesions or ()
-        count = sum(lesion.name in self._types and lesion.score >= self._counted[lesion.name] for lesion in lesions)
+        count = sum(map(self.is_counted, lesions))
         shown = tuple(lesion for lesion in lesions if lesion.score >= self._shown[lesion.name])
         return dataclasses.replace(result, lesions=shown, severity=self.severity(count))
+
+    def is_counted(self, lesion: Lesion) -> bool:
+        """Returns whether the grade counts a lesion, which need not be shown."""
+        return lesion.name in self._types and lesion.score >= self._counted[lesion.name]
 
     def severity(self, count: int) -> Severity:
         """Returns the severity for a number of counted lesions."""

@@ -128,14 +128,15 @@ def test_lesions_become_coco_annotations_with_the_classes_counted_from_1():
     assert [lesion["category_id"] for lesion in result(lesions=LESIONS).to_coco(7, categories)] == [9, 9, 4]
 
 
-def test_labels_are_no_coco_annotations_and_no_detections_of_supervision():
-    for convert in (lambda one: one.to_coco(1), lambda one: one.to_supervision()):
-        with pytest.raises(ValueError, match="acne-yolov8-lite0 is not a detector"):
-            convert(result(labels=LABELS))
+def test_labels_are_no_coco_annotations():
+    with pytest.raises(ValueError, match="acne-yolov8-lite0 is not a detector"):
+        result(labels=LABELS).to_coco(1)
 
 
 def test_lesions_become_detections_of_supervision():
     pytest.importorskip("supervision")
+    with pytest.raises(ValueError, match="acne-yolov8-lite0 is not a detector"):
+        result(labels=LABELS).to_supervision()
     found = result(lesions=LESIONS).to_supervision()
     assert found.xyxy.tolist() == [pytest.approx(lesion.box) for lesion in LESIONS]
     assert found.confidence.tolist() == pytest.approx([0.83456, 0.5, 0.25])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,9 +19,11 @@ import cv2
 
 from acne_runtime.cli.native_logs import silence_native_logs
 from acne_runtime.errors import SourceError, printable
+from acne_runtime.frame import Frame
 from acne_runtime.load import load_model, model_files
 from acne_runtime.model import Model, Predictor
 from acne_runtime.preprocess import reading_scale
+from acne_runtime.quality import Quality, measure_quality
 from acne_runtime.severity import supports_severity
 from acne_runtime.severity_model import SeverityModel
 from acne_runtime.sinks.annotated_media import ImageWriter, VideoWriter
@@ -34,6 +37,8 @@ from acne_runtime.sinks.progress import Progress, TileProgress
 from acne_runtime.sinks.window import Window, WindowClosedError
 from acne_runtime.sources.open_source import Source, open_camera, open_source
 from acne_runtime.tiling import OVERLAP, TiledModel
+from acne_runtime.tracking.camera_motion import CameraMotion, speed
+from acne_runtime.tracking.tracked_model import TrackedModel
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +60,8 @@ class RunOptions:
     tile: bool
     tile_overlap: int | None
     severity: bool
+    track: bool
+    quality: str
     max_fps: float
     max_megapixels: float
     json_file: str | None
@@ -77,6 +84,8 @@ class RunOptions:
             raise click.UsageError("--tile-overlap needs --tile")
         if self.tile and self.severity:
             raise click.UsageError("--severity was validated on full images only; omit --tile")
+        if self.tile and self.track:
+            raise click.UsageError("--track follows lesions through full images; omit --tile")
         if not 0 < self.max_megapixels < math.inf:
             raise click.UsageError(f"--max-megapixels {self.max_megapixels}: not a finite number above 0")
 
@@ -110,6 +119,47 @@ class ReadErrors:
             click.echo(line, err=True)
 
 
+def _ignore(error: SourceError) -> None:
+    """Frames of a video that are rejected are counted only."""
+
+
+class QualityGate:
+    """Measures the quality of each frame.
+
+    Attributes:
+        rejected: Number of frames rejected.
+    """
+
+    def __init__(self, is_video: bool, reject: bool):
+        """Prepares it.
+
+        Args:
+            is_video: Whether frames follow each other in time, so that motion can be measured.
+            reject: Whether `check` raises for images that cannot be used.
+        """
+        self._motion = CameraMotion() if is_video else None
+        self._reject = reject
+        self._last_s = 0.0
+        self.rejected = 0
+
+    def check(self, frame: Frame) -> Quality:
+        """Returns the quality of the next frame.
+
+        Raises:
+            SourceError: It cannot be used.
+        """
+        moved = None
+        if self._motion is not None:
+            height, width = frame.image.shape[:2]
+            moved = speed(self._motion(frame.image), width, height) / max(frame.time_s - self._last_s, 1e-3)
+            self._last_s = frame.time_s
+        quality = measure_quality(frame.image, moved)
+        if self._reject and not quality.is_usable:
+            self.rejected += 1
+            raise SourceError(f"{frame.source}: cannot be used: {'; '.join(quality.hints)}")
+        return quality
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """Sends each frame of a source through every predictor, and the results to every sink.
@@ -118,11 +168,15 @@ class Pipeline:
         source: Where frames come from.
         predictors: The models.
         sinks: Where results go, in this order.
+        gate: Measures quality, if that is asked for.
+        on_reject: Called for each image that the gate rejects.
     """
 
     source: Source
     predictors: Sequence[Predictor]
     sinks: Sequence[Sink]
+    gate: QualityGate | None = None
+    on_reject: Callable[[SourceError], None] = _ignore
 
     def run(self) -> None:
         """Processes all frames; the sinks are closed also after an error or Ctrl-C."""
@@ -132,15 +186,25 @@ class Pipeline:
                 stack.callback(sink.close)
             try:
                 for frame in self.source.frames:
-                    results = [predictor.predict(frame) for predictor in self.predictors]
-                    for sink in self.sinks:
-                        sink.write(frame, results)
+                    self._process(frame)
             except WindowClosedError:
                 pass
             except KeyboardInterrupt:
                 if self.source.live is None:
                     raise
                 # Ctrl-C is how one stops a camera.
+
+    def _process(self, frame: Frame) -> None:
+        quality = None
+        if self.gate is not None:
+            try:
+                quality = self.gate.check(frame)
+            except SourceError as error:
+                self.on_reject(error)
+                return
+        results = [dataclasses.replace(predictor.predict(frame), quality=quality) for predictor in self.predictors]
+        for sink in self.sinks:
+            sink.write(frame, results)
 
 
 def run(options: RunOptions) -> None:
@@ -168,11 +232,15 @@ def run(options: RunOptions) -> None:
         sinks.append(read_errors.progress)
     elif not options.quiet:
         sinks.append(ConsoleSummary(1.0 if source.is_video else 0.0, to_stderr=options.json_file == "-"))
-    Pipeline(source, predictors, sinks).run()
+    gate = None if options.quality == "off" else QualityGate(source.is_video, options.quality == "reject")
+    Pipeline(source, predictors, sinks, gate, _ignore if source.is_video else read_errors).run()
+    if source.is_video and gate is not None and gate.rejected:
+        logger.warning("%d frames left out: too blurred, too bright, too far away or moving too fast", gate.rejected)
     if source.live is not None and source.live.dropped:
         logger.info("%d frames dropped: newer ones arrived while the model was busy", source.live.dropped)
     if read_errors.count:
-        raise click.ClickException(f"{read_errors.count} image(s) could not be read; the others were processed")
+        problem = "could not be read" if options.quality != "reject" else "could not be read or used"
+        raise click.ClickException(f"{read_errors.count} image(s) {problem}; the others were processed")
 
 
 def _open(options: RunOptions, models: Sequence[Model], on_error: ReadErrors) -> Source:
@@ -195,6 +263,8 @@ def _open(options: RunOptions, models: Sequence[Model], on_error: ReadErrors) ->
         )
     if options.max_fps and source.live is None:
         raise click.UsageError("--max-fps needs a camera or a stream")
+    if options.track and not source.is_video:
+        raise click.UsageError("--track needs a video, a camera or a stream")
     return source
 
 
@@ -222,13 +292,20 @@ def _make_predictors(
     for model in models:
         if options.tile and model.manifest.task == "detection":
             predictors.append(TiledModel(model, overlap, tile_progress))
+        elif options.track and model.manifest.task == "detection":
+            graded = options.severity and supports_severity(model.manifest)
+            predictors.append(TrackedModel(model, SeverityModel(model) if graded else None))
         elif options.severity and supports_severity(model.manifest):
             predictors.append(SeverityModel(model))
         else:
             predictors.append(model)
     if options.tile and not any(isinstance(predictor, TiledModel) for predictor in predictors):
         raise click.UsageError("--tile: none of the models is a detector")
-    if options.severity and not any(isinstance(predictor, SeverityModel) for predictor in predictors):
+    if options.track and not any(isinstance(predictor, TrackedModel) for predictor in predictors):
+        raise click.UsageError("--track: none of the models is a detector")
+    if options.severity and not any(
+        model.manifest.task == "detection" and supports_severity(model.manifest) for model in models
+    ):
         raise click.UsageError("--severity: none of the models detects what the grade counts")
     return predictors
 

@@ -55,6 +55,14 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--severity", is_flag=True, help="Grade the severity of half a face by papules and pustules (Hayashi 2008)."
 )
+@click.option("--track", is_flag=True, help="Follow lesions through a video, for ids and steady counts.")
+@click.option(
+    "--quality",
+    type=click.Choice(["off", "warn", "reject"]),
+    default="off",
+    show_default=True,
+    help="Measure blur, light, distance and motion: say what to do, or leave unusable images out too.",
+)
 @click.option(
     "--max-fps", type=click.FloatRange(min=0), default=0.0, help="Maximum rate of a camera or stream; 0: no limit."
 )

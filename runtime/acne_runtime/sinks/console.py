@@ -42,6 +42,8 @@ class ConsoleSummary:
             click.echo(f"{place}{model}: {describe(result)} ({total:.0f} ms)", err=self._to_stderr)
             if result.severity is not None:
                 click.echo(f"{place}{model}: severity {result.severity}", err=self._to_stderr)
+        for hint in results[0].quality.hints if results[0].quality is not None else ():
+            click.echo(f"{place}: {hint}", err=self._to_stderr)
 
     def close(self) -> None:
         """Prints the disclaimer once."""
@@ -56,4 +58,5 @@ def describe(result: Result) -> str:
             ", ".join(f"{label.name} {label.score:.2f}" for label in result.labels if label.present)
             or "no type present"
         )
-    return ", ".join(f"{count} {name}" for name, count in result.counts().items() if count) or "no lesion found"
+    counts = result.counts() if result.stable_counts is None else result.stable_counts
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "no lesion found"

@@ -11,7 +11,7 @@ from acne_runtime.frame import Frame
 from acne_runtime.result import Result
 from acne_runtime.sinks.line_file import LineFile
 
-COLUMNS = ("source", "frame", "time_s", "model", "class", "score", "present", "unsure", "x1", "y1", "x2", "y2")
+COLUMNS = ("source", "frame", "time_s", "model", "class", "score", "present", "unsure", "x1", "y1", "x2", "y2", "track")
 
 
 class CsvFile:
@@ -33,7 +33,8 @@ class CsvFile:
             shared = {name: fields[name] for name in ("source", "frame", "time_s", "model")}
             for item in fields.get("lesions", fields.get("labels")) or [{}]:
                 line = shared | {name: item[name] for name in ("class", "score", "present", "unsure") if name in item}
-                table.writerow(line | dict(zip(("x1", "y1", "x2", "y2"), item.get("box", ()), strict=False)))
+                line |= dict(zip(("x1", "y1", "x2", "y2"), item.get("box", ()), strict=False))
+                table.writerow(line | {"track": item.get("track", {}).get("id")})
         self._lines.write(text.getvalue())
 
     def close(self) -> None:

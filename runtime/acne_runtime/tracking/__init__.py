@@ -1,0 +1,1 @@
+"""Lesions followed through a video: steady counts and identities."""
