@@ -104,7 +104,7 @@ def _sharpness(image: NDArray[np.uint8], skin: NDArray[np.bool_]) -> float:
         detail = float(np.abs(gray - fine)[skin].mean())
         detail = max(0.0, detail**2 - _ROUNDING**2) ** 0.5  # or what is left of a heavy blur would count as detail
         ratios.append(detail / max(1e-6, float(np.abs(fine - coarse)[skin].mean())))
-    return min(ratios)
+    return float(min(ratios))
 
 
 def _blur(gray: NDArray[np.float32], sigma: float, along: tuple[int, int]) -> NDArray[np.float32]:

@@ -1,0 +1,1 @@
+"""`acne-monitor`."""
