@@ -222,7 +222,8 @@ def _follow(store: Store, earlier: Sequence[sqlite3.Row], found: Found) -> _Plan
     longest = max(found.image.shape[:2])
     places, sides, in_view = _mapped(alignment, [row["box"] for row in known])
     doubtful = _doubtful(store, earlier, before, registrations, known, places, longest)
-    candidates = [index for index in range(len(known)) if in_view[index] and known[index]["presence"] != NOT_A_LESION]
+    # Also what should be out of view: if it is there, it is not.
+    candidates = [index for index in range(len(known)) if known[index]["presence"] != NOT_A_LESION]
     pairs = _pairs(places, sides, candidates, boxes, shown, longest)
     rest = [index for index in candidates if index not in pairs]
     weak = _pairs(places, sides, rest, boxes, [index for index in range(len(boxes)) if index not in shown], longest)
@@ -240,7 +241,7 @@ def _follow(store: Store, earlier: Sequence[sqlite3.Row], found: Found) -> _Plan
         else:
             plan.observed.append(_Observed(row["lesion"], ABSENT, place))
     # A photograph that shows again what a person called no lesion does not make it one.
-    denied = [index for index, row in enumerate(known) if row["presence"] == NOT_A_LESION and in_view[index]]
+    denied = [index for index, row in enumerate(known) if row["presence"] == NOT_A_LESION]
     taken = set(pairs.values()) | set(_pairs(places, sides, denied, boxes, shown, longest).values())
     fresh = [index for index in shown if index not in taken]
     evidence = _evidence(store, run, alignment, boxes, fresh, longest)
@@ -324,9 +325,8 @@ def _evidence(
 ) -> dict[int, str]:
     """Returns for each new lesion what the photograph before shows at its place: absent, uncertain, out of view."""
     weak = store.all("SELECT * FROM detection WHERE run = ? AND ratio < 1", run["id"])
-    places, sides, in_view = _mapped(alignment, [[row["x1"], row["y1"], row["x2"], row["y2"]] for row in weak])
-    rows = [index for index in range(len(weak)) if in_view[index]]
-    seen = set(_pairs(places, sides, rows, boxes, fresh, longest).values())
+    places, sides, _ = _mapped(alignment, [[row["x1"], row["y1"], row["x2"], row["y2"]] for row in weak])
+    seen = set(_pairs(places, sides, range(len(weak)), boxes, fresh, longest).values())
     corners = np.array([[0, 0], [run["width"], 0], [run["width"], run["height"]], [0, run["height"]]], np.float64)
     assert alignment.homography is not None
     projected = np.c_[corners, np.ones(4)] @ alignment.homography.T
@@ -366,6 +366,7 @@ def _write_run(
         threshold=detector.threshold,
         frame_counts=json.dumps(found.frame_counts),
         severity=None if found.severity is None else json.dumps(found.severity.to_dict()),
+        accuracy=json.dumps(manifest.validation.get("accuracy")),
         made_at=now(),
     )
     detections = []

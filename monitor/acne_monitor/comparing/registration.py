@@ -27,8 +27,9 @@ _TOLERANCE_PX = 6.0
 _MIN_AREA, _MAX_AREA = 0.15, 6.0
 """Area of the one photograph in the other."""
 _FEATURES = 4000
-_CONSISTENT_PX = 3.0
-"""Pixels by which the flow forth and back may miss its start."""
+_CONSISTENT = 1 / 32
+"""Distance by which the flow forth and back may miss its start, of the longest side. Less would take a healed lesion,
+where the skin did change, for one out of view."""
 _FLOW_SMOOTHING = 12.0
 _MARGIN = 0.01
 """Part of the longest side at the edge of a photograph where lesions may be cut."""
@@ -75,6 +76,17 @@ class Alignment:
         margin = _MARGIN * max(self._size)
         inside = ((mapped >= margin) & (mapped <= (right - margin, bottom - margin))).all(axis=1)
         return np.asarray(mapped, np.float64), inside & self._consistent[y, x]
+
+    def map_back(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns points of the later photograph on the earlier one, `[n, 2]` in pixels, in view or not."""
+        assert self.homography is not None and self._flow is not None
+        if not len(points):
+            return np.zeros((0, 2))
+        straight = cv2.perspectiveTransform(points[None].astype(np.float64), np.linalg.inv(self.homography))[0]
+        height, width = self._flow.shape[:2]
+        pixels = np.rint(straight * self._scales[0]).astype(int)
+        x, y = np.clip(pixels[:, 0], 0, width - 1), np.clip(pixels[:, 1], 0, height - 1)
+        return np.asarray(straight - self._flow[y, x] / self._scales[0], np.float64)
 
     @property
     def scale(self) -> float:
@@ -219,4 +231,4 @@ def _flow(
     forth, back = smooth
     y, x = np.indices((height, width), np.float32)
     returned = cv2.remap(back, x + forth[..., 0], y + forth[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return forth, np.linalg.norm(forth + returned, axis=2) < _CONSISTENT_PX
+    return forth, np.linalg.norm(forth + returned, axis=2) < _CONSISTENT * max(width, height)

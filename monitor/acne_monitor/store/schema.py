@@ -53,6 +53,7 @@ CREATE TABLE run (                  -- one model on one photograph
     threshold REAL NOT NULL,
     frame_counts TEXT NOT NULL,     -- JSON: lesions shown on each frame of the burst
     severity TEXT,                  -- JSON, if the model supports it
+    accuracy TEXT,                  -- JSON: what its file says of its accuracy
     made_at TEXT NOT NULL,
     UNIQUE (photo, model_sha256)
 );

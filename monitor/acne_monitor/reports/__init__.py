@@ -1,0 +1,1 @@
+"""A subject's history as one HTML file."""
