@@ -86,7 +86,9 @@ class Revisit:
         straight = straight.reshape(height, width, 2).astype(np.float32)
         source = straight.copy()
         for _ in range(8):  # the bend is known where it starts, not where it ends
-            bend = cv2.remap(self.bend, source[..., 0], source[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            bend = cv2.remap(
+                self.bend, source[..., 0], source[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
             source = straight - bend
         moved = cv2.remap(image, source[..., 0], source[..., 1], cv2.INTER_LINEAR, borderValue=(90, 90, 90))
         return expose(np.asarray(moved, np.uint8), self.level, self.rng)
@@ -105,7 +107,9 @@ def expose(image: Image, level: Level, rng: np.random.Generator) -> Image:
     if blur > 0.2:
         light = cv2.GaussianBlur(light, (0, 0), blur)
     light = np.clip(light + rng.normal(0, 0.012, light.shape), 0, 1)
-    jpeg = cv2.imencode(".jpg", (light * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(75, 95))])[1]
+    jpeg = cv2.imencode(".jpg", (light * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(75, 95))])[
+        1
+    ]
     return np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)
 
 

@@ -1,8 +1,8 @@
 """How well two visits are compared, where the truth is known: photographs taken again by `samples/render_revisit.py`.
 
-    python benchmarks/monitor/revisits.py matching ../shared/data/acne04      true boxes: alignment and matching
+    python benchmarks/monitor/revisits.py matching ../shared/data/acne04      true boxes
     python benchmarks/monitor/revisits.py strangers ../shared/data/acne04     different people: none may be aligned
-    python benchmarks/monitor/revisits.py change ../shared/data/acne04        the whole chain, detector and store included
+    python benchmarks/monitor/revisits.py change ../shared/data/acne04        the whole chain with detector and store
 
 The background and the skin are the same at both visits, which flatters. Nothing is chosen on `test`.
 """
@@ -42,7 +42,7 @@ def labelled(data, split):
 
 
 def edit(image, boxes, donors, rng):
-    """Heals a quarter of the lesions and pastes as many others in; returns the image, those healed, and the new boxes."""
+    """Heals a quarter of the lesions and pastes as many others in; returns image, healed indices and new boxes."""
     count = max(2, len(boxes) // 4)
     healed = rng.choice(len(boxes), count, replace=False)
     out = heal(image, boxes[healed])
@@ -61,8 +61,8 @@ def edit(image, boxes, donors, rng):
         patch = donor[y1:y2, x1:x2]
         ph, pw = patch.shape[:2]
         one, other = rng.choice(len(boxes), 2)
-        share = rng.uniform()
-        center = (centers[one] * share + centers[other] * (1 - share) + rng.normal(0, 15, 2)).astype(int)
+        part = rng.uniform()
+        center = (centers[one] * part + centers[other] * (1 - part) + rng.normal(0, 15, 2)).astype(int)
         if cv2.pointPolygonTest(hull, (float(center[0]), float(center[1])), False) < 0:
             continue
         if not (pw < center[0] < width - pw and ph < center[1] < height - ph):
@@ -86,6 +86,10 @@ def edit(image, boxes, donors, rng):
 
 def middle(boxes):
     return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+def share(sums, part, whole):
+    return round(sums[part] / max(1, sums[whole]), 3)
 
 
 def inside(points, width, height):
@@ -148,15 +152,14 @@ def matching(data, split, seeds):
             sums["gone_tp"] += sum(index in gone for index in said_gone)
             sums["gone_said"] += len(said_gone)
             sums["gone"] += len(gone)
-        share = lambda part, whole: round(sums[part] / max(1, sums[whole]), 3)  # noqa: E731
         report = {
             "level": level,
             "revisits": seeds,
             "refused": len(refused),
             "lesions": {"kept": sums["kept"], "new": sums["new"], "resolved": sums["gone"]},
-            "matched_precision_recall": [share("tp", "pairs"), share("tp", "kept")],
-            "new_precision_recall": [share("new_tp", "new_said"), share("new_tp", "new")],
-            "resolved_precision_recall": [share("gone_tp", "gone_said"), share("gone_tp", "gone")],
+            "matched_precision_recall": [share(sums, "tp", "pairs"), share(sums, "tp", "kept")],
+            "new_precision_recall": [share(sums, "new_tp", "new_said"), share(sums, "new_tp", "new")],
+            "resolved_precision_recall": [share(sums, "gone_tp", "gone_said"), share(sums, "gone_tp", "gone")],
             "median_seconds": round(float(np.median(seconds)), 2),
         }
         click.echo(json.dumps(report))
@@ -196,12 +199,12 @@ def change_command(data, split, model, photographs, level, frames, seed):
     rng = np.random.default_rng(seed)
     samples = labelled(data, split)
     samples = [samples[index] for index in rng.permutation(len(samples))[:photographs]]
-    for share in (0.0, 0.5):
+    for healed_share in (0.0, 0.5):
         verdicts, false_share, differences, refused, errors = [], [], [], 0, []
         for number, sample in enumerate(samples):
-            own = np.random.default_rng((seed, number, round(100 * share)))
+            own = np.random.default_rng((seed, number, round(100 * healed_share)))
             image, boxes = sample.image(), sample.boxes.astype(float)
-            healed = boxes[own.choice(len(boxes), round(share * len(boxes)), replace=False)]
+            healed = boxes[own.choice(len(boxes), round(healed_share * len(boxes)), replace=False)]
             first = expose(image, LEVELS[level], own)
             height, width = image.shape[:2]
             second = Revisit(width, height, LEVELS[level], own).render(heal(image, healed))
@@ -227,7 +230,7 @@ def change_command(data, split, model, photographs, level, frames, seed):
                 )
         new, gone, earlier, later = np.sum(false_share, axis=0)
         report = {
-            "healed": share,
+            "healed": healed_share,
             "level": level,
             "frames": frames,
             "pairs": len(verdicts),

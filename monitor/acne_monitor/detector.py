@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from acne_runtime.load import DEFAULT_MODEL, load_model
 from acne_runtime.errors import ModelError
+from acne_runtime.load import DEFAULT_MODEL, load_model
 from acne_runtime.model import Model
 from acne_runtime.quality import measure_quality
 from acne_runtime.result import Lesion
@@ -60,11 +60,11 @@ class Detector:
         model = load_model(name)
         manifest = model.manifest
         if not manifest.one_box_per_lesion or manifest.has_nms:
-            raise ModelError(f"{manifest.name}: not a detector with one box a lesion and its scores; use {DEFAULT_MODEL}")
+            raise ModelError(
+                f"{manifest.name}: not a detector with one box a lesion and its scores; use {DEFAULT_MODEL}"
+            )
         self.threshold = float(model.thresholds[0])
-        self.model = Model(
-            dataclasses.replace(manifest, thresholds=(EVIDENCE * self.threshold,)), model.backend
-        )
+        self.model = Model(dataclasses.replace(manifest, thresholds=(EVIDENCE * self.threshold,)), model.backend)
         self._severity = SeverityModel(model) if supports_severity(manifest) else None
 
     def __call__(self, frames: Sequence[NDArray[np.uint8]]) -> Found:

@@ -1,8 +1,8 @@
 """Follows lesions from visit to visit: each photograph is aligned with the one before and with the first.
 
-A lesion that no longer reaches the threshold is *absent* only if nothing at its place is evidence for it; otherwise it is
-*uncertain*. The same holds for one that is new. Without this rule, an unchanged face would read as partly healed, since
-lesions near the threshold are shown on one photograph and not on the next.
+A lesion that no longer reaches the threshold is *absent* only if nothing at its place is evidence for it; otherwise it
+is *uncertain*. The same holds for one that is new. Without this rule, an unchanged face would read as partly healed,
+since lesions near the threshold are shown on one photograph and not on the next.
 """
 
 from __future__ import annotations
@@ -80,7 +80,10 @@ def add_photograph(
     found = detector(frames)
     quality = measure_quality(found.image)
     if not quality.is_usable and override_by is None:
-        raise SourceError(f"the photograph cannot be used: {'; '.join(quality.hints)}; take it again, or use `override`", parameter="override")
+        raise SourceError(
+            f"the photograph cannot be used: {'; '.join(quality.hints)}; take it again, or use `override`",
+            parameter="override",
+        )
     subject = find_subject(store, code)
     existing = _visit_of_day(store, subject, taken)
     _check_order(store, subject, view, taken, existing)
@@ -220,28 +223,28 @@ def _follow(store: Store, earlier: Sequence[sqlite3.Row], found: Found) -> _Plan
     plan = _Plan([], [], [], run["id"], registrations, None)
     known = _known(store, run["id"])
     longest = max(found.image.shape[:2])
-    places, sides, in_view = _mapped(alignment, [row["box"] for row in known])
+    places, sides, in_view = _mapped(alignment, [row.box for row in known])
     doubtful = _doubtful(store, earlier, before, registrations, known, places, longest)
     # Also what should be out of view: if it is there, it is not.
-    candidates = [index for index in range(len(known)) if known[index]["presence"] != NOT_A_LESION]
+    candidates = [index for index in range(len(known)) if known[index].presence != NOT_A_LESION]
     pairs = _pairs(places, sides, candidates, boxes, shown, longest)
     rest = [index for index in candidates if index not in pairs]
     weak = _pairs(places, sides, rest, boxes, [index for index in range(len(boxes)) if index not in shown], longest)
     for index, row in enumerate(known):
         place = _box_at(places[index], sides[index])
-        if row["presence"] == NOT_A_LESION:
-            plan.observed.append(_Observed(row["lesion"], NOT_A_LESION, place if in_view[index] else None))
+        if row.presence == NOT_A_LESION:
+            plan.observed.append(_Observed(row.lesion, NOT_A_LESION, place if in_view[index] else None))
         elif index in pairs:
             presence = UNCERTAIN if index in doubtful else PRESENT
-            plan.observed.append(_Observed(row["lesion"], presence, boxes[pairs[index]], pairs[index]))
+            plan.observed.append(_Observed(row.lesion, presence, boxes[pairs[index]], pairs[index]))
         elif not in_view[index]:
-            plan.observed.append(_Observed(row["lesion"], OUT_OF_VIEW, None))
-        elif index in doubtful or (index in weak and row["presence"] != ABSENT):
-            plan.observed.append(_Observed(row["lesion"], UNCERTAIN, place))
+            plan.observed.append(_Observed(row.lesion, OUT_OF_VIEW, None))
+        elif index in doubtful or (index in weak and row.presence != ABSENT):
+            plan.observed.append(_Observed(row.lesion, UNCERTAIN, place))
         else:
-            plan.observed.append(_Observed(row["lesion"], ABSENT, place))
+            plan.observed.append(_Observed(row.lesion, ABSENT, place))
     # A photograph that shows again what a person called no lesion does not make it one.
-    denied = [index for index, row in enumerate(known) if row["presence"] == NOT_A_LESION]
+    denied = [index for index, row in enumerate(known) if row.presence == NOT_A_LESION]
     taken = set(pairs.values()) | set(_pairs(places, sides, denied, boxes, shown, longest).values())
     fresh = [index for index in shown if index not in taken]
     evidence = _evidence(store, run, alignment, boxes, fresh, longest)
@@ -257,19 +260,23 @@ def _starting(
     boxes: NDArray[np.float64], shown: Sequence[int], registrations: dict[str, Alignment], refused: str | None
 ) -> _Plan:
     lesions = [str(uuid.uuid4()) for _ in shown]
-    observed = [
-        _Observed(lesion, PRESENT, boxes[index], index) for lesion, index in zip(lesions, shown, strict=True)
-    ]
+    observed = [_Observed(lesion, PRESENT, boxes[index], index) for lesion, index in zip(lesions, shown, strict=True)]
     return _Plan(observed, lesions, [], None, registrations, refused)
 
 
-def _known(store: Store, run: str) -> list[dict[str, object]]:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A lesion that was observed on an earlier photograph, with its place there."""
+
+    lesion: str
+    presence: str
+    box: tuple[float, float, float, float]
+
+
+def _known(store: Store, run: str) -> list[_Known]:
     """Returns the lesions that were observed on a photograph, with their places."""
     rows = store.all("SELECT * FROM observation WHERE run = ? AND x1 IS NOT NULL", run)
-    return [
-        {"lesion": row["lesion"], "presence": row["presence"], "box": [row["x1"], row["y1"], row["x2"], row["y2"]]}
-        for row in rows
-    ]
+    return [_Known(row["lesion"], row["presence"], (row["x1"], row["y1"], row["x2"], row["y2"])) for row in rows]
 
 
 def _mapped(
@@ -300,7 +307,7 @@ def _doubtful(
     earlier: Sequence[sqlite3.Row],
     before: int,
     registrations: dict[str, Alignment],
-    known: Sequence[dict[str, object]],
+    known: Sequence[_Known],
     places: NDArray[np.float64],
     longest: float,
 ) -> set[int]:
@@ -308,11 +315,15 @@ def _doubtful(
     first = earlier[0]["id"]
     if before == 0 or registrations[first].refused is not None:
         return set()
-    at_first = {row["lesion"]: row["box"] for row in _known(store, first)}
-    shared = [index for index, row in enumerate(known) if row["lesion"] in at_first]
-    others, _, in_view = _mapped(registrations[first], [at_first[known[index]["lesion"]] for index in shared])
+    at_first = {row.lesion: row.box for row in _known(store, first)}
+    shared = [index for index, row in enumerate(known) if row.lesion in at_first]
+    others, _, in_view = _mapped(registrations[first], [at_first[known[index].lesion] for index in shared])
     distance = np.linalg.norm(others - places[shared].reshape(-1, 2), axis=1)
-    return {index for index, away, seen in zip(shared, distance, in_view, strict=True) if seen and away > _DISAGREEMENT * longest}
+    return {
+        index
+        for index, away, seen in zip(shared, distance, in_view, strict=True)
+        if seen and away > _DISAGREEMENT * longest
+    }
 
 
 def _evidence(
@@ -351,9 +362,7 @@ def _box_at(place: NDArray[np.float64], side: float) -> NDArray[np.float64]:
     return np.concatenate([place - side / 2, place + side / 2])
 
 
-def _write_run(
-    store: Store, photo: str, detector: Detector, found: Found, subject: str, view: str, plan: _Plan
-) -> str:
+def _write_run(store: Store, photo: str, detector: Detector, found: Found, subject: str, view: str, plan: _Plan) -> str:
     """Writes what was found; within a transaction."""
     manifest = detector.model.manifest
     run = store.insert(
@@ -380,8 +389,11 @@ def _write_run(
                 score=lesion.score,
                 ratio=ratio,
                 unsure=int(lesion.unsure),
-                x1=x1, y1=y1, x2=x2, y2=y2,
-            )  # fmt: skip
+                x1=x1,
+                y1=y1,
+                x2=x2,
+                y2=y2,
+            )
         )
     for earlier, alignment in plan.registrations.items():
         residual = alignment.residual_px

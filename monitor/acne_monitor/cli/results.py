@@ -9,7 +9,8 @@ import click
 
 from acne_monitor.cli.options import MODEL_SHA256, STORE, SUBJECT
 from acne_monitor.exchange import csv_table, fhir
-from acne_monitor.history import GROUPS, OUT_OF_VIEW, PERSISTING, Comparison, History, change
+from acne_monitor.following import OUT_OF_VIEW
+from acne_monitor.history import GROUPS, PERSISTING, Comparison, History, change
 from acne_monitor.store.archive import write_archive
 from acne_monitor.store.store import Store, StoreError
 from acne_runtime.atomic_write import write_atomically

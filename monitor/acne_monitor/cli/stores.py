@@ -95,7 +95,9 @@ def erase(folder: Path, code: str, yes: bool, by: str | None) -> None:
         if not yes:
             click.confirm(f"Remove {code} with all visits and photographs? This cannot be undone.", abort=True)
         counts = checks.erase(store, code, by)
-    click.echo(f"{code}: erased ({', '.join(f'{rows} {table}' for table, rows in counts.items())}); no trace in {folder}")
+    click.echo(
+        f"{code}: erased ({', '.join(f'{rows} {table}' for table, rows in counts.items())}); no trace in {folder}"
+    )
 
 
 @click.command(cls=Command)

@@ -35,7 +35,10 @@ _WARM_UP = 5
 @click.option("--camera", type=click.IntRange(min=0), metavar="N", help="Take a burst with a camera; 0 is the first.")
 @click.option("--frames", type=click.IntRange(1, 60), default=10, show_default=True, help="Frames of a burst.")
 @click.option(
-    "--view", default="front", show_default=True, help="Such as left, right, front, forehead, chin; views are compared with themselves."
+    "--view",
+    default="front",
+    show_default=True,
+    help="Such as left, right, front, forehead, chin; views are compared with themselves.",
 )
 @click.option("--at", metavar="TIME", help="When it was taken.  [default: its EXIF, or the file's date]")
 @click.option("--model", "model_name", default=DEFAULT_MODEL, show_default=True, metavar="NAME|FILE")

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 VARIANCE_SINGLE, VARIANCE_BURST = 0.21, 0.11
-"""Variance of a count over the count, for a single photograph and for a burst of ten: benchmarks/monitor/revisits.py."""
+"""Variance of a count over the count, for a single photograph and a burst of ten (benchmarks/monitor/revisits.py)."""
 BURST = 5
 """Frames from which a photograph counts as a burst."""
 MIN_PERCENT = 10

@@ -2,8 +2,8 @@
 
 Skin has enough texture of its own (pores, furrows, moles) for SIFT features (Lowe 2004, with the square root of
 Arandjelovic and Zisserman 2012) and a homography (MAGSAC++, Barath et al. 2020). What expression and perspective leave,
-dense optical flow takes (DIS, Kroeger et al. 2016). A wrong alignment would invent healed and new lesions, so the pair is
-refused unless many features agree.
+dense optical flow takes (DIS, Kroeger et al. 2016). A wrong alignment would invent healed and new lesions, so the pair
+is refused unless many features agree.
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ def align(earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> Alignment:
 
 def _too_few(inliers: int) -> str:
     return (
-        f"only {inliers} points of the skin agree, {MIN_INLIERS} are needed: another view, pose or person, or not sharp; "
-        "take the same view again"
+        f"only {inliers} points of the skin agree, {MIN_INLIERS} are needed: another view, pose or person, or not "
+        "sharp; take the same view again"
     )
 
 
@@ -164,7 +164,7 @@ def _prepare(image: NDArray[np.uint8]) -> _Prepared:
     # Green: haemoglobin absorbs it most, so that the skin's own pattern has most contrast there.
     gray = np.asarray(cv2.createCLAHE(3.0, (8, 8)).apply(image[..., 1]), np.uint8)
     skin = np.asarray(cv2.dilate(skin_mask(image).astype(np.uint8), np.ones((15, 15), np.uint8)), np.uint8)
-    keypoints, features = cv2.SIFT_create(_FEATURES, contrastThreshold=0.01).detectAndCompute(gray, skin)
+    keypoints, features = cv2.SIFT.create(_FEATURES, contrastThreshold=0.01).detectAndCompute(gray, skin)
     points = np.array([keypoint.pt for keypoint in keypoints], np.float32).reshape(-1, 2)
     if features is not None:
         features = np.sqrt(features / (features.sum(axis=1, keepdims=True) + 1e-7))
@@ -190,7 +190,11 @@ def _homography(first: _Prepared, second: _Prepared) -> tuple[NDArray[np.float64
     mapped = cv2.perspectiveTransform(source[agreed][None], homography)[0]
     # Several features on one spot are one witness.
     spots = {(int(x) // 4, int(y) // 4) for x, y in source[agreed].tolist()}
-    return np.asarray(homography, np.float64), len(spots), float(np.median(np.linalg.norm(mapped - target[agreed], axis=1)))
+    return (
+        np.asarray(homography, np.float64),
+        len(spots),
+        float(np.median(np.linalg.norm(mapped - target[agreed], axis=1))),
+    )
 
 
 def _match(first: NDArray[np.float32], second: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -223,9 +227,12 @@ def _flow(
     """Returns `[h, w, 2]`, what the homography leaves, and `[h, w]`, where the flow back agrees with it."""
     height, width = first.shape
     warped = cv2.warpPerspective(second, np.linalg.inv(homography), (width, height), borderMode=cv2.BORDER_REPLICATE)
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     smooth = [
-        np.asarray(cv2.GaussianBlur(dis.calc(one, other, None), (0, 0), _FLOW_SMOOTHING), np.float32)
+        np.asarray(
+            cv2.GaussianBlur(dis.calc(one, other, np.zeros((*one.shape, 2), np.float32)), (0, 0), _FLOW_SMOOTHING),
+            np.float32,
+        )
         for one, other in ((first, warped), (warped, first))
     ]
     forth, back = smooth

@@ -9,8 +9,8 @@ from acne_monitor.history import GROUPS, History, change
 
 COLUMNS = (
     "subject", "visit", "at_local", "utc_offset", "view", "model", "model_sha256", *GROUPS, "total", "frames",
-    "severity_grade", "severity_lesions", "usable", "compared_with", "new", "resolved", "difference", "error", "verdict",
-    "not_compared",
+    "severity_grade", "severity_lesions", "usable", "compared_with", "new", "resolved", "difference", "error",
+    "verdict", "not_compared",
 )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """A subject's history as a FHIR R4 bundle (HL7 FHIR 4.0.1), of type `collection`.
 
-No LOINC code for counts of acne lesions was found and SNOMED CT is licensed by country, so codes are our own, with text.
+No LOINC code for counts of acne lesions was found and SNOMED CT is licensed by country, so codes are our own, with
+text.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def to_bundle(store: Store, history: History, with_photographs: bool = False) ->
             resources.append((row["id"], _assessment(row, visit, patient)))
             results.append(row["id"])
     if history.visits:
-        report = {
+        report: dict[str, Any] = {
             "resourceType": "DiagnosticReport",
             "status": "preliminary",
             "code": _concept("report"),
@@ -118,7 +119,7 @@ def _media(
 def _observations(
     history: History, visit: Visit, photograph: Photograph, patient: dict[str, str], device: str
 ) -> list[tuple[str, dict[str, Any]]]:
-    shared = {
+    shared: dict[str, Any] = {
         "resourceType": "Observation",
         "status": "preliminary",
         "subject": patient,
@@ -129,7 +130,7 @@ def _observations(
         "note": [{"text": NO_DIAGNOSIS}],
     }
     counts = photograph.counts()
-    found = [
+    found: list[tuple[str, dict[str, Any]]] = [
         (
             _id("count", photograph.run),
             shared
@@ -153,7 +154,7 @@ def _observations(
     if first is not visit:
         compared = [one for one in history.compare(first, visit) if one.view == photograph.view]
         difference = change(compared)
-        base = shared | {"code": _concept("change")}
+        base: dict[str, Any] = shared | {"code": _concept("change")}
         if difference is None:
             base["dataAbsentReason"] = {"text": f"not comparable: {compared[0].refused}"}
         else:

@@ -89,14 +89,15 @@ def draw_chart(history: History, groups: Sequence[str] = ("total", "inflammatory
         ]
         line = " ".join(f"{left},{height}" for left, height, _ in dots)
         series.append(Series(group, line, " ".join(upper + lower[::-1]), dots))
-    bars = []
+    bars: list[tuple[float, float, float, str]] = []
     for row, treatment in enumerate(history.treatments):
         start = min(max(first, date.fromisoformat(treatment["from_date"]).toordinal()), last)
         end = last if treatment["to_date"] is None else date.fromisoformat(treatment["to_date"]).toordinal()
         end = min(max(end, start), last)
         bars.append((x(start), HEIGHT + row * _BAR, max(4.0, x(end) - x(start)), str(treatment["text"])))
     ticks = [(y(top * step / _TICKS), f"{top * step // _TICKS}") for step in range(_TICKS + 1)]
-    labels, free = [], -1e9
+    labels: list[tuple[float, str]] = []
+    free = -1e9
     for visit, day in zip(shown, days, strict=True):
         if x(day) - free > 70 or not labels:  # or the dates would overlap
             labels.append((x(day), visit.date))

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_monitor.comparing.registration import Alignment, align
-from acne_monitor.history import NEW, OUT_OF_VIEW, Comparison, Observation, Pair, Visit
+from acne_monitor.following import OUT_OF_VIEW
+from acne_monitor.history import NEW, Comparison, Observation, Pair, Visit
 from acne_monitor.store.photographs import decode_jpeg
 from acne_monitor.store.store import Store, StoreError
 
@@ -116,7 +117,12 @@ def _mark(pair: Pair, alignment: Alignment | None, scale: float) -> Mark | None:
     if pair.earlier is not None and pair.earlier.box is not None and pair.state != NEW:
         x1, y1, x2, y2 = pair.earlier.box
         return Mark(
-            scale * (x1 + x2) / 2, scale * (y1 + y2) / 2, _radius(pair.earlier, scale), pair.state, pair.kind, observed.id
+            scale * (x1 + x2) / 2,
+            scale * (y1 + y2) / 2,
+            _radius(pair.earlier, scale),
+            pair.state,
+            pair.kind,
+            observed.id,
         )
     if pair.later is None or pair.later.box is None or alignment is None:
         return None
@@ -132,7 +138,9 @@ def _radius(observation: Observation, scale: float) -> float:
     return max(_MIN_MARK, 0.6 * scale * max(x2 - x1, y2 - y1))
 
 
-def lesion_crops(store: Store, visits: Sequence[Visit], view: str, lesions: Sequence[str]) -> dict[str, list[bytes | None]]:
+def lesion_crops(
+    store: Store, visits: Sequence[Visit], view: str, lesions: Sequence[str]
+) -> dict[str, list[bytes | None]]:
     """Returns each lesion at each visit as a small JPEG; `None` where it is not in view.
 
     Args:
@@ -147,7 +155,9 @@ def lesion_crops(store: Store, visits: Sequence[Visit], view: str, lesions: Sequ
         image = None if photograph is None else load_photograph(store, photograph.id)
         for lesion, row in crops.items():
             observed = None if photograph is None else photograph.observations.get(lesion)
-            row.append(None if image is None or observed is None or observed.box is None else _crop(image, observed.box))
+            row.append(
+                None if image is None or observed is None or observed.box is None else _crop(image, observed.box)
+            )
     return crops
 
 

@@ -1,4 +1,4 @@
-"""The report for the person and the dermatologist: one HTML file, no script, nothing from outside, for the screen and A4."""
+"""The report for a person and a dermatologist: one HTML file, no script, nothing from outside, for screen and A4."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import jinja2
 
-from acne_monitor.history import GROUPS, OUT_OF_VIEW, PERSISTING, STATES, Comparison, History, Visit, change
+from acne_monitor.following import OUT_OF_VIEW
+from acne_monitor.history import GROUPS, PERSISTING, STATES, Comparison, History, Visit, change
 from acne_monitor.reports.chart import WIDTH, draw_chart
 from acne_monitor.reports.pictures import data_url, lesion_crops, lesion_map
 from acne_monitor.store.store import Store, now
@@ -36,7 +37,8 @@ def render_report(store: Store, history: History, with_photographs: bool = True)
     """
     seen = [visit for visit in history.visits if visit.photographs]
     views = [
-        {"visits": visits, "comparison": comparison, "change": change([comparison])} | _pictures(store, visits, comparison, with_photographs)
+        {"visits": visits, "comparison": comparison, "change": change([comparison])}
+        | _pictures(store, visits, comparison, with_photographs)
         for visits, comparison in _first_and_last(history, seen)
     ]
     return TEMPLATES.get_template("report.html").render(
@@ -105,16 +107,14 @@ def _pictures(store: Store, visits: list[Visit], comparison: Comparison, with_ph
     pairs = sorted((pair for pair in comparison.pairs if pair.state != OUT_OF_VIEW), key=lambda pair: order[pair.state])
     pairs = pairs[:_MAX_STRIPS] if with_photographs else []
     crops = lesion_crops(store, visits, comparison.view, [pair.lesion for pair in pairs])
-    strips = [
-        (pair, [None if jpeg is None else data_url(jpeg) for jpeg in crops[pair.lesion]]) for pair in pairs
-    ]
+    strips = [(pair, [None if jpeg is None else data_url(jpeg) for jpeg in crops[pair.lesion]]) for pair in pairs]
     return {"map": drawn, "earlier_url": urls[0], "later_url": urls[1], "strips": strips}
 
 
 def _accuracy(store: Store, history: History) -> dict[str, Any] | None:
     """Returns what the model's file says of its accuracy: data, photographs, recall by type."""
     row = store.one("SELECT accuracy FROM run WHERE model_sha256 = ? AND accuracy IS NOT NULL", history.model_sha256)
-    stated = json.loads(row["accuracy"]) if row is not None else None
+    stated: Any = json.loads(row["accuracy"]) if row is not None else None
     try:
         return {"data": stated["data"]} | stated["after"] if stated["after"]["recall_by_class"] else None
     except (TypeError, KeyError):

@@ -14,9 +14,7 @@ _TRACE = 16
 
 def verify(store: Store) -> list[str]:
     """Returns what is wrong with a store, a line each; empty if nothing is."""
-    problems = [
-        f"database: {row[0]}" for row in store.all("PRAGMA integrity_check") if row[0] != "ok"
-    ]
+    problems = [f"database: {row[0]}" for row in store.all("PRAGMA integrity_check") if row[0] != "ok"]
     problems += [
         f"table {row[0]}, row {row[1]}: refers to a row of {row[2]} that is gone"
         for row in store.all("PRAGMA foreign_key_check")
@@ -72,7 +70,10 @@ def erase(store: Store, code: str, by: str | None = None) -> dict[str, int]:
     with store.transaction() as audit:
         before = _row_counts(store)
         store.database.execute("DELETE FROM subject WHERE id = ?", (subject["id"],))
-        counts = {table: rows - after for (table, rows), after in zip(before.items(), _row_counts(store).values(), strict=True)}
+        counts = {
+            table: rows - after
+            for (table, rows), after in zip(before.items(), _row_counts(store).values(), strict=True)
+        }
         counts = {table: rows for table, rows in counts.items() if rows}
         audit("erase", " ".join(f"{table}:{rows}" for table, rows in counts.items()), by)
     compact(store)
@@ -107,5 +108,16 @@ def find_traces(store: Store, traces: list[bytes]) -> list[str]:
 
 
 def _row_counts(store: Store) -> dict[str, int]:
-    tables = ("subject", "consent", "visit", "photo", "run", "detection", "lesion", "observation", "treatment", "assessment")
+    tables = (
+        "subject",
+        "consent",
+        "visit",
+        "photo",
+        "run",
+        "detection",
+        "lesion",
+        "observation",
+        "treatment",
+        "assessment",
+    )
     return {table: int(store.all(f"SELECT COUNT(*) FROM {table}")[0][0]) for table in tables}

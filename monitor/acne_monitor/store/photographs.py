@@ -72,7 +72,9 @@ def parse_time(text: str) -> Taken:
     try:
         return from_datetime(datetime.fromisoformat(text.replace("Z", "+00:00")), "given")
     except ValueError as error:
-        raise SourceError(f"`at` {text}: no date or time such as 2026-11-25 or 2026-11-25T10:00+01:00", parameter="at") from error
+        raise SourceError(
+            f"`at` {text}: no date or time such as 2026-11-25 or 2026-11-25T10:00+01:00", parameter="at"
+        ) from error
 
 
 def from_datetime(time: datetime, source: str) -> Taken:
