@@ -19,7 +19,7 @@ LAYERS = ("height", "blood", "deep", "melanin", "gloss", "pus", "keratin")
 
 
 def course(rng: np.random.Generator, count: int) -> list[tuple[float, float]]:
-    """Choose when each lesion appears and when it has healed, in seconds: some are there from the start or to the end."""
+    """Choose when each lesion appears and heals, in seconds; some are there from the start, some to the end."""
     times = []
     for number in range(count):
         appears = -10.0 if number % 3 == 0 else float(rng.uniform(5, 35))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-ROOTS = {"acne_runtime": "runtime", "acne_export": "export", "acne_trainer": "trainer"}
+ROOTS = {"acne_runtime": "runtime", "acne_export": "export", "acne_trainer": "trainer", "acne_monitor": "monitor"}
 
 # From top to bottom; a module imports from the layers below its own, and from its own as long as there is no cycle.
 LAYERS = {
@@ -42,6 +42,14 @@ LAYERS = {
         ("metrics", "losses", "models"),
         ("data", "run_folder", "distributed"),
         ("model_names",),
+    ),
+    "acne_monitor": (
+        ("cli",),
+        ("serve",),
+        ("reports", "exchange"),
+        ("history",),
+        ("following",),
+        ("detector", "comparing", "store"),
     ),
 }
 
@@ -121,7 +129,7 @@ def test_packages_import_only_the_runtime():
         for imported in imports_of(module, at_import_time=False)
     }
     between = {(source, target) for source, target in arrows if source != target}
-    assert between == {("acne_export", "acne_runtime"), ("acne_trainer", "acne_runtime")}
+    assert between == {(package, "acne_runtime") for package in ("acne_export", "acne_trainer", "acne_monitor")}
 
 
 @pytest.mark.parametrize("package", LAYERS)

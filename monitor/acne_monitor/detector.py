@@ -22,6 +22,8 @@ from acne_runtime.tracking.tracker import Tracker
 
 EVIDENCE = 0.35
 """Score over the threshold down to which a detection is evidence that a lesion may be there."""
+_FLOOR = 0.15
+"""The same on a single frame of a burst, or the mean over the burst would be too low: a miss counts as 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Detector:
                 f"{manifest.name}: not a detector with one box a lesion and its scores; use {DEFAULT_MODEL}"
             )
         self.threshold = float(model.thresholds[0])
-        self.model = Model(dataclasses.replace(manifest, thresholds=(EVIDENCE * self.threshold,)), model.backend)
+        self.model = Model(dataclasses.replace(manifest, thresholds=(_FLOOR * self.threshold,)), model.backend)
         self._severity = SeverityModel(model) if supports_severity(manifest) else None
 
     def __call__(self, frames: Sequence[NDArray[np.uint8]]) -> Found:

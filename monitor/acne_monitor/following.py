@@ -224,6 +224,14 @@ def _follow(store: Store, earlier: Sequence[sqlite3.Row], found: Found) -> _Plan
     known = _known(store, run["id"])
     longest = max(found.image.shape[:2])
     places, sides, in_view = _mapped(alignment, [row.box for row in known])
+    first = earlier[0]["id"]
+    if before != 0 and registrations[first].refused is None:  # what the one before did not have in view
+        missed = _known(store, first)
+        ids = {row.lesion for row in known}
+        missed = [row for row in missed if row.lesion not in ids]
+        others = _mapped(registrations[first], [row.box for row in missed])
+        known = [*known, *missed]
+        places, sides, in_view = (np.concatenate(pair) for pair in zip((places, sides, in_view), others, strict=True))
     doubtful = _doubtful(store, earlier, before, registrations, known, places, longest)
     # Also what should be out of view: if it is there, it is not.
     candidates = [index for index in range(len(known)) if known[index].presence != NOT_A_LESION]

@@ -14,6 +14,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 34
 _BAR = 20
 """Height of a treatment's line below the time axis."""
 _TICKS = 4
+_LABEL = 110
+"""Pixels between two dates; closer ones would overlap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def draw_chart(history: History, groups: Sequence[str] = ("total", "inflammatory
     labels: list[tuple[float, str]] = []
     free = -1e9
     for visit, day in zip(shown, days, strict=True):
-        if x(day) - free > 70 or not labels:  # or the dates would overlap
+        if x(day) - free > _LABEL or not labels:
             labels.append((x(day), visit.date))
             free = x(day)
     return Chart(HEIGHT + len(bars) * _BAR, series, ticks, labels, bars)

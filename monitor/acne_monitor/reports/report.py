@@ -81,10 +81,21 @@ def visit_rows(history: History) -> list[dict[str, Any]]:
                 "hints": list(dict.fromkeys(hints)),
                 "overridden": [one.override_by for one in visit.photographs.values() if one.override_by],
                 "frames": [len(one.frame_counts) for one in visit.photographs.values()],
-                "assessments": visit.assessments,
+                "assessed": [_assessed(row) for row in visit.assessments],
             }
         )
     return rows
+
+
+def _assessed(row: Any) -> str:
+    """Returns a clinician's assessment as text."""
+    counts = [
+        f"{row[column]} {group}"
+        for column, group in zip(("inflammatory", "noninflammatory", "nodules"), GROUPS, strict=True)
+        if row[column] is not None
+    ]
+    iga = [] if row["iga"] is None else [f"IGA {row['iga']}"]
+    return f"{row['by']}: {', '.join([*iga, *counts, *([row['text']] if row['text'] else [])])}"
 
 
 def _first_and_last(history: History, seen: list[Visit]) -> list[tuple[list[Visit], Comparison]]:

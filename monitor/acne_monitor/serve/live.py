@@ -32,6 +32,8 @@ MAX_SIDE = 720
 """Longest side in pixels of the frames that the page shows; phones choke on more."""
 _QUALITY = 80
 _RETRY_S = 2.0
+_IDLE_S = 10.0
+"""Seconds without a reader after which the camera is closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Shown:
 
 
 class Live:
-    """Runs a tracked model on a camera, a stream or a video, which is repeated, while somebody looks."""
+    """Runs a tracked model on a camera, a stream or a video, which is repeated; the camera is off unless somebody looks."""
 
     def __init__(self, source: int | str, model_name: str):
         """Loads the model; the camera is opened by `start`.
@@ -68,6 +70,7 @@ class Live:
         self._newest = Shown(0, b"", b"", {"error": "the camera is starting"})
         self._burst: list[NDArray[np.uint8]] | None = None
         self._stop = threading.Event()
+        self._asked_s = monotonic()
         self._thread: threading.Thread | None = None
 
     @property
@@ -88,8 +91,10 @@ class Live:
 
     async def after(self, number: int) -> Shown:
         """Waits for a frame newer than one that is known; a slow reader misses those between."""
+        self._asked_s = monotonic()
         while self._newest.number <= number and not self._stop.is_set():
             await asyncio.sleep(0.01)
+            self._asked_s = monotonic()
         return self._newest
 
     def take_burst(self, frames: int, timeout_s: float = 20.0) -> list[NDArray[np.uint8]]:
@@ -98,6 +103,7 @@ class Live:
         Raises:
             SourceError: The camera gives none.
         """
+        self._asked_s = monotonic()
         with self._changed:
             if self._burst is not None:
                 raise SourceError("a photograph is being taken already")
@@ -111,6 +117,9 @@ class Live:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            if not self._is_watched:
+                self._stop.wait(0.1)
+                continue
             try:
                 self._follow()
             except AcneEdgeError as error:
@@ -119,7 +128,12 @@ class Live:
             except Exception as error:  # or the page would show an old picture for ever
                 logger.exception("live view failed")
                 self._publish(None, {"error": f"the live view failed ({type(error).__name__})"})
-            self._stop.wait(_RETRY_S)
+            if self._newest.info.get("error"):
+                self._stop.wait(_RETRY_S)
+
+    @property
+    def _is_watched(self) -> bool:
+        return monotonic() - self._asked_s < _IDLE_S
 
     def _follow(self) -> None:
         """Follows the lesions until the source ends."""
@@ -127,7 +141,7 @@ class Live:
         model: Predictor = TrackedModel(self._model, severity)
         motion, last_s, size = CameraMotion(), 0.0, None
         for frame in self._frames():
-            if self._stop.is_set():
+            if self._stop.is_set() or not self._is_watched:
                 return
             result = model.predict(frame)
             height, width = frame.image.shape[:2]

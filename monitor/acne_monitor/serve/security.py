@@ -74,7 +74,7 @@ class Guard:
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
         if given and scope["method"] == "GET" and hmac.compare_digest(given.encode(), self._token.encode()):
             # The token leaves the address bar, the history and the log at once.
-            answer = RedirectResponse("/", 303)
+            answer = RedirectResponse(scope["path"], 303)
             secure = self._scheme == "https"
             answer.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", secure=secure)
             return answer

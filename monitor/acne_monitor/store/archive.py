@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -52,14 +53,27 @@ def read_archive(file: Path, folder: Path) -> Store:
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
         raise StoreError(f"{file}: no archive of acne-monitor, or damaged") from error
     store = Store.create(folder)
-    with store.transaction() as audit:
-        store.database.execute("DELETE FROM audit")  # the archive's own trail goes on
-        for table in TABLES:
-            known = {row["name"] for row in store.all(f"PRAGMA table_info({table})")}
-            for row in tables[table]:
-                if not row.keys() <= known:
-                    raise StoreError(f"{file}: unknown columns in {table}")
-                columns, marks = ", ".join(row), ", ".join("?" * len(row))
-                store.database.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", list(row.values()))
-        audit("import", f"photo:{len(tables['photo'])}")
+    try:
+        with store.transaction() as audit:
+            store.database.execute("DELETE FROM audit")  # the archive's own trail goes on
+            for table in TABLES:
+                _insert(store, file, table, tables[table])
+            audit("import", f"photo:{len(tables['photo'])}")
+    except BaseException as error:
+        store.close()
+        for left in folder.iterdir():
+            left.unlink()
+        folder.rmdir()
+        if isinstance(error, sqlite3.Error | KeyError | TypeError):
+            raise StoreError(f"{file}: no archive of acne-monitor, or damaged ({error})") from error
+        raise
     return store
+
+
+def _insert(store: Store, file: Path, table: str, rows: list[dict[str, Any]]) -> None:
+    known = {row["name"] for row in store.all(f"PRAGMA table_info({table})")}
+    for row in rows:
+        if not row.keys() <= known:
+            raise StoreError(f"{file}: unknown columns in {table}")
+        columns, marks = ", ".join(row), ", ".join("?" * len(row))
+        store.database.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", list(row.values()))
