@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from acne_monitor.comparing.change import Change, measuring_error
+from acne_monitor.comparing.change import Change, change_error
 from acne_monitor.following import ABSENT, NOT_A_LESION, OUT_OF_VIEW, PRESENCES, PRESENT, UNCERTAIN, find_subject
 from acne_monitor.store.store import Store, StoreError
 
@@ -316,11 +316,7 @@ def change(comparisons: Sequence[Comparison], kinds: Sequence[str] | None = None
     )
     earlier = persisting + resolved + uncertain
     later = persisting + new + uncertain
-    frames = (
-        min(len(one.earlier.frame_counts) for one in usable),
-        min(len(one.later.frame_counts) for one in usable),
-    )
-    return Change(earlier, later, new, resolved, measuring_error((earlier, later), frames))
+    return Change(earlier, later, new, resolved, change_error(earlier, later))
 
 
 def correct(store: Store, observation: str, state: str, by: str | None = None) -> None:

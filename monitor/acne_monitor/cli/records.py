@@ -29,7 +29,7 @@ def correct(folder: Path, observation: str, state: str, by: str | None) -> None:
     click.echo(f"{observation}: {state}")
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, flags={"from_date": "--from", "to_date": "--to"})
 @STORE
 @SUBJECT
 @click.option("--treatment", required=True, metavar="TEXT", help="What was taken or done.")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+CHANGE_ERROR = 0.65
+"""95 % quantile of |new - resolved| over the root of both counts together, on unchanged skin photographed again:
+`benchmarks/monitor/revisits.py change` on acne04/valid, 53 pairs (single photographs 0.49, bursts of ten 0.64)."""
 VARIANCE_SINGLE, VARIANCE_BURST = 0.21, 0.11
-"""Variance of a count over the count, for a single photograph and a burst of ten (benchmarks/monitor/revisits.py)."""
+"""Variance of a count over the count, of a single photograph and a burst of ten: `benchmarks/runtime/tracking.py`."""
 BURST = 5
 """Frames from which a photograph counts as a burst."""
 MIN_PERCENT = 10
@@ -58,18 +61,19 @@ class Change:
         return f"{text}: {self.verdict}"
 
 
-def measuring_error(counts: tuple[int, int], frames: tuple[int, int]) -> float:
-    """Returns the largest difference of two counts of the same skin, in 95 of 100 cases.
+def change_error(earlier: int, later: int) -> float:
+    """Returns the largest difference between two visits of unchanged skin, in 95 of 100 cases; at least one lesion.
 
-    The repeatability coefficient (Bland and Altman 1999): 1.96 standard deviations of a difference. The variance of a
-    count grows with the count, since each lesion near the threshold is shown or not by itself.
+    It grows with the root of the counts, since each lesion near the threshold is shown or not by itself.
+    """
+    return max(1.0, CHANGE_ERROR * math.sqrt(earlier + later))
+
+
+def count_error(count: int, frames: int) -> float:
+    """Returns how far a count is from the mean of many, in 95 of 100 cases (1.96 standard deviations).
 
     Args:
-        counts: Lesions at both visits.
-        frames: Frames that each count is of.
+        count: Lesions.
+        frames: Frames that the count is of.
     """
-    variance = sum(
-        max(count, 1) * (VARIANCE_BURST if number >= BURST else VARIANCE_SINGLE)
-        for count, number in zip(counts, frames, strict=True)
-    )
-    return max(1.0, 1.96 * math.sqrt(variance))
+    return 1.96 * math.sqrt(max(count, 1) * (VARIANCE_BURST if frames >= BURST else VARIANCE_SINGLE))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from acne_monitor.comparing.change import measuring_error
+from acne_monitor.comparing.change import count_error
 from acne_monitor.history import History
 
 WIDTH, HEIGHT = 640, 260
@@ -72,7 +72,7 @@ def draw_chart(history: History, groups: Sequence[str] = ("total", "inflammatory
             photographs = [visit.photographs[view] for view in views]
             count = sum(photograph.counts()[group] for photograph in photographs)
             frames = min(len(photograph.frame_counts) for photograph in photographs)
-            values[group].append((count, measuring_error((count, count), (frames, frames)) / 2**0.5))
+            values[group].append((count, count_error(count, frames)))
     top = _round_up(max(count + error for points in values.values() for count, error in points))
 
     def x(day: float) -> float:

@@ -54,7 +54,7 @@ class Shown:
 
 
 class Live:
-    """Runs a tracked model on a camera, a stream or a video, which is repeated; the camera is off unless somebody looks."""
+    """Runs a tracked model on a camera, a stream or a repeated video; the camera is off unless somebody looks."""
 
     def __init__(self, source: int | str, model_name: str):
         """Loads the model; the camera is opened by `start`.

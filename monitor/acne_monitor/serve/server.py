@@ -53,6 +53,7 @@ def run_server(
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()  # the address is printed below, and must work then
     except OSError as error:
         raise StoreError(
             f"`host` {host}, `port` {port}: cannot be used ({error.strerror})", parameter="port"

@@ -1,6 +1,6 @@
 import pytest
 
-from acne_monitor.comparing.change import Change, measuring_error
+from acne_monitor.comparing.change import Change, change_error, count_error
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,11 @@ def test_percent_is_given_for_enough_lesions_only_and_never_without_its_error():
     assert str(Change(25, 17, 0, 8, 5.0)) == "-8 ± 5 (-32 % ± 20 %): lower"
 
 
-def test_the_error_grows_with_the_count_and_falls_with_the_frames():
-    single, burst = measuring_error((20, 20), (1, 1)), measuring_error((20, 20), (10, 10))
-    assert single > burst > measuring_error((5, 5), (10, 10))
-    assert burst == pytest.approx(1.96 * (0.11 * 40) ** 0.5)
-    assert measuring_error((0, 0), (10, 10)) >= 1  # one lesion more or less is never a change
+def test_the_errors_grow_with_the_root_of_the_counts():
+    assert change_error(40, 40) == pytest.approx(2 * change_error(10, 10))
+    assert change_error(0, 0) == 1  # one lesion more or less is never a change
+    assert count_error(40, 1) == pytest.approx(2 * count_error(10, 1)) and count_error(0, 1) > 0
+
+
+def test_a_burst_counts_more_steadily():
+    assert count_error(20, 10) < 0.75 * count_error(20, 1)
