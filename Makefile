@@ -20,7 +20,7 @@ test: .venv/dev.stamp  ## all tests; installs the trainer and the exporter too
 test-fast: .venv/dev.stamp  ## the tests without trainings and conversions
 	$(PYTEST) -m "not slow"
 
-test-pythons: .venv/dev.stamp  ## the tests on Python 3.10 to 3.13, the runtime's alone where TensorFlow is missing
+test-pythons: .venv/dev.stamp  ## the tests on Python 3.10 to 3.13; where TensorFlow is missing, those of runtime and monitor
 	./tests/on_every_python.sh
 
 lint: .venv/dev.stamp  ## ruff and mypy

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests on Python 3.10 to 3.13: the runtime's on each, the trainer's and the exporter's where TensorFlow
+# Runs the tests on Python 3.10 to 3.13: runtime and monitor on each, trainer and exporter where TensorFlow
 # installs. Takes interpreters from the PATH, or from pyenv. A version that is not there is named and counts as failed.
 set -u
 cd "$(dirname "$0")/.."
@@ -21,9 +21,9 @@ for version in 3.10 3.11 3.12 3.13; do
         what="all but the slow tests"
         result=$("$venv/bin/python" -m pytest -q --numprocesses 2 --dist loadfile -m "not slow" 2>&1 | tail -n 1)
     else
-        what="the runtime's tests"
-        $pip --editable '.[onnx,litert]' pytest hypothesis
-        result=$("$venv/bin/python" -m pytest -q tests/runtime tests/fuzz 2>&1 | tail -n 1)
+        what="the tests of runtime and monitor"
+        $pip --editable '.[onnx,litert,monitor]' pytest hypothesis fhir.resources
+        result=$("$venv/bin/python" -m pytest -q -m "not slow" tests/runtime tests/monitor tests/fuzz 2>&1 | tail -n 1)
     fi
     echo "Python $version, $what: $result"
     case "$result" in *failed* | *error*) failed=1 ;; esac

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from support.images import picture, write_picture
@@ -500,3 +501,65 @@ def test_a_signal_ends_a_long_video_and_keeps_what_was_done(ctrl_c, model, tmp_p
 def test_the_version_and_the_help_need_no_model():
     assert run("--version").stdout == f"acne-run, version {__version__}\n"
     assert "Not a medical diagnosis" in run("--help").stdout
+
+
+@pytest.fixture(scope="module")
+def skin_clip(tmp_path_factory):
+    """Eight frames of rendered skin, of which two are over-exposed."""
+    file = tmp_path_factory.mktemp("clip") / "skin.mp4"
+    skin = cv2.imread(str(Path(__file__).resolve().parents[3] / "samples" / "rendered_skin.jpg"))
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), 10.0, skin.shape[1::-1])
+    for index in range(8):
+        writer.write(cv2.convertScaleAbs(skin, alpha=2.2) if index in (6, 7) else skin)
+    writer.release()
+    return file
+
+
+def test_tracking_writes_ids_and_steady_counts(skin_clip, tmp_path):
+    result = run(
+        "--source", skin_clip, "--track", "--severity", "--json", tmp_path / "o.jsonl", "--csv", tmp_path / "o.csv"
+    )
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    assert sum(lines[0]["stable_counts"].values()) == 0 < sum(lines[4]["stable_counts"].values())
+    assert lines[4]["severity"]["lesions"] > 0
+    ids = {lesion["track"]["id"] for lesion in lines[4]["lesions"] if lesion["track"]["state"] == "confirmed"}
+    assert len(ids) == sum(lines[4]["stable_counts"].values())
+    assert any(line.endswith(",1") for line in (tmp_path / "o.csv").read_text().splitlines())
+
+
+def test_quality_is_said_or_leaves_frames_out(skin_clip, tmp_path):
+    warned = run("--source", skin_clip, "--quality", "warn", "--json", tmp_path / "w.jsonl", "--quiet")
+    assert warned.exit_code == 0
+    lines = [json.loads(line) for line in (tmp_path / "w.jsonl").read_text().splitlines()]
+    assert [line["quality"]["usable"] for line in lines] == [True] * 6 + [False] * 2
+    assert any("too much light" in hint for hint in lines[7]["quality"]["hints"]) and "motion" in lines[7]["quality"]
+    rejected = run("--source", skin_clip, "--quality", "reject", "--json", tmp_path / "r.jsonl")
+    assert rejected.exit_code == 0 and "2 frames left out: too blurred" in rejected.output
+    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 6
+
+
+def test_an_image_that_cannot_be_used_is_an_error(tmp_path):
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((90, 120, 3), (140, 90, 60), np.uint8))
+    result = run("--source", tmp_path / "wall.png", "--quality", "reject")
+    assert result.exit_code == 1
+    assert "wall.png: cannot be used: " in result.output and "could not be read or used" in result.output
+    hinted = run("--source", tmp_path / "wall.png", "--quality", "warn")
+    assert hinted.exit_code == 0 and "wall.png: come closer" in hinted.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--track",), "--track needs a video, a camera or a stream"),
+        (("--track", "--tile"), "--track follows lesions through full images; omit --tile"),
+    ],
+)
+def test_tracking_needs_a_video_and_full_images(photo, arguments, problem):
+    result = run("--source", photo, *arguments)
+    assert result.exit_code == 2 and problem in result.output
+
+
+def test_a_classifier_cannot_be_tracked(skin_clip):
+    result = run("--source", skin_clip, "--track", "--model", "acne-cnn")
+    assert result.exit_code == 2 and "--track: none of the models is a detector" in result.output
