@@ -54,8 +54,8 @@ class Change:
         return 100 * self.difference / self.earlier, 100 * self.error / self.earlier
 
     def __str__(self) -> str:
-        """Returns it as text, such as `-8 ± 5 (-32 % ± 20 %): lower`."""
-        text = f"{self.difference:+d} ± {self.error:.0f}"
+        """Returns it as text, such as `-8 ± 5.0 (-32 % ± 20 %): lower`."""
+        text = f"{self.difference:+d} ± {self.error:.1f}"
         if self.percent is not None:
             text += f" ({self.percent[0]:+.0f} % ± {self.percent[1]:.0f} %)"
         return f"{text}: {self.verdict}"

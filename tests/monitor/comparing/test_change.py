@@ -13,8 +13,8 @@ def test_the_verdict_knows_the_measuring_error(new, resolved, error, verdict):
 
 def test_percent_is_given_for_enough_lesions_only_and_never_without_its_error():
     assert Change(9, 4, 0, 5, 3.0).percent is None
-    assert str(Change(9, 4, 0, 5, 3.0)) == "-5 ± 3: lower"
-    assert str(Change(25, 17, 0, 8, 5.0)) == "-8 ± 5 (-32 % ± 20 %): lower"
+    assert str(Change(9, 4, 0, 5, 3.0)) == "-5 ± 3.0: lower"
+    assert str(Change(25, 17, 0, 8, 5.0)) == "-8 ± 5.0 (-32 % ± 20 %): lower"
 
 
 def test_the_errors_grow_with_the_root_of_the_counts():
