@@ -16,6 +16,7 @@ from acne_runtime.manifest import Manifest
 from acne_runtime.postprocess.decode import (
     Candidates,
     are_probabilities,
+    clip_rounding,
     decode,
     decode_ultralytics,
     read_nms_outputs,
@@ -184,7 +185,7 @@ class Model(Predictor):
         return results
 
     def _labels(self, output: NDArray[np.float32]) -> tuple[Label, ...]:
-        scores = output[0].tolist()
+        scores = clip_rounding(output[0]).tolist()
         if not all(0 <= score <= 1 for score in scores):  # NaN fails too
             raise ModelError(f"{self.manifest.name}: the model returned scores outside 0 to 1")
         return tuple(

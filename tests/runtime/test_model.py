@@ -142,6 +142,16 @@ def test_a_lesion_that_two_cells_see_as_two_types_is_one():
     assert lesion.name == "papules"
 
 
+@pytest.mark.parametrize("rounded", [1.0000001, -6e-8])
+def test_a_probability_that_is_rounded_beyond_its_limits_is_taken_as_the_limit(rounded):
+    """ONNX Runtime's sigmoid gives such values at large logits, on ARM always."""
+    cells = [(8, 3, 4, 0, rounded, (1, 1, 2, 1)), (8, 3, 4, 1, 0.9, (1, 1, 2, 1))]
+    (lesion,) = Model(DETECTION, FakeBackend(heads(*cells)))(PHOTOGRAPH).lesions
+    assert lesion.types[0] == round(rounded) and 0.89 < lesion.score <= 1
+    scores = {MULTILABEL.outputs[0].name: np.array([[rounded, 0.5, 0.5, 0.5][: len(MULTILABEL.classes)]], np.float32)}
+    assert Model(MULTILABEL, FakeBackend(scores))(PHOTOGRAPH).labels[0].score == round(rounded)
+
+
 @pytest.mark.parametrize("types", [(1.5, 1.5, 0.0), (0.9, -9.0, 0.0), (0.9, float("nan"), 0.0), (7.0, 0.0, 0.0)])
 def test_probabilities_that_are_none_are_refused_even_where_they_make_a_score(types):
     cells = [(8, 3, 4, one, score, (1, 1, 2, 1)) for one, score in enumerate(types)]

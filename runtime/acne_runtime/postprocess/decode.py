@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 
+ROUNDING = 1e-5
+"""Distance from 0 to 1 within which a probability is rounded, not wrong."""
+
 
 class Candidates(NamedTuple):
     """Boxes above the threshold.
@@ -55,6 +58,16 @@ def lesion_scores(types: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(valid, 1 - absent, np.float32(np.nan))
 
 
+def clip_rounding(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns values, those outside 0 to 1 by at most `ROUNDING` moved to the limit.
+
+    A sigmoid may return 1.0000001 or -6e-8: ONNX Runtime's does, at large logits, on x86 and on ARM.
+    """
+    limited = np.clip(values, 0, 1)
+    clipped: NDArray[np.float32] = np.where(np.abs(values - limited) <= np.float32(ROUNDING), limited, values)
+    return clipped
+
+
 def are_probabilities(values: NDArray[np.float32]) -> bool:
     """Returns whether all values are within 0 to 1; NaN is not, an empty array is."""
     return bool(values.min(initial=0) >= 0 and values.max(initial=0) <= 1)
@@ -90,7 +103,7 @@ def decode(
             heads.append((spec, grid.shape))
             passed.append(cells)
             types.append(grid.reshape(-1, class_count)[cells])
-    probabilities = np.concatenate([*types, np.empty((0, class_count), np.float32)])
+    probabilities = clip_rounding(np.concatenate([*types, np.empty((0, class_count), np.float32)]))
     scores = lesion_scores(probabilities)
     kept = ~(scores < threshold)  # NaN as well
     probabilities, scores = probabilities[kept], scores[kept]
@@ -151,7 +164,8 @@ def read_nms_outputs(
     if not (count[0] >= 0 and count[0] % 1 == 0):  # NaN and infinity fail too: their remainder is NaN
         raise ModelError(f"{manifest.name}: the model returned an invalid lesion_count, {count[0]}")
     valid = slice(0, int(count[0]))
-    candidates = Candidates(box[valid], score[valid], types[valid].argmax(axis=1), types[valid])
+    scores, probabilities = clip_rounding(score[valid]), clip_rounding(types[valid])
+    candidates = Candidates(box[valid], scores, probabilities.argmax(axis=1), probabilities)
     return candidates.take(~(candidates.scores < threshold))
 
 
@@ -168,9 +182,10 @@ def decode_ultralytics(
     """
     rows = outputs[spec.name][0]
     classes = rows[4:].argmax(axis=0)
-    scores = rows[4:].max(axis=0)
+    scores = clip_rounding(rows[4:].max(axis=0))
     cells = np.flatnonzero(scores >= thresholds[classes])
     x, y, width, height = rows[:4, cells]
+    width, height = (np.where((side < 0) & (side >= -ROUNDING), 0, side) for side in (width, height))  # rounded too
     boxes = np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
     if spec.kind == "unit_row":
         boxes = boxes * np.array([input_spec.width, input_spec.height] * 2, np.float32)

@@ -46,9 +46,21 @@ def read_size(data: bytes) -> tuple[int, int]:
     raise ValueError("no JPEG, PNG, BMP, WebP or TIFF")
 
 
+START_BYTES = 32
+"""Bytes at the start of a file that tell its format."""
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"})
+"""Major brands of still images (ISO/IEC 23008-12, AV1 Image File Format)."""
+
+
+def is_heif(start: bytes) -> bool:
+    """Returns whether a file starts like a HEIC, HEIF or AVIF image."""
+    return start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
+
+
 def is_image(data: bytes | bytearray) -> bool:
     """Returns whether data start like an image of a supported format."""
-    return any(data.startswith(start) for start, _ in _FORMATS)
+    other_riff = data.startswith(b"RIFF") and data[8:12] not in (b"WEBP", b"")  # AVI begins so too
+    return not other_riff and any(data.startswith(start) for start, _ in _FORMATS)
 
 
 def is_truncated(jpeg: bytes) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -13,9 +15,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from acne_runtime.errors import SourceError
 from acne_runtime.frame import Frame
-from acne_runtime.sources import image_files, standard_input
+from acne_runtime.sources import image_files, image_header, standard_input
 from acne_runtime.sources.stream import LiveStream
-from acne_runtime.sources.video_file import SUFFIXES as VIDEO_SUFFIXES
 from acne_runtime.sources.video_file import Video
 
 _STREAMS = frozenset({"rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt"})
@@ -88,16 +89,12 @@ def open_source(
         )
     scheme = source.partition("://")[0].lower()
     if "://" in source and scheme in _STREAMS:
-        live = LiveStream(source, _without_password(source), max_fps=max_fps)
-        return Source(live, scheme, rate=min(max_fps or CAMERA_RATE, CAMERA_RATE), live=live)
+        return _open_url(source, scheme, max_fps, max_pixels)
     path = Path(source)
     if path.is_dir():
         return _open_images(image_files.list_images(path), path.name, on_error, max_pixels, scale)
     if path.is_file():
-        if path.suffix.lower() in VIDEO_SUFFIXES:
-            frames = Video(path)
-            return Source(frames, path.stem, frames.count, frames.rate, files=(path,))
-        return Source(image_files.read_images([path], max_pixels=max_pixels, scale=scale), path.stem, 1, files=(path,))
+        return _open_file(path, max_pixels, scale)
     if glob.has_magic(source):
         found = sorted(Path(path) for path in glob.glob(source, recursive=True))  # noqa: PTH207  (absolute patterns too)
         files = [file for file in found if file.suffix.lower() in image_files.SUFFIXES and file.is_file()]
@@ -105,6 +102,63 @@ def open_source(
             raise SourceError(f"{source}: no image matches this pattern")
         return _open_images(files, "photographs", on_error, max_pixels, scale)
     raise SourceError(f"{source}: no such image, folder, video or stream")
+
+
+def _open_file(file: Path, max_pixels: int, scale: image_files.ReadingScale) -> Source:
+    """Opens an image or a video, told apart by what is in it; the name decides for what is neither."""
+    with file.open("rb") as stream:
+        start = stream.read(image_header.START_BYTES)
+    is_video = file.suffix.lower() not in image_files.SUFFIXES and not image_header.is_image(start)
+    if is_video and not image_header.is_heif(start):
+        frames = Video(file)
+        return Source(frames, file.stem, frames.count, frames.rate, files=(file,))
+    return Source(image_files.read_images([file], max_pixels=max_pixels, scale=scale), file.stem, 1, files=(file,))
+
+
+def _open_url(url: str, scheme: str, max_fps: float, max_pixels: int) -> Source:
+    """Opens a stream, or a photograph or video on a web server."""
+    fetched = _fetch(url, max_pixels) if scheme in ("http", "https") else None
+    if fetched is not None:
+        return fetched
+    live = LiveStream(url, _without_password(url), max_fps=max_fps)
+    return Source(live, scheme, rate=min(max_fps or CAMERA_RATE, CAMERA_RATE), live=live)
+
+
+def _fetch(url: str, max_pixels: int) -> Source | None:
+    """Opens a photograph or video on a web server; `None` for a stream."""
+    from acne_runtime.sources.download import download  # only here: it loads Python's network code
+
+    name = _without_password(url)
+    folder = tempfile.TemporaryDirectory(prefix="acne-run-", ignore_cleanup_errors=True)
+    try:
+        file = download(url, name, Path(folder.name))
+        if file is None:
+            folder.cleanup()
+            return None
+        stem = file.stem or "download"
+        with file.open("rb") as stream:
+            start = stream.read(image_header.START_BYTES)
+        if image_header.is_image(start):
+            image = image_files.read_frame(file, max_pixels).image
+            folder.cleanup()
+            return Source([Frame(image, name)], stem, 1)
+        try:
+            video = Video(file)
+        except SourceError as error:
+            raise SourceError(f"{name}: neither an image nor a video that OpenCV can decode") from error
+    except BaseException:
+        folder.cleanup()
+        raise
+
+    def frames() -> Iterator[Frame]:
+        with folder:
+            try:
+                for frame in video:
+                    yield dataclasses.replace(frame, source=name)
+            except SourceError as error:
+                raise SourceError(str(error).replace(str(file), name)) from error
+
+    return Source(frames(), stem, video.count, video.rate)
 
 
 def _without_password(url: str) -> str:

@@ -1,7 +1,4 @@
-"""Cameras and network streams: only the latest frame is processed, and a lost stream is reconnected.
-
-A video file on a server is read once, with every frame.
-"""
+"""Cameras and network streams: only the latest frame is processed, and a lost stream is reconnected."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from numpy.typing import NDArray
 
 from acne_runtime.errors import SourceError, one_line
 from acne_runtime.frame import Frame
-from acne_runtime.sources.video_file import Capture, ends_early, frame_time
+from acne_runtime.sources.video_file import Capture
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +79,7 @@ class LiveStream:
         self._begun = False
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yields the latest frame each time one is requested; for a video of known length, every frame.
+        """Yields the latest frame each time one is requested.
 
         Raises:
             SourceError: The source does not open, fails, gives no frame for `GIVE_UP_AFTER_S`, or is read twice.
@@ -135,9 +132,6 @@ class LiveStream:
                     "the address" if isinstance(self._address, str) else "that it is connected, allowed and not in use"
                 )
                 raise SourceError(f"{self._name}: cannot be opened; check {hint}")
-            count, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-            finite = count > 0 and rate > 0
-            time_s = 0.0
             started = last = monotonic()
             index, lost, pause = 0, False, self._pause
             while not self._stop.is_set():
@@ -147,14 +141,9 @@ class LiveStream:
                         self.gaps.append(monotonic() - last)
                         logger.warning("%s: reconnected after %.1f s", self._name, self.gaps[-1])
                     last, lost, pause = monotonic(), False, self._pause
-                    time_s = frame_time(capture, index, rate) if finite else last - started
-                    self._publish(image, index, time_s, wait=finite)
+                    self._publish(image, index, last - started)
                     index += 1
                     continue
-                if finite and index:
-                    if ends_early(time_s, round(count), rate):
-                        raise SourceError(f"{self._name}: ended after {time_s:.1f} of {count / rate:.1f} s")
-                    return
                 if not lost:
                     logger.warning("%s: lost; reconnecting", self._name)
                 lost = True
@@ -168,11 +157,9 @@ class LiveStream:
         finally:
             capture.release()
 
-    def _publish(self, image: NDArray[np.uint8], index: int, time_s: float, wait: bool) -> None:
-        """Hands a frame to the consumer; the one before is dropped, or waited for."""
+    def _publish(self, image: NDArray[np.uint8], index: int, time_s: float) -> None:
+        """Hands a frame to the consumer; one that it has not taken is dropped."""
         with self._ready:
-            while wait and self._newest is not None and not self._stop.is_set():
-                self._ready.wait(timeout=0.5)
             self.dropped += self._newest is not None
             self._newest = (image, index, time_s)
             self._ready.notify()

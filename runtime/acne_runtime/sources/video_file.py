@@ -10,12 +10,11 @@ import cv2
 
 from acne_runtime.errors import SourceError
 from acne_runtime.frame import Frame
+from acne_runtime.sources.container import missing_bytes
 
 SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"})
 
 _DEFAULT_RATE = 25.0
-_TOLERANCE, _MAX_TOLERANCE_S = 0.02, 2.0
-"""Fraction of its length, and maximum in seconds, by which the stated length may exceed the last frame (sound)."""
 
 
 class Capture(Protocol):
@@ -72,9 +71,11 @@ class Video:
                 index += 1
             if index == 0:
                 raise SourceError(f"{self._file}: not a video, or one that OpenCV cannot decode")
-            if ends_early(time_s, self.count, self.rate):
-                length_s = self.count / self.rate
-                raise SourceError(f"{self._file}: ends after {time_s:.1f} of {length_s:.1f} s; corrupt or truncated")
+            missing = missing_bytes(self._file)
+            if missing:
+                raise SourceError(
+                    f"{self._file}: truncated after {time_s:.1f} s: {missing:,} bytes are missing; copy it again"
+                )
         finally:
             capture.release()
 
@@ -93,15 +94,3 @@ def frame_time(capture: Capture, index: int, rate: float) -> float:
     """
     stated = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
     return stated if stated > 0 else index / rate
-
-
-def ends_early(last_s: float, count: int, rate: float) -> bool:
-    """Returns whether a video ended before its stated length.
-
-    Args:
-        last_s: Time of its last frame in seconds.
-        count: Stated number of frames.
-        rate: Stated frames per second.
-    """
-    length_s = count / rate
-    return last_s + 2 / rate < length_s - min(_TOLERANCE * length_s, _MAX_TOLERANCE_S)

@@ -465,7 +465,8 @@ def test_a_video_that_ends_mid_frame_keeps_what_was_found(model, tmp_path):
     assert done.exit_code == 1
     (line,) = done.stderr.splitlines()
     found = json_lines(done.stdout)
-    assert line == f"Error: {half}: ends after {found[-1]['time_s']:.1f} of 2.0 s; corrupt or truncated"
+    missing = f"{whole.stat().st_size - half.stat().st_size:,} bytes are missing"
+    assert line == f"Error: {half}: truncated after {found[-1]['time_s']:.1f} s: {missing}; copy it again"
     assert len(list(Video(tmp_path / "out" / "half.mp4"))) == len(found) > 5
 
 

@@ -154,32 +154,6 @@ class Stop:
         self.most = 0
 
 
-def test_a_video_on_a_server_is_read_whole_and_once():
-    camera = Camera(list(range(60)), [1, 2, 3], count=60)
-    live, seen = LiveStream("http://host/a.mp4", "a.mp4", opener=camera), []
-    for frame in live:
-        assert frame.image[0, 0, 0] == frame.index
-        seen.append(frame.time_s)
-        sleep(0.002)
-    assert seen == pytest.approx([number / 30 for number in range(60)])
-    assert (live.dropped, len(camera.opened), camera.released) == (0, 1, 1)
-
-
-def test_a_video_on_a_server_that_breaks_off_is_told_after_its_last_frame():
-    seen = []
-    with pytest.raises(SourceError, match=r"^a\.mp4: ended after 0\.6 of 2\.0 s$"):
-        for frame in LiveStream("http://host/a.mp4", "a.mp4", opener=Camera(list(range(20)), count=60)):
-            seen.append(frame.index)
-    assert seen == list(range(20))
-
-
-def test_who_stops_looking_at_a_video_on_a_server_stops_its_reading():
-    frames = iter(LiveStream("http://host/a.mp4", "a.mp4", opener=Camera(list(range(60)), count=60)))
-    next(frames)
-    frames.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "read a.mp4"]
-
-
 @pytest.mark.parametrize("rate", [-1, float("nan"), float("inf"), 1e-10, 1e9])
 def test_a_rate_that_is_none_is_refused(rate):
     with pytest.raises(SourceError, match=r"`max_fps` .*: neither 0 nor within 0\.001 to 1000"):

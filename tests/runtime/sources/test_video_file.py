@@ -63,7 +63,7 @@ def test_a_video_that_ends_mid_frame_gives_what_there_is_and_then_says_so(tmp_pa
     assert len(list(Video(whole))) == 20
     half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     seen = []
-    with pytest.raises(SourceError, match=r"half\.avi: ends after [01]\.\d of 2\.0 s; corrupt or truncated"):
+    with pytest.raises(SourceError, match=r"half\.avi: truncated after [01]\.\d s: [\d,]+ bytes are missing"):
         for frame in Video(half):
             seen.append(frame.index)
     assert seen == list(range(len(seen)))
@@ -102,9 +102,8 @@ def test_the_frames_of_a_phones_video_stand_where_they_were_taken(tmp_path):
     assert video.count > 2 * len(times)
     assert [round(1000 * frame.time_s) for frame in video] == times
 
-    uneven_video(tmp_path / "b.mkv", times, 3 * times[-1])
-    with pytest.raises(SourceError, match=r"b\.mkv: ends after 7\.2 of 21\.\d s; corrupt or truncated"):
-        list(Video(tmp_path / "b.mkv"))
+    uneven_video(tmp_path / "b.mkv", times, 3 * times[-1])  # as where the sound is longer
+    assert len(list(Video(tmp_path / "b.mkv"))) == len(times)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no file has a colon in its name there")

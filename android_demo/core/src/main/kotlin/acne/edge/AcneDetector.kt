@@ -84,7 +84,8 @@ class AcneDetector private constructor(val manifest: Manifest, private val backe
         outputs: Map<String, FloatArray>, letterbox: Letterbox, threshold: Float
     ): Pair<List<Lesion>?, List<Label>?> {
         if (!manifest.isDetector) {
-            val scores = outputs.getValue(manifest.outputs[0].name)
+            val output = outputs.getValue(manifest.outputs[0].name)
+            val scores = FloatArray(output.size) { Decode.clipRounding(output[it]) }
             checkScores(scores)
             return null to manifest.classes.indices.map {
                 Label(manifest.classes[it], scores[it], scores[it] >= manifest.thresholds[it])

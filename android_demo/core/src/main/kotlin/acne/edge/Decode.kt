@@ -1,5 +1,6 @@
 package acne.edge
 
+import kotlin.math.abs
 import kotlin.math.exp
 import kotlin.math.max
 import kotlin.math.pow
@@ -15,6 +16,14 @@ class Candidate(val box: FloatArray, val score: Float, val types: FloatArray)
 
 /** Decodes a detector's outputs into one box per cell; see `acne_runtime.postprocess.decode`. */
 object Decode {
+    private const val ROUNDING = 1e-5f
+
+    /** Returns a value, moved to the limit if it is outside 0 to 1 by at most `ROUNDING`; sigmoids round so. */
+    fun clipRounding(value: Float): Float {
+        val limited = value.coerceIn(0f, 1f)
+        return if (abs(value - limited) <= ROUNDING) limited else value
+    }
+
     /**
      * Returns the probability that a lesion of any type is present, `1 - (1 - p1) * (1 - p2) * ...` in float32,
      * multiplied in the order of the classes; NaN for invalid probabilities.
@@ -46,7 +55,7 @@ object Decode {
             val columns = manifest.input.width / spec.stride
             for (cell in 0 until scores.size / classCount) {
                 if ((0 until classCount).none { scores[cell * classCount + it] >= minimum }) continue
-                val types = scores.copyOfRange(cell * classCount, (cell + 1) * classCount)
+                val types = FloatArray(classCount) { clipRounding(scores[cell * classCount + it]) }
                 val score = lesionScore(types)
                 if (score < threshold) continue // NaN stays, to be rejected
                 candidates.add(Candidate(box(boxes, cell, columns, spec.stride, manifest.bins), score, types))
@@ -66,8 +75,8 @@ object Decode {
         return List(count.toInt()) { index ->
             Candidate(
                 of("lesion_box").copyOfRange(index * 4, index * 4 + 4),
-                of("lesion_score")[index],
-                of("lesion_types").copyOfRange(index * classCount, (index + 1) * classCount)
+                clipRounding(of("lesion_score")[index]),
+                FloatArray(classCount) { clipRounding(of("lesion_types")[index * classCount + it]) }
             )
         }.filterNot { it.score < threshold }
     }

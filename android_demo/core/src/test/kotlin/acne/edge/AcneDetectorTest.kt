@@ -103,6 +103,11 @@ class AcneDetectorTest {
         assertTrue("scores outside 0 to 1" in message(onnx) { it.mapValues { FloatArray(4) { Float.NaN } } })
         assertTrue("scores outside 0 to 1" in message(detector) { all -> all.mapValues { (name, values) ->
             if (name.startsWith("score")) FloatArray(values.size) { 1.5f } else values } })
+        for (rounded in listOf(1.0000001f, -6e-8f)) { // sigmoids round so: taken as the limit
+            answering(onnx) { it.mapValues { FloatArray(4) { rounded } } }.use { model ->
+                assertTrue(model.detect(image).labels!!.all { it.score == Math.round(rounded).toFloat() })
+            }
+        }
         assertTrue("invalid boxes" in message(detector) { all -> all.mapValues { (name, values) ->
             FloatArray(values.size) { if (name.startsWith("score")) 0.9f else Float.NaN } } })
         assertTrue("has 3 values, expected 4" in message(onnx) { it.mapValues { FloatArray(3) } })
