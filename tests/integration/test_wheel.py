@@ -61,7 +61,7 @@ def test_export_without_a_run_says_what_to_do(installed):
 def test_the_templates_of_the_report_come_with_it(tmp_path):
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        packed = {Path(name).name for name in wheel.namelist() if "/reports/templates/" in name}
+        packed = {Path(name).name for name in wheel.namelist() if name.startswith("acne_trainer/reports/templates/")}
     assert packed == {file.name for file in (ROOT / "trainer/acne_trainer/reports/templates").iterdir()}
 
 

@@ -22,6 +22,12 @@ WORK_SIDE = 1280
 """Longest side in pixels at which photographs are aligned."""
 MIN_INLIERS = 20
 """Features that must agree: other people's photographs reached 5, the same person's aligned rightly from 12 on."""
+_GRID, _PER_CELL = 8, 2
+"""Parts of a photograph's side, and features that count of each: 20 must come from ten parts or more."""
+_MIN_LINES = 3
+"""Rows and columns of those parts that must hold features."""
+_MAX_STRETCH = 2.5
+"""Stretch of one direction over the other: more is no view of the same side of a face."""
 _RATIO = 0.8
 _TOLERANCE_PX = 6.0
 _MIN_AREA, _MAX_AREA = 0.15, 6.0
@@ -188,13 +194,27 @@ def _homography(first: _Prepared, second: _Prepared) -> tuple[NDArray[np.float64
     if not agreed.any():
         return None, 0, math.inf
     mapped = cv2.perspectiveTransform(source[agreed][None], homography)[0]
-    # Several features on one spot are one witness.
-    spots = {(int(x) // 4, int(y) // 4) for x, y in source[agreed].tolist()}
+    inliers = _count_spread(source[agreed], first.gray.shape)
     return (
         np.asarray(homography, np.float64),
-        len(spots),
+        inliers,
         float(np.median(np.linalg.norm(mapped - target[agreed], axis=1))),
     )
+
+
+def _count_spread(points: NDArray[np.float32], shape: tuple[int, ...]) -> int:
+    """Returns the number of features, those of one spot once, and at most `_PER_CELL` of each part of the picture.
+
+    A watermark or a date in the corner agrees on the photographs of all people, with a hundred features in few places.
+    """
+    height, width = shape[:2]
+    spots = np.unique(points.astype(int) // 4, axis=0) * 4
+    cells = spots * _GRID // (width, height)
+    places, counts = np.unique(cells, axis=0, return_counts=True)
+    count = int(np.minimum(counts, _PER_CELL).sum())
+    if min(len(np.unique(places[:, axis])) for axis in (0, 1)) < _MIN_LINES:  # a caption or a frame, not a face
+        return min(count, _PER_CELL * _GRID)
+    return count
 
 
 def _match(first: NDArray[np.float32], second: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -218,7 +238,9 @@ def _is_sane(homography: NDArray[np.float64], size: Any, other: Any) -> bool:
     if not np.isfinite(mapped).all() or not cv2.isContourConvex(mapped):
         return False
     area = cv2.contourArea(mapped) / (other[0] * other[1])
-    return bool(_MIN_AREA < area < _MAX_AREA and np.linalg.det(homography[:2, :2]) > 0)
+    longest, shortest = np.linalg.svd(homography[:2, :2])[1]
+    alike = _MIN_AREA < area < _MAX_AREA and longest < _MAX_STRETCH * shortest
+    return bool(alike and np.linalg.det(homography[:2, :2]) > 0)
 
 
 def _flow(
