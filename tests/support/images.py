@@ -11,7 +11,8 @@ def picture(height, width, seed=0):
 
 
 def write_picture(file, height, width, seed=0):
-    encoded, data = cv2.imencode(file.suffix, picture(height, width, seed))
+    suffix = ".jpg" if file.suffix in (".jfif", ".jpe") else file.suffix  # JPEGs by other names
+    encoded, data = cv2.imencode(suffix, picture(height, width, seed))
     assert encoded
     file.write_bytes(data.tobytes())
     return file

@@ -51,6 +51,7 @@ class RunOptions:
 
     source: str | None
     camera: int | None
+    recursive: bool
     models: tuple[str, ...]
     backend: str | None
     device: str
@@ -260,6 +261,7 @@ def _open(options: RunOptions, models: Sequence[Model], on_error: ReadErrors) ->
             max_pixels=round(options.max_megapixels * 1e6),
             scale=scale,
             on_error=on_error,
+            recursive=options.recursive,
         )
     if options.max_fps and source.live is None:
         raise click.UsageError("--max-fps needs a camera or a stream")

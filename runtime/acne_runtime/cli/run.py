@@ -24,6 +24,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--source", metavar="PATH|URL|-", help="An image, folder, pattern, video or stream; - is standard input.")
+@click.option("--recursive", is_flag=True, help="Look into a folder's folders too.")
 @click.option("--camera", type=click.IntRange(min=0), metavar="N", help="A camera; 0 is the first.")
 @click.option(
     "--model",

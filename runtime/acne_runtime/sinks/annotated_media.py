@@ -17,6 +17,8 @@ from acne_runtime.result import Result, annotate
 from acne_runtime.sinks.overwrite_guard import OverwriteGuard
 from acne_runtime.sources.image_files import SUFFIXES, read_full_image
 
+_JPEG_NAMES = frozenset({".jfif", ".jpe"})
+"""Other names of JPEG files, which OpenCV does not know when it writes."""
 MIN_FREE = 16 << 20
 """Free bytes on the disk needed to finish a video."""
 
@@ -44,7 +46,8 @@ class ImageWriter:
         self._written.add(target)
         self._guard.check(target)
         try:
-            _, data = cv2.imencode(suffix, annotate(read_full_image(frame), *results))
+            encoded_as = ".jpg" if suffix.lower() in _JPEG_NAMES else suffix
+            _, data = cv2.imencode(encoded_as, annotate(read_full_image(frame), *results))
         except cv2.error as error:
             raise AcneEdgeError(f"{target}: OpenCV cannot write {suffix} images") from error
         write_atomically(target, data.tobytes())

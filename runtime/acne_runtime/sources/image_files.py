@@ -13,7 +13,7 @@ from acne_runtime.errors import SourceError
 from acne_runtime.frame import Frame
 from acne_runtime.sources.image_header import JPEG_START, is_truncated, read_size
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 MAX_PIXELS = 256_000_000
 """Default limit for one image: more than any phone takes, and 768 MB once decoded."""
@@ -141,16 +141,37 @@ def decode_frame(data: bytes, name: str, max_pixels: int = MAX_PIXELS, scale: Re
     return Frame(image, name, size=(height, width) if rotated else (width, height))  # type: ignore[arg-type]
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Returns the image files directly in a folder, sorted by name.
+def list_images(folder: Path, recursive: bool = False) -> list[Path]:
+    """Returns the image files in a folder, sorted by path.
+
+    Args:
+        folder: The folder.
+        recursive: Whether those in its folders count too.
 
     Raises:
         SourceError: There is none.
     """
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    entries = folder.rglob("*") if recursive else folder.iterdir()
+    files = sorted(file for file in entries if file.suffix.lower() in SUFFIXES and file.is_file())
     if not files:
-        raise SourceError(f"{folder}: no image in this folder (looked for {', '.join(sorted(SUFFIXES))})")
+        left_out = describe_left_out(folder, recursive)
+        looked_for = f"looked for {', '.join(sorted(SUFFIXES))}"
+        raise SourceError(f"{folder}: no image in this folder ({'; '.join(filter(None, (looked_for, left_out)))})")
     return files
+
+
+def describe_left_out(folder: Path, recursive: bool = False) -> str:
+    """Returns what `list_images` passes over, such as `left out: 2 .heic, 1 .mp4, 1 folder`; empty if nothing.
+
+    Hidden files, and folders that are looked into, are not named.
+    """
+    kinds: dict[str, int] = {}
+    for entry in folder.rglob("*") if recursive else folder.iterdir():
+        if entry.name.startswith(".") or entry.suffix.lower() in SUFFIXES or (entry.is_dir() and recursive):
+            continue
+        kind = "folder" if entry.is_dir() else entry.suffix.lower() or "file without suffix"
+        kinds[kind] = kinds.get(kind, 0) + 1
+    return "left out: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) if kinds else ""
 
 
 def read_images(

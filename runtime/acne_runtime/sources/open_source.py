@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +19,8 @@ from acne_runtime.frame import Frame
 from acne_runtime.sources import image_files, image_header, standard_input
 from acne_runtime.sources.stream import LiveStream
 from acne_runtime.sources.video_file import Video
+
+logger = logging.getLogger(__name__)
 
 _STREAMS = frozenset({"rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt"})
 
@@ -65,6 +68,7 @@ def open_source(
     max_pixels: int = image_files.MAX_PIXELS,
     scale: image_files.ReadingScale = image_files.full_size,
     on_error: Callable[[SourceError], None] | None = None,
+    recursive: bool = False,
 ) -> Source:
     """Opens an image, a folder, a pattern such as `photos/*.jpg`, a video, a stream's URL, or `-` (standard input).
 
@@ -74,6 +78,7 @@ def open_source(
         max_pixels: As for `image_files.read_image`.
         scale: As for `image_files.read_frame`, for image files.
         on_error: Called for each of several images that cannot be read; `None` raises.
+        recursive: Whether a folder's folders are looked into.
 
     Raises:
         SourceError: There is no such source.
@@ -92,7 +97,11 @@ def open_source(
         return _open_url(source, scheme, max_fps, max_pixels)
     path = Path(source)
     if path.is_dir():
-        return _open_images(image_files.list_images(path), path.name, on_error, max_pixels, scale)
+        files = image_files.list_images(path, recursive)
+        left_out = image_files.describe_left_out(path, recursive)
+        if left_out:  # or people would believe that all photographs were processed
+            logger.warning("%s: %s", path, left_out)
+        return _open_images(files, path.name, on_error, max_pixels, scale)
     if path.is_file():
         return _open_file(path, max_pixels, scale)
     if glob.has_magic(source):

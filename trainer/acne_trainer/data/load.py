@@ -80,14 +80,22 @@ def read_form_and_splits(
         return form, apply_split_file(file, split_file, data)
     form, readers = detect_format(root)
     data = {}
+    reasons: list[SourceError] = []
+
+    def note(error: SourceError) -> None:
+        reasons.append(error)
+        if on_error is not None:
+            on_error(error)
+
+    collect = None if on_error is None else note
     for split, reader in readers.items():
-        with collect_errors(on_error):
-            part = dataclasses.replace(reader(on_error), path=root / split)
+        with collect_errors(collect):
+            part = dataclasses.replace(reader(collect), path=root / split)
             if not part.samples:
                 raise SourceError(f"{part.path}: none of its photographs can be read")
             data[split] = part
     if not data:
-        raise SourceError(f"{root}: no split of this {form} set can be read")
+        raise SourceError(f"{root}: no split of this {form} set can be read; first: {reasons[0]}")
     first = next(iter(data.values()))
     for part in data.values():
         if part.classes != first.classes:

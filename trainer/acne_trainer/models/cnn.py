@@ -5,8 +5,13 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from acne_runtime.errors import AcneEdgeError
+
 INPUT_SIZE = 416
 FILTERS = (16, 32, 64, 64)
+_KERNEL = 5
+_MINIMUM = 76
+"""Pixels of which one is left after all blocks."""
 CONV_DROPOUT = 0.2
 DENSE_DROPOUT = 0.5
 
@@ -25,10 +30,18 @@ def build_cnn(class_count: int, input_size: int = INPUT_SIZE) -> keras.Model:
         A model from `image` `[batch, input_size, input_size, 3]` float32 RGB, 0 to 255 (scaled to 0 to 1 inside, as
         the paper did), to `label` `[batch, class_count]` probabilities.
     """
+    side = input_size
+    for _ in FILTERS:
+        side = (side - _KERNEL + 1) // 2
+    if side < 1:
+        raise AcneEdgeError(
+            f"`input_size` {input_size}: too small for the {len(FILTERS)} blocks of the cnn; use {_MINIMUM} or more",
+            parameter="input_size",
+        )
     image = keras.Input((input_size, input_size, 3), name="image")
     x = layers.Rescaling(1 / 255, name="rescale")(image)
     for block, filters in enumerate(FILTERS, start=1):
-        x = layers.Conv2D(filters, 5, activation="relu", name=f"conv_{block}")(x)
+        x = layers.Conv2D(filters, _KERNEL, activation="relu", name=f"conv_{block}")(x)
         if block == 1:  # the paper normalises before pooling in the first block and after it in the others
             x = layers.BatchNormalization(synchronized=True, name=f"norm_{block}")(x)
             x = layers.MaxPooling2D(2, name=f"pool_{block}")(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from acne_trainer.data.formats.common import (
     OnError,
     Reader,
     Readers,
+    check_stated_size,
     checked_class_names,
     collect_errors,
     find_splits,
@@ -25,6 +27,8 @@ from acne_trainer.data.formats.common import (
     upright_size,
 )
 
+logger = logging.getLogger(__name__)
+
 COCO_FILE = "_annotations.coco.json"
 _FIELDS: tuple[dict[str, type], ...] = (
     {"id": int, "file_name": str},
@@ -32,6 +36,7 @@ _FIELDS: tuple[dict[str, type], ...] = (
     {"id": int, "name": str},
 )
 """What an image, an annotation and a category cannot do without."""
+_KINDS: dict[type, str] = {int: "a whole number", str: "a text"}
 
 
 def find_coco(root: Path) -> Readers:
@@ -65,6 +70,10 @@ def read_coco(file: Path, folder: Path, on_error: OnError | None = None) -> Data
     categories = _without_root(categories, {annotation["category_id"] for annotation in annotations})
     classes = checked_class_names((category["name"] for category in categories), file)
     index_of = {category["id"]: index for index, category in enumerate(categories)}
+    crowds = sum(bool(annotation.get("iscrowd")) for annotation in annotations)
+    if crowds:  # regions with many lesions, not lesions
+        logger.warning("%s: %d crowd region(s) left out (iscrowd)", file, crowds)
+        annotations = [annotation for annotation in annotations if not annotation.get("iscrowd")]
     by_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in images}
     for annotation in annotations:
         with collect_errors(on_error):
@@ -99,8 +108,12 @@ def _parts(file: Path) -> list[list[dict[str, Any]]]:
     for key, part, fields in zip(("image", "annotation", "category"), parts, _FIELDS, strict=True):
         for entry in part:
             for field, kind in fields.items():
-                if not isinstance(entry.get(field), kind):
-                    raise SourceError(f"{file}: not COCO: {field} is missing in the {key} {shortened(str(entry))}")
+                value = entry.get(field)
+                if kind is int and isinstance(value, float) and value.is_integer():
+                    entry[field] = int(value)
+                elif not isinstance(value, kind):
+                    problem = "is missing" if value is None else f"is {value!r}, not {_KINDS[kind]},"
+                    raise SourceError(f"{file}: not COCO: {field} {problem} in the {key} {shortened(str(entry))}")
     parts[2].sort(key=lambda category: category["id"])
     return parts
 
@@ -123,6 +136,7 @@ def _sample(
         raise SourceError(
             f"{file}: image {image['id']}: {shortened(image['file_name'])!r} is no photograph in {folder}"
         )
+    check_stated_size(file, path, image.get("width"), image.get("height"))
     for annotation in annotations:
         if annotation["category_id"] not in index_of:
             raise SourceError(

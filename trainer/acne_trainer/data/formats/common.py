@@ -151,6 +151,25 @@ def write_class_names(data: Dataset, folder: Path) -> None:
     (folder / CLASSES_FILE).write_text("".join(f"{name}\n" for name in data.classes), encoding="utf-8")
 
 
+def check_stated_size(file: Path, photo: Path, width: object, height: object) -> None:
+    """Raises `SourceError` if labels state another size than their photograph has, so that boxes lie elsewhere.
+
+    Args:
+        file: Of the labels, for the message.
+        photo: The photograph.
+        width: As stated, in pixels; not checked where it is no number above 0.
+        height: The same.
+    """
+    if not (isinstance(width, int | float) and isinstance(height, int | float) and width > 0 and height > 0):
+        return
+    size = upright_size(photo)
+    if (width, height) != size:
+        raise SourceError(
+            f"{file}: made for {photo.name} of {width:g} x {height:g} pixels, which has {size[0]} x {size[1]}; "
+            "export labels and photographs together"
+        )
+
+
 def upright_size(file: Path) -> tuple[int, int]:
     """Returns the upright width and height in pixels without decoding the photograph.
 
@@ -160,7 +179,8 @@ def upright_size(file: Path) -> tuple[int, int]:
     try:
         with Image.open(file) as image:
             width, height = image.size
-            turned = image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
+            # Pillow states the upright size of a TIFF itself (from version 11.0 on).
+            turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
     except UnidentifiedImageError:
         problem = "not an image, or corrupt" if file.stat().st_size else "the file is empty"
         raise SourceError(f"{file}: {problem}") from None

@@ -24,6 +24,7 @@ from acne_trainer.data.formats.common import (
     OnError,
     Reader,
     Readers,
+    check_stated_size,
     checked_class_names,
     collect_errors,
     find_splits,
@@ -73,10 +74,14 @@ def voc_classes(folders: Iterable[Path]) -> tuple[str, ...]:
     for folder in folders:
         if (folder / CLASSES_FILE).is_file():
             return read_class_names(folder / CLASSES_FILE, "")
-    names = set()
-    for file in (file for folder in folders for file in folder.glob("*.xml")):
-        with collect_errors(lambda _: None):  # whoever reads the file itself tells of it
-            names |= {name for name in (found.findtext("name") for found in _root(file).iter("object")) if name}
+    names: set[str] = set()
+    errors: list[SourceError] = []
+    for file in (file for folder in folders for file in sorted(folder.glob("*.xml"))):
+        with collect_errors(errors.append):  # whoever reads the file itself tells of it
+            stated = ((found.findtext("name") or "").strip() for found in _root(file).iter("object"))
+            names |= {name for name in stated if name}
+    if errors and not names:
+        raise errors[0]
     return checked_class_names(sorted(names), folders[0])
 
 
@@ -121,9 +126,11 @@ def _root(file: Path) -> Element:
 
 def _sample(photo: Path, label: Path, root: Element, classes: tuple[str, ...]) -> Sample:
     boxes, indices = [], []
+    stated = [root.findtext(f"size/{tag}") or "" for tag in ("width", "height")]
+    check_stated_size(label, photo, *(int(text) if text.strip().isdigit() else None for text in stated))
     for number, marked in enumerate(root.findall("object"), start=1):
         where = f"{label}: object {number}"
-        name = _text(marked, "name", where)
+        name = _text(marked, "name", where).strip()
         if name not in classes:
             raise SourceError(f"{where}: the class {name!r} is not one of {list(classes)}")
         indices.append(classes.index(name))

@@ -124,7 +124,11 @@ def read_yolo(data: DataYaml, places: tuple[Path, ...], on_error: OnError | None
         SourceError: A label does not parse, has no photograph, or a photograph cannot be read; the message names file
             and line.
     """
-    photos = [photo for place in places for photo in (list_images(place) if place.is_dir() else _listed(place))]
+    photos = [
+        photo
+        for place in places
+        for photo in (list_images(place, recursive=True) if place.is_dir() else _listed(place))
+    ]
     labels = {photo: _label_file(photo) for photo in photos}
     if not any(label.is_file() for label in labels.values()):
         raise SourceError(f"{places[0]}: none of its photographs has a label (looked in {labels[photos[0]].parent})")

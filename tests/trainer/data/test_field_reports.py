@@ -1,0 +1,138 @@
+"""Labelled sets as people have them: what public reports told of, each with the right answer."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from support.images import picture
+
+from acne_runtime.errors import AcneEdgeError, SourceError
+from acne_trainer.audit.audit import audit
+from acne_trainer.cli.main import main
+from acne_trainer.data.formats.common import upright_size
+from acne_trainer.data.load import read_form_and_splits, read_split
+
+FIELD = Path(__file__).resolve().parents[4] / "shared" / "field-inputs"
+needs_field = pytest.mark.skipif(not FIELD.is_dir(), reason=f"{FIELD} is not there")
+
+
+def coco(folder, *, size=(64, 48), image_id=0, crowd=0):
+    (folder / "train").mkdir(parents=True)
+    cv2.imwrite(str(folder / "train" / "a.png"), picture(48, 64, 1))
+    annotations = [
+        {"id": 1, "image_id": image_id, "category_id": 1, "bbox": [4, 4, 10, 10], "iscrowd": 0},
+        {"id": 2, "image_id": image_id, "category_id": 1, "bbox": [0, 0, 64, 48], "iscrowd": crowd},
+    ]
+    content = {
+        "images": [{"id": image_id, "file_name": "a.png", "width": size[0], "height": size[1]}],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "papules"}],
+    }
+    (folder / "train" / "_annotations.coco.json").write_text(json.dumps(content))
+    return folder
+
+
+def voc(folder, size="<size><width>64</width><height>48</height></size>", name="papules"):
+    (folder / "train").mkdir(parents=True)
+    cv2.imwrite(str(folder / "train" / "a.png"), picture(48, 64, 1))
+    box = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>14</xmax><ymax>14</ymax></bndbox>"
+    text = f"<annotation>{size}<object><name>{name}</name>{box}</object></annotation>"
+    (folder / "train" / "a.xml").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("size", [(64, 48), (0, 0), (None, None), ("64", "48")])
+def test_labels_of_the_photographs_size_or_of_none_are_read(tmp_path, size):
+    assert len(read_split(coco(tmp_path / "set", size=size), "train").samples[0].boxes) == 2
+
+
+@pytest.mark.parametrize("size", [(640, 480), (48, 64)])
+def test_labels_of_another_size_are_refused(tmp_path, size):
+    problem = f"of {size[0]} x {size[1]} pixels, which has 64 x 48; export labels and photographs together"
+    with pytest.raises(SourceError, match=problem):
+        read_split(coco(tmp_path / "coco", size=size), "train")
+    stated = f"<size><width>{size[0]}</width><height>{size[1]}</height></size>"
+    with pytest.raises(SourceError, match=problem):
+        read_split(voc(tmp_path / "voc", size=stated), "train")
+
+
+@pytest.mark.parametrize("size", ["", "<size><width>64</width><height>48</height></size>", "<size><width/></size>"])
+def test_a_voc_size_may_be_missing_and_blanks_around_a_name_are_none_of_it(tmp_path, size):
+    assert read_split(voc(tmp_path / "set", size, "\n papules "), "train").classes == ("papules",)
+
+
+def test_a_crowd_region_is_no_lesion_and_said_to_be_left_out(tmp_path, caplog):
+    sample = read_split(coco(tmp_path / "set", crowd=1), "train").samples[0]
+    assert sample.boxes.tolist() == [[4, 4, 14, 14]]
+    assert "1 crowd region(s) left out (iscrowd)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("image_id", "problem"), [(3.0, None), ("3", "id is '3', not a whole number,"), (None, "id is missing")]
+)
+def test_ids_of_another_type_are_taken_or_named(tmp_path, image_id, problem):
+    folder = coco(tmp_path / "set", image_id=image_id)
+    if problem is None:
+        assert len(read_split(folder, "train").samples[0].boxes) == 2
+        return
+    with pytest.raises(SourceError, match=problem):
+        read_split(folder, "train")
+
+
+def test_an_audit_in_which_nothing_can_be_read_says_why(tmp_path):
+    with pytest.raises(
+        SourceError, match=r"no split of this coco set can be read; first: .*id is 'x', not a whole number"
+    ):
+        read_form_and_splits(coco(tmp_path / "set", image_id="x"), on_error=lambda _: None)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_a_turned_photograph_has_the_size_that_the_decoder_gives(tmp_path, suffix):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / f"a{suffix}", exif=exif)
+    shape = cv2.imdecode(np.fromfile(tmp_path / f"a{suffix}", np.uint8), cv2.IMREAD_COLOR).shape
+    assert upright_size(tmp_path / f"a{suffix}") == (shape[1], shape[0]) == (40, 60)
+
+
+def test_photographs_in_subfolders_are_read(tmp_path):
+    root = tmp_path / "set"
+    for place in ("", "anna/", "ben/left/"):
+        for kind in ("images", "labels"):
+            (root / kind / "train" / place).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(root / "images/train" / place / "a.png"), picture(48, 64, 1))
+        (root / "labels/train" / place / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (root / "data.yaml").write_text("train: images/train\nnames: [papules]\n")
+    samples = read_split(root, "train").samples
+    assert [len(sample.boxes) for sample in samples] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("size", [32, 64, 75])
+def test_an_input_too_small_for_the_cnn_is_an_error_of_one_line(size):
+    pytest.importorskip("keras")
+    from acne_trainer.models.cnn import build_cnn
+
+    with pytest.raises(
+        AcneEdgeError, match=f"`input_size` {size}: too small for the 4 blocks of the cnn; use 76 or more"
+    ):
+        build_cnn(4, size)
+    assert build_cnn(4, 76).output_shape == (None, 4)
+
+
+@needs_field
+@pytest.mark.parametrize("name", ["y_subfolders", "y_subfolders_some", "y_odd_suffix", "y_exif", "c_crowd"])
+def test_sets_of_the_reports_are_read_without_a_finding_of_misplaced_boxes(name):
+    report = audit(FIELD / "labels" / name, 416)
+    assert not [finding for finding in report.findings if finding.kind == "box-outside"]
+
+
+@needs_field
+@pytest.mark.parametrize(("name", "problem"), [("c_num_str_ids", "not a whole number"), ("v_gbk", "train0.xml")])
+def test_inspect_names_the_first_reason(name, problem):
+    done = CliRunner().invoke(main, ["data", "inspect", str(FIELD / "labels" / name)])
+    assert done.exit_code == 1 and problem in done.output.splitlines()[-1]
