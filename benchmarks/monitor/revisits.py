@@ -211,7 +211,8 @@ def change_command(data, split, model, photographs, level, frames, healed, seed)
             second = Revisit(width, height, LEVELS[level], own).render(heal(image, gone_boxes))
             with tempfile.TemporaryDirectory() as folder, Store.create(Path(folder) / "store") as store:
                 with store.transaction() as audit:
-                    store.insert("subject", code="S", created="")
+                    subject = store.insert("subject", code="S", created="")
+                    store.insert("consent", subject=subject, purpose="", text_sha256="", given_at="", by="benchmark")
                     audit("subject", "")
                 for day, photo in ((1, first), (8, second)):
                     burst = [photo, *(shake(photo, own) for _ in range(frames - 1))]

@@ -75,7 +75,8 @@ def add_photograph(
 
     Raises:
         SourceError: The photograph cannot be used.
-        StoreError: There is no such subject, that view was taken already, or a later visit has it.
+        StoreError: There is no such subject, or its consent is withdrawn; that view was taken already, or a later
+            visit has it.
     """
     found = detector(frames)
     quality = measure_quality(found.image)
@@ -85,6 +86,8 @@ def add_photograph(
             parameter="override",
         )
     subject = find_subject(store, code)
+    if not store.one("SELECT 1 FROM consent WHERE subject = ? AND withdrawn_at IS NULL", subject):
+        raise StoreError(f"{code} has withdrawn consent: no photograph is added; acne-monitor erase removes the record")
     existing = _visit_of_day(store, subject, taken)
     _check_order(store, subject, view, taken, existing)
     jpeg = encode_jpeg(found.image)

@@ -43,13 +43,11 @@ class Shown:
     Attributes:
         number: From 1; larger ones are newer.
         jpeg: The annotated frame.
-        plain: The same without annotation, for the ghost.
         info: Counts, severity, quality; or `error`.
     """
 
     number: int
     jpeg: bytes
-    plain: bytes
     info: dict[str, Any]
 
 
@@ -67,16 +65,11 @@ class Live:
         self._model = load_model(model_name)
         TrackedModel(self._model)  # says now whether it can be tracked
         self._changed = threading.Condition()
-        self._newest = Shown(0, b"", b"", {"error": "the camera is starting"})
+        self._newest = Shown(0, b"", {"error": "the camera is starting"})
         self._burst: list[NDArray[np.uint8]] | None = None
         self._stop = threading.Event()
         self._asked_s = monotonic()
         self._thread: threading.Thread | None = None
-
-    @property
-    def newest(self) -> Shown:
-        """The newest frame."""
-        return self._newest
 
     def start(self) -> None:
         """Starts the thread."""
@@ -165,7 +158,7 @@ class Live:
                 if self._burst is not None:
                     self._burst.append(frame.image.copy())
                     self._changed.notify_all()
-            self._publish((annotate(frame.image, result), frame.image), info)
+            self._publish(annotate(frame.image, result), info)
 
     def _frames(self) -> Iterator[Frame]:
         if isinstance(self._source, int):
@@ -184,9 +177,9 @@ class Live:
                 continue
             yield frame
 
-    def _publish(self, images: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None, info: dict[str, Any]) -> None:
-        jpeg, plain = (self._newest.jpeg, self._newest.plain) if images is None else map(_small_jpeg, images)
-        self._newest = Shown(self._newest.number + 1, jpeg, plain, info)
+    def _publish(self, image: NDArray[np.uint8] | None, info: dict[str, Any]) -> None:
+        jpeg = self._newest.jpeg if image is None else _small_jpeg(image)
+        self._newest = Shown(self._newest.number + 1, jpeg, info)
 
 
 def _small_jpeg(image: NDArray[np.uint8]) -> bytes:

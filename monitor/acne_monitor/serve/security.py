@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
@@ -116,8 +116,3 @@ async def _with_headers(app: App, scope: Scope, receive: Receive, send: Send) ->
         await send(message)
 
     await app(scope, receive, wrapped)
-
-
-def query(**values: str) -> str:
-    """Returns values as a query string."""
-    return urlencode(values)

@@ -101,6 +101,8 @@ class Store:
                 self.database.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):  # locked for long, read-only, or the disk is full
                 raise StoreError(f"{self.folder}: cannot be written to ({error}); nothing was changed") from error
+            if isinstance(error, sqlite3.IntegrityError):
+                raise StoreError(f"{self.folder}: another process added the same; look at it and try again") from error
             raise
 
     def one(self, sql: str, *values: Any) -> sqlite3.Row | None:

@@ -79,6 +79,7 @@ def test_what_people_add_and_erase(store, tmp_path):
     run("assess", copy, "S-01", "V2", "--iga", "2", "--by", "Dr. A")
     run("consent", copy, "S-01", "--withdraw")
     assert "consent withdrawn" in run("subject", "list", copy).output
+    assert "withdrawn consent" in run("add", copy, "S-01", SAMPLE, "--at", "2026-12-01", code=1).output
     run("report", copy, "S-01", "-o", str(tmp_path / "report.html"), "--no-photos")
     text = (tmp_path / "report.html").read_text()
     assert "Dr. A: IGA 2" in text and "Adapalene" in text and "withdrawn" in text

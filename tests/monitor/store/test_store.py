@@ -67,6 +67,14 @@ def test_a_failed_change_leaves_nothing(tmp_path):
         assert [tuple(row) for row in store.all("SELECT * FROM audit")] == before
 
 
+def test_what_another_process_added_meanwhile_is_no_traceback(tmp_path):
+    with new_store(tmp_path / "store") as store:
+        with pytest.raises(StoreError, match="another process added the same"), store.transaction() as audit:
+            store.insert("subject", code="S-01", created="")
+            audit("subject", "again")
+        assert store.one("SELECT COUNT(*) FROM subject")[0] == 1
+
+
 def test_every_change_is_audited(tmp_path):
     with new_store(tmp_path / "store") as store, pytest.raises(AssertionError), store.transaction():
         store.insert("subject", code="S-02", created="")
