@@ -101,8 +101,6 @@ class Store:
                 self.database.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):  # locked for long, read-only, or the disk is full
                 raise StoreError(f"{self.folder}: cannot be written to ({error}); nothing was changed") from error
-            if isinstance(error, sqlite3.IntegrityError):
-                raise StoreError(f"{self.folder}: another process added the same; look at it and try again") from error
             raise
 
     def one(self, sql: str, *values: Any) -> sqlite3.Row | None:
@@ -122,7 +120,10 @@ class Store:
         values = {"id": str(uuid.uuid4())} | values if table != "registration" else values
         columns = ", ".join(values)
         marks = ", ".join("?" * len(values))
-        self.database.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", list(values.values()))
+        try:
+            self.database.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", list(values.values()))
+        except sqlite3.IntegrityError as error:
+            raise StoreError(f"{self.folder}: another process added the same; look at it and try again") from error
         return str(values.get("id", ""))
 
 
