@@ -15,6 +15,11 @@ from acne_runtime.sources.image_header import JPEG_START, is_truncated, read_siz
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
+_DOCUMENTS = frozenset(
+    {".csv", ".html", ".ini", ".json", ".jsonl", ".log", ".md", ".py", ".toml", ".txt", ".xml", ".yaml", ".yml"}
+)
+"""Labels, tables and texts, which nobody takes for photographs."""
+
 MAX_PIXELS = 256_000_000
 """Default limit for one image: more than any phone takes, and 768 MB once decoded."""
 _BYTES_PER_PIXEL = 8
@@ -163,11 +168,12 @@ def list_images(folder: Path, recursive: bool = False) -> list[Path]:
 def describe_left_out(folder: Path, recursive: bool = False) -> str:
     """Returns what `list_images` passes over, such as `left out: 2 .heic, 1 .mp4, 1 folder`; empty if nothing.
 
-    Hidden files, and folders that are looked into, are not named.
+    Hidden files, texts, and folders that are looked into, are not named.
     """
     kinds: dict[str, int] = {}
     for entry in folder.rglob("*") if recursive else folder.iterdir():
-        if entry.name.startswith(".") or entry.suffix.lower() in SUFFIXES or (entry.is_dir() and recursive):
+        known = entry.suffix.lower() in SUFFIXES | _DOCUMENTS
+        if entry.name.startswith(".") or (known and entry.is_file()) or (entry.is_dir() and recursive):
             continue
         kind = "folder" if entry.is_dir() else entry.suffix.lower() or "file without suffix"
         kinds[kind] = kinds.get(kind, 0) + 1

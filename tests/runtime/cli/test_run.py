@@ -569,7 +569,7 @@ def test_a_classifier_cannot_be_tracked(skin_clip):
 def test_what_a_folder_holds_besides_is_named_once_and_folders_are_looked_into_if_asked(model, tmp_path):
     write_picture(tmp_path / "a.png", 90, 120, seed=1)
     (tmp_path / "b.jfif").write_bytes(cv2.imencode(".jpg", picture(60, 50))[1].tobytes())
-    for name in ("IMG_1.HEIC", "IMG_2.heic", "clip.mp4", ".hidden"):
+    for name in ("IMG_1.HEIC", "IMG_2.heic", "clip.mp4", ".hidden", "labels.txt"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "left").mkdir()
     write_picture(tmp_path / "left" / "a.png", 90, 120, seed=2)

@@ -128,6 +128,7 @@ def test_what_is_wrong_is_said_with_the_address(server, video, temporary, path, 
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # urllib leaves the socket to the GC
 def test_a_server_that_is_not_there():
     with pytest.raises(SourceError, match=r"http://127\.0\.0\.1:9/a\.png: cannot be fetched \(.*\); check the address"):
         open_source("http://127.0.0.1:9/a.png")
