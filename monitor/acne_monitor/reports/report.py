@@ -13,6 +13,7 @@ from acne_monitor.reports.chart import WIDTH, draw_chart
 from acne_monitor.reports.pictures import data_url, lesion_crops, lesion_map
 from acne_monitor.store.store import Store, now
 from acne_runtime import __version__
+from acne_runtime.errors import SourceError
 from acne_runtime.severity import NO_DIAGNOSIS
 
 _MAX_STRIPS = 24
@@ -110,8 +111,18 @@ def _first_and_last(history: History, seen: list[Visit]) -> list[tuple[list[Visi
 
 
 def _pictures(store: Store, visits: list[Visit], comparison: Comparison, with_photographs: bool) -> dict[str, Any]:
+    nothing: dict[str, Any] = {"map": None, "earlier_url": None, "later_url": None, "strips": [], "damaged": ""}
     if comparison.refused is not None:
-        return {"map": None, "earlier_url": None, "later_url": None, "strips": []}
+        return nothing
+    try:
+        return nothing | _maps_and_crops(store, visits, comparison, with_photographs)
+    except SourceError as error:  # what is sound is shown all the same
+        return nothing | {"damaged": str(error)}
+
+
+def _maps_and_crops(
+    store: Store, visits: list[Visit], comparison: Comparison, with_photographs: bool
+) -> dict[str, Any]:
     drawn = lesion_map(store, comparison)
     urls = (data_url(drawn.earlier), data_url(drawn.later)) if with_photographs else (None, None)
     order = {state: place for place, state in enumerate(("new", "resolved", "uncertain", PERSISTING))}

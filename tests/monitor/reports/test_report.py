@@ -125,6 +125,16 @@ def test_refusals_corrections_and_quality_are_said(store):
     assert "come closer (taken anyway by test)" in check(report(store)).words
 
 
+def test_a_damaged_photograph_is_named_and_the_rest_is_shown(store):
+    detector = KnownLesions()
+    add(store, detector, 1, BOXES)
+    add(store, detector, 8, BOXES[1:])
+    store.database.execute("UPDATE photo SET jpeg = zeroblob(100) WHERE rowid = 1")
+    page = check(report(store))
+    assert "a photograph in the store is damaged; run: acne-monitor verify" in page.words
+    assert "4 persisting, 1 resolved" in page.words and page.addresses == []
+
+
 def test_two_models_are_not_drawn_in_one_line(store):
     one, two = KnownLesions("one"), KnownLesions("two")
     add(store, one, 1, BOXES)

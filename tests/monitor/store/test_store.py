@@ -75,6 +75,15 @@ def test_what_another_process_added_meanwhile_is_no_traceback(tmp_path):
         assert store.one("SELECT COUNT(*) FROM subject")[0] == 1
 
 
+def test_a_full_disk_changes_nothing_and_is_said(tmp_path):
+    with new_store(tmp_path / "store") as store:
+        pages = store.one("PRAGMA page_count")[0]
+        store.database.execute(f"PRAGMA max_page_count = {pages + 4}")  # SQLite's own "database or disk is full"
+        with pytest.raises(StoreError, match=r"cannot be written to \(.*full.*\); nothing was changed"):
+            add(store, KnownLesions(), 1, BOXES)
+        assert store.one("SELECT COUNT(*) FROM visit")[0] == 0 and verify(store) == []
+
+
 def test_every_change_is_audited(tmp_path):
     with new_store(tmp_path / "store") as store, pytest.raises(AssertionError), store.transaction():
         store.insert("subject", code="S-02", created="")
