@@ -39,7 +39,7 @@ class CameraMotion:
         height, width = image.shape[:2]
         scale = min(1.0, _WIDTH / width)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        gray = np.asarray(cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY))
+        gray = np.asarray(cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), size, interpolation=cv2.INTER_AREA))
         last, self._last = self._last, gray.astype(np.uint8, copy=False)
         if last is None or last.shape != gray.shape:
             return STILL
