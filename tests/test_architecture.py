@@ -13,8 +13,7 @@ ROOTS = {"acne_runtime": "runtime", "acne_export": "export", "acne_trainer": "tr
 LAYERS = {
     "acne_runtime": (
         ("cli",),
-        ("load", "tiling", "tracking", "sinks"),
-        ("severity_model",),
+        ("load", "predictors", "sinks"),
         ("sources",),
         ("model",),
         ("backends", "postprocess", "preprocess"),

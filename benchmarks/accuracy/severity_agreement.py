@@ -16,8 +16,8 @@ import click
 import numpy as np
 
 from acne_runtime.load import DEFAULT_MODEL, load_model
+from acne_runtime.predictors.severity_model import SeverityModel
 from acne_runtime.severity import GRADES
-from acne_runtime.severity_model import SeverityModel
 from acne_runtime.sources.image_files import list_images, read_image
 
 GRADE = re.compile(r"levle(\d)")

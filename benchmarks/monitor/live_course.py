@@ -15,8 +15,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from acne_runtime.load import DEFAULT_MODEL, load_model
+from acne_runtime.predictors.tracked_model import TrackedModel
 from acne_runtime.sources.open_source import open_source
-from acne_runtime.tracking.tracked_model import TrackedModel
 
 PICTURE = Path(__file__).parents[1] / "results" / "live-course.png"
 

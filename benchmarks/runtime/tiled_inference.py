@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from acne_runtime.load import load_model
 from acne_runtime.model import Model
-from acne_runtime.tiling import TiledModel
+from acne_runtime.predictors.tiling import TiledModel
 from acne_trainer.data.dataset import Sample
 from acne_trainer.data.load import read_split
 from acne_trainer.metrics.matching import match
@@ -37,7 +37,7 @@ CHILD = """
 import json, resource, sys, time
 import cv2, numpy as np
 from acne_runtime.load import load_model
-from acne_runtime.tiling import TiledModel, tiles
+from acne_runtime.predictors.tiling import TiledModel, tiles
 width, height = {size}
 image = cv2.resize(cv2.imread("samples/rendered_skin.jpg"), (width, height), interpolation=cv2.INTER_NEAREST)
 model = TiledModel(load_model(threads=2))

@@ -19,8 +19,8 @@ import numpy as np
 
 from acne_runtime.frame import Frame
 from acne_runtime.load import DEFAULT_MODEL, load_model
-from acne_runtime.tracking.tracked_model import TrackedModel
-from acne_runtime.tracking.tracker import FLOOR
+from acne_runtime.predictors.tracked_model import TrackedModel
+from acne_runtime.predictors.tracker import FLOOR
 from acne_trainer.data.load import read_split
 from acne_trainer.metrics.detection_report import average_precision
 

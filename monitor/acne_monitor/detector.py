@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from acne_runtime.errors import ModelError
 from acne_runtime.load import DEFAULT_MODEL, load_model
 from acne_runtime.model import Model
+from acne_runtime.predictors.camera_motion import CameraMotion
+from acne_runtime.predictors.severity_model import SeverityModel
+from acne_runtime.predictors.tracker import Tracker
 from acne_runtime.quality import measure_quality
 from acne_runtime.result import Lesion
 from acne_runtime.severity import Severity, supports_severity
-from acne_runtime.severity_model import SeverityModel
-from acne_runtime.tracking.camera_motion import CameraMotion
-from acne_runtime.tracking.tracker import Tracker
 
 EVIDENCE = 0.35
 """Score over the threshold down to which a detection is evidence that a lesion may be there."""

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from acne_runtime.load import load_model
     from acne_runtime.manifest import Manifest
     from acne_runtime.model import Model
+    from acne_runtime.predictors.severity_model import SeverityModel
+    from acne_runtime.predictors.tiling import TiledModel
+    from acne_runtime.predictors.tracked_model import TrackedModel
     from acne_runtime.quality import measure_quality
     from acne_runtime.result import Label, Lesion, Result
-    from acne_runtime.severity_model import SeverityModel
     from acne_runtime.sources.open_source import open_source
-    from acne_runtime.tiling import TiledModel
-    from acne_runtime.tracking.tracked_model import TrackedModel
 
 __version__ = "0.1.0"
 
@@ -41,9 +41,9 @@ _MODULES = {
     "Manifest": "manifest",
     "Model": "model",
     "Result": "result",
-    "SeverityModel": "severity_model",
-    "TiledModel": "tiling",
-    "TrackedModel": "tracking.tracked_model",
+    "SeverityModel": "predictors.severity_model",
+    "TiledModel": "predictors.tiling",
+    "TrackedModel": "predictors.tracked_model",
     "load_model": "load",
     "measure_quality": "quality",
     "open_source": "sources.open_source",

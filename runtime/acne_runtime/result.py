@@ -21,7 +21,7 @@ UNSURE_RATIO = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """What tracking knows of a lesion, see `tracking.tracked_model`.
+    """What tracking knows of a lesion, see `predictors.tracked_model`.
 
     Attributes:
         id: Of the lesion in this video, from 1; `None` before it is confirmed.

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from acne_runtime.errors import SourceError
 from acne_runtime.load import load_model
 from acne_runtime.manifest import InputSpec
+from acne_runtime.predictors.tiling import TiledModel
 from acne_runtime.preprocess import Letterbox, average_blocks, preprocess, reading_scale
-from acne_runtime.tiling import TiledModel
 
 SIZES = [
     (1, 1),

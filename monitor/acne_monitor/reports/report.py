@@ -19,13 +19,19 @@ from acne_runtime.severity import NO_DIAGNOSIS
 _MAX_STRIPS = 24
 """Lesions whose crops are shown, those that changed first; more make the file large and no reader looks at them."""
 
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("acne_monitor.reports"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+
+def open_templates(*packages: str) -> jinja2.Environment:
+    """Returns the templates of some packages, whose text is escaped."""
+    return jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in packages]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+_TEMPLATES = open_templates("acne_monitor.reports")
 
 
 def render_report(store: Store, history: History, with_photographs: bool = True) -> str:
@@ -42,7 +48,7 @@ def render_report(store: Store, history: History, with_photographs: bool = True)
         | _pictures(store, visits, comparison, with_photographs)
         for visits, comparison in _first_and_last(history, seen)
     ]
-    return TEMPLATES.get_template("report.html").render(
+    return _TEMPLATES.get_template("report.html").render(
         code=history.subject["code"],
         made_at=now(),
         version=__version__,

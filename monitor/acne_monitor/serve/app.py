@@ -11,7 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -23,7 +22,7 @@ from acne_monitor.following import add_photograph
 from acne_monitor.history import GROUPS, History, change, correct
 from acne_monitor.reports.chart import WIDTH, draw_chart
 from acne_monitor.reports.pictures import data_url, lesion_map, load_photograph, shrink
-from acne_monitor.reports.report import render_report, visit_rows
+from acne_monitor.reports.report import open_templates, render_report, visit_rows
 from acne_monitor.serve.live import MAX_SIDE, Live
 from acne_monitor.store.photographs import from_datetime
 from acne_monitor.store.store import Store, StoreError
@@ -34,15 +33,7 @@ BURST = 10
 _STATIC = {"page.css": "text/css", "live.js": "text/javascript", "compare.js": "text/javascript"}
 _EVENTS_PER_S = 5.0
 
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.ChoiceLoader(
-        [jinja2.PackageLoader("acne_monitor.serve"), jinja2.PackageLoader("acne_monitor.reports")]
-    ),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = open_templates("acne_monitor.serve", "acne_monitor.reports")
 
 
 class Pages:
@@ -249,7 +240,7 @@ class Pages:
 
     def _page(self, template: str, name: str, code: str, **values: Any) -> Response:
         return HTMLResponse(
-            TEMPLATES.get_template(template).render(page=name, code=code, no_diagnosis=NO_DIAGNOSIS, **values)
+            _TEMPLATES.get_template(template).render(page=name, code=code, no_diagnosis=NO_DIAGNOSIS, **values)
         )
 
 
@@ -266,7 +257,7 @@ async def _json(request: Request, *names: str) -> dict[str, Any]:
 async def _explain(request: Request, error: Exception) -> Response:
     if request.url.path.startswith("/api/"):
         return JSONResponse({"error": str(error)}, 422)
-    page = TEMPLATES.get_template("problem.html").render(
+    page = _TEMPLATES.get_template("problem.html").render(
         page="", code="", no_diagnosis=NO_DIAGNOSIS, problem=str(error)
     )
     return HTMLResponse(page, 404)

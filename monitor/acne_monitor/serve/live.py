@@ -18,13 +18,12 @@ from acne_runtime.errors import AcneEdgeError, SourceError
 from acne_runtime.frame import Frame
 from acne_runtime.load import load_model
 from acne_runtime.model import Predictor
-from acne_runtime.quality import measure_quality
+from acne_runtime.predictors.severity_model import SeverityModel
+from acne_runtime.predictors.tracked_model import TrackedModel
+from acne_runtime.predictors.video_quality import VideoQuality
 from acne_runtime.result import annotate
 from acne_runtime.severity import supports_severity
-from acne_runtime.severity_model import SeverityModel
 from acne_runtime.sources.open_source import open_camera, open_source
-from acne_runtime.tracking.camera_motion import CameraMotion, speed
-from acne_runtime.tracking.tracked_model import TrackedModel
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +131,7 @@ class Live:
         """Follows the lesions until the source ends."""
         severity = SeverityModel(self._model) if supports_severity(self._model.manifest) else None
         model: Predictor = TrackedModel(self._model, severity)
-        motion, last_s, size = CameraMotion(), 0.0, None
+        measure, size = VideoQuality(), None
         for frame in self._frames():
             if self._stop.is_set() or not self._is_watched:
                 return
@@ -141,13 +140,10 @@ class Live:
             if size not in (None, (height, width)):  # another camera: a burst has one size
                 raise SourceError("the picture's size changed")
             size = (height, width)
-            moved = speed(motion(frame.image), width, height) / max(frame.time_s - last_s, 1e-3)
-            last_s = frame.time_s
-            quality = measure_quality(frame.image, moved)
             info = {
                 "counts": dict(result.stable_counts or {}),
                 "severity": None if result.severity is None else result.severity.to_dict(),
-                "quality": quality.to_dict(),
+                "quality": measure(frame).to_dict(),
                 "milliseconds": round(
                     sum((result.timing.preprocess, result.timing.inference, result.timing.postprocess))
                 ),

@@ -22,10 +22,13 @@ from acne_runtime.errors import SourceError, printable
 from acne_runtime.frame import Frame
 from acne_runtime.load import load_model, model_files
 from acne_runtime.model import Model, Predictor
+from acne_runtime.predictors.severity_model import SeverityModel
+from acne_runtime.predictors.tiling import OVERLAP, TiledModel
+from acne_runtime.predictors.tracked_model import TrackedModel
+from acne_runtime.predictors.video_quality import VideoQuality
 from acne_runtime.preprocess import reading_scale
 from acne_runtime.quality import Quality, measure_quality
 from acne_runtime.severity import supports_severity
-from acne_runtime.severity_model import SeverityModel
 from acne_runtime.sinks.annotated_media import ImageWriter, VideoWriter
 from acne_runtime.sinks.base import Sink
 from acne_runtime.sinks.coco_file import CocoFile
@@ -36,9 +39,6 @@ from acne_runtime.sinks.overwrite_guard import OverwriteGuard
 from acne_runtime.sinks.progress import Progress, TileProgress
 from acne_runtime.sinks.window import Window, WindowClosedError
 from acne_runtime.sources.open_source import Source, open_camera, open_source
-from acne_runtime.tiling import OVERLAP, TiledModel
-from acne_runtime.tracking.camera_motion import CameraMotion, speed
-from acne_runtime.tracking.tracked_model import TrackedModel
 
 logger = logging.getLogger(__name__)
 
@@ -138,9 +138,8 @@ class QualityGate:
             is_video: Whether frames follow each other in time, so that motion can be measured.
             reject: Whether `check` raises for images that cannot be used.
         """
-        self._motion = CameraMotion() if is_video else None
+        self._measure = VideoQuality() if is_video else lambda frame: measure_quality(frame.image)
         self._reject = reject
-        self._last_s = 0.0
         self.rejected = 0
 
     def check(self, frame: Frame) -> Quality:
@@ -149,12 +148,7 @@ class QualityGate:
         Raises:
             SourceError: It cannot be used.
         """
-        moved = None
-        if self._motion is not None:
-            height, width = frame.image.shape[:2]
-            moved = speed(self._motion(frame.image), width, height) / max(frame.time_s - self._last_s, 1e-3)
-            self._last_s = frame.time_s
-        quality = measure_quality(frame.image, moved)
+        quality = self._measure(frame)
         if self._reject and not quality.is_usable:
             self.rejected += 1
             raise SourceError(f"{frame.source}: cannot be used: {'; '.join(quality.hints)}")

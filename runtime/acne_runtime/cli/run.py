@@ -13,7 +13,7 @@ from acne_runtime.cli.click_command import Command
 from acne_runtime.cli.log_handler import log_to_stderr
 from acne_runtime.cli.pipeline import RunOptions, run
 from acne_runtime.load import DEFAULT_MODEL
-from acne_runtime.tiling import OVERLAP
+from acne_runtime.predictors.tiling import OVERLAP
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 

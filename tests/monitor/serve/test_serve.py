@@ -78,18 +78,16 @@ def place(tmp_path_factory):
     return folder
 
 
+def start(place, source, *options):
+    """Starts the page as a process of its own, whose first line is the address."""
+    command = [sys.executable, "-m", "acne_monitor.cli.main", "serve", str(place / "store"), *options]
+    command += ["--source", str(place / source)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
 @pytest.fixture(scope="module")
 def browser(place):
-    command = [
-        sys.executable,
-        "-m",
-        "acne_monitor.cli.main",
-        "serve",
-        str(place / "store"),
-        "--source",
-        str(place / "skin.mp4"),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = start(place, "skin.mp4")
     try:
         yield Browser(process.stdout.readline().strip(), process)
     finally:
@@ -272,11 +270,7 @@ def test_https_for_other_devices(place, tmp_path):
     )  # fmt: skip
     if made.returncode:
         pytest.skip("no openssl")
-    command = [
-        sys.executable, "-m", "acne_monitor.cli.main", "serve", str(place / "store"),
-        "--source", str(place / "skin.mp4"), "--cert", str(tmp_path / "cert.pem"), "--key", str(tmp_path / "key.pem"),
-    ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = start(place, "skin.mp4", "--cert", str(tmp_path / "cert.pem"), "--key", str(tmp_path / "key.pem"))
     try:
         browser = Browser(process.stdout.readline().strip(), process)
         context = ssl.create_default_context()
@@ -291,16 +285,7 @@ def test_https_for_other_devices(place, tmp_path):
 
 
 def test_a_camera_that_is_not_there_is_said_on_the_page(place):
-    command = [
-        sys.executable,
-        "-m",
-        "acne_monitor.cli.main",
-        "serve",
-        str(place / "store"),
-        "--source",
-        str(place / "no.mp4"),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = start(place, "no.mp4")
     reader = threading.Timer(60, process.kill)
     reader.start()
     try:

@@ -22,11 +22,11 @@ from acne_runtime.manifest import InputSpec
 from acne_runtime.model import Model
 from acne_runtime.postprocess.decode import Candidates, decode
 from acne_runtime.postprocess.nms import non_max_suppression
+from acne_runtime.predictors.severity_model import SeverityModel
+from acne_runtime.predictors.tiling import TiledModel, _Region, tiles
 from acne_runtime.preprocess import preprocess
 from acne_runtime.result import Lesion, Result, Timing
-from acne_runtime.severity_model import SeverityModel
 from acne_runtime.sources.image_files import read_image
-from acne_runtime.tiling import TiledModel, _Region, tiles
 
 ROOT = Path(__file__).resolve().parents[5]
 IMAGES, DECODED, SUPPRESSED, MERGED, COVERED = 1000, 200, 300, 300, 500

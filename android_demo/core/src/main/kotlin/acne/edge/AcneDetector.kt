@@ -36,7 +36,7 @@ class AcneDetector private constructor(val manifest: Manifest, private val backe
         if (tile && !manifest.isDetector) throw ModelException("${manifest.name}: not a detector, which tiled inference needs")
         val clock = Clock()
         val shown = manifest.thresholds[0]
-        // The severity counts lesions that are too faint to be shown; see `acne_runtime.severity_model`.
+        // The severity counts lesions that are too faint to be shown; see `acne_runtime.predictors.severity_model`.
         val (all, labels) = predict(image, minOf(shown, severity?.threshold ?: shown), clock)
         val lesions = all?.filter { it.score >= shown }
         val found = if (tile) addTiles(image, lesions!!, shown, onTile, clock) else lesions

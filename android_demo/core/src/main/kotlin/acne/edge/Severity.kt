@@ -30,7 +30,7 @@ class Severity(val lesions: Int, val interval: IntRange?, val types: List<String
     }
 }
 
-/** Counts for the severity as the trainer calibrated it; mirrors `acne_runtime.severity_model`. */
+/** Counts for the severity as the trainer calibrated it; mirrors `acne_runtime.predictors.severity_model`. */
 internal class SeverityCounter private constructor(
     private val types: List<String>, val threshold: Float, private val ratio: Pair<Double, Double>?
 ) {

@@ -3,7 +3,7 @@ package acne.edge
 import kotlin.math.max
 import kotlin.math.min
 
-/** Tiled inference for large images: shrunk to the model's input, small lesions would vanish. See `acne_runtime.tiling`. */
+/** Tiled inference for large images: shrunk to the model's input, small lesions would vanish. See `acne_runtime.predictors.tiling`. */
 object Tiling {
     /** Pixels by which tiles overlap. Nearly every lesion is smaller, so that one of the tiles holds all of it. */
     const val OVERLAP = 96

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from acne_runtime.predictors.camera_motion import STILL, CameraMotion, speed
 from acne_runtime.sources.image_files import read_image
-from acne_runtime.tracking.camera_motion import STILL, CameraMotion, speed
 
 SKIN = read_image(Path(__file__).resolve().parents[3] / "samples" / "rendered_skin.jpg")
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import InputSpec, Manifest, OutputSpec
 from acne_runtime.model import Predictor
+from acne_runtime.predictors.tiling import TiledModel, tiles
 from acne_runtime.result import Lesion, Result, Timing
-from acne_runtime.tiling import TiledModel, tiles
 
 SIDE = 128
 CLASSES = ("comedones", "papules")

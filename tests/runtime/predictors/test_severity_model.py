@@ -7,8 +7,8 @@ import pytest
 from acne_runtime.errors import ModelError
 from acne_runtime.manifest import NMS_KINDS, InputSpec, Manifest, OutputSpec
 from acne_runtime.model import Model
+from acne_runtime.predictors.severity_model import SeverityModel
 from acne_runtime.severity import NO_DIAGNOSIS, Severity, supports_severity
-from acne_runtime.severity_model import SeverityModel
 
 CLASSES = ("comedones", "nodules", "papules", "pustules")
 SIDE = 64

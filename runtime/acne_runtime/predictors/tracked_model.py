@@ -10,10 +10,10 @@ import numpy as np
 from acne_runtime.errors import ModelError
 from acne_runtime.frame import Frame
 from acne_runtime.model import Model, Predictor
+from acne_runtime.predictors.camera_motion import CameraMotion
+from acne_runtime.predictors.severity_model import SeverityModel
+from acne_runtime.predictors.tracker import FLOOR, MIN_FRAMES, TrackedLesion, Tracker
 from acne_runtime.result import Lesion, Result, Track
-from acne_runtime.severity_model import SeverityModel
-from acne_runtime.tracking.camera_motion import CameraMotion
-from acne_runtime.tracking.tracker import FLOOR, MIN_FRAMES, TrackedLesion, Tracker
 
 
 class TrackedModel(Predictor):

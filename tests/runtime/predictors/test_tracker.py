@@ -4,9 +4,9 @@ from time import perf_counter
 import numpy as np
 import pytest
 
+from acne_runtime.predictors.camera_motion import STILL
+from acne_runtime.predictors.tracker import Tracker
 from acne_runtime.result import Lesion
-from acne_runtime.tracking.camera_motion import STILL
-from acne_runtime.tracking.tracker import Tracker
 
 CLASSES = ("comedones", "papules")
 SIZE = (640, 480)

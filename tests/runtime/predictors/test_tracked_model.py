@@ -6,9 +6,9 @@ import pytest
 from acne_runtime.errors import ModelError
 from acne_runtime.frame import Frame
 from acne_runtime.load import load_model
-from acne_runtime.severity_model import SeverityModel
+from acne_runtime.predictors.severity_model import SeverityModel
+from acne_runtime.predictors.tracked_model import TrackedModel
 from acne_runtime.sources.image_files import read_image
-from acne_runtime.tracking.tracked_model import TrackedModel
 
 pytest.importorskip("onnxruntime")
 

@@ -1,0 +1,1 @@
+"""What wraps a detector: tiles of large images, severity grades, lesions followed through a video."""

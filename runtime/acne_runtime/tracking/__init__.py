@@ -1,1 +1,0 @@
-"""Lesions followed through a video: steady counts and identities."""
