@@ -19,7 +19,7 @@ LAYERS = {
         ("backends", "postprocess", "preprocess"),
         ("result",),
         ("manifest", "severity", "draw", "frame", "quality"),
-        ("errors", "digest", "atomic_write", "run_folder"),
+        ("errors", "digest", "atomic_write", "run_folder", "parallel"),
     ),
     "acne_export": (
         ("cli",),

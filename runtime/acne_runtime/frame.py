@@ -20,6 +20,7 @@ class Frame:
         index: Index in its source, from 0.
         time_s: Seconds from the start of its source.
         size: Width and height of the original in pixels, where `image` was read at 1/2, 1/4 or 1/8 of it.
+        is_first_of_several: Whether its file has further frames or pages, which are not read.
     """
 
     image: NDArray[np.uint8]
@@ -27,6 +28,7 @@ class Frame:
     index: int = 0
     time_s: float = 0.0
     size: tuple[int, int] | None = None
+    is_first_of_several: bool = False
 
 
 def check_image(image: object) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -41,21 +40,17 @@ class LiteRtBackend:
                 f"`device` {device}: LiteRT runs on the CPU or on a `delegate`; use `device` cpu, or `backend` onnx",
                 parameter="device",
             )
-        self._file = file
-        content = file.read_bytes()
-        delegates = [_load_delegate(delegate)] if delegate else None
+        self._file, self._threads, self._delegate = file, threads, delegate
+        self._content = content = file.read_bytes()
         self.device = delegate.stem if delegate else "cpu"
         try:
             text = read_metadata(content, METADATA_KEY)
             manifest = None if text is None else text.decode("utf-8", "replace")
             if digest_mismatch(content, manifest):  # some corrupt files crash LiteRT
                 raise ModelError(f"{file}: corrupt, it differs from the file that was exported; copy it again")
-            self._interpreter = Interpreter(
-                model_content=content, num_threads=threads or None, experimental_delegates=delegates
-            )
-            self._interpreter.allocate_tensors()
+            interpreter = self._start()
             # The names of the outputs are in the signature only.
-            signature = self._interpreter.get_signature_runner()
+            signature = interpreter.get_signature_runner()
             (self._input,) = signature.get_input_details().values()
             self._outputs = {name: detail["index"] for name, detail in signature.get_output_details().items()}
         except (ValueError, RuntimeError) as error:
@@ -64,21 +59,36 @@ class LiteRtBackend:
         self.outputs: Sequence[str] = list(self._outputs)
         self.manifest_text = manifest
         self.foreign_metadata: Mapping[str, str] = archived_metadata(content) if text is None else {}
-        self._lock = Lock()
+        self._idle = [interpreter]
+
+    def _start(self) -> Interpreter:
+        delegates = [_load_delegate(self._delegate)] if self._delegate else None
+        interpreter = Interpreter(
+            model_content=self._content, num_threads=self._threads or None, experimental_delegates=delegates
+        )
+        interpreter.allocate_tensors()
+        return interpreter
 
     def run(self, tensor: NDArray[np.uint8 | np.float32]) -> Mapping[str, NDArray[np.float32]]:
-        """Returns all outputs by name, float32. Thread-safe: calls run one after the other.
+        """Returns all outputs by name, float32.
+
+        Thread-safe: an interpreter runs one call at a time, so as many are started as there are calls at once.
 
         Raises:
             ModelError: The tensor does not match the model's input.
         """
-        with self._lock:
-            try:
-                self._interpreter.set_tensor(self._input["index"], tensor)
-                self._interpreter.invoke()
-                return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
-            except (ValueError, RuntimeError) as error:
-                raise ModelError(f"{self._file}: LiteRT rejects the input: {one_line(error)}") from error
+        try:
+            interpreter = self._idle.pop()  # atomic
+        except IndexError:
+            interpreter = self._start()
+        try:
+            interpreter.set_tensor(self._input["index"], tensor)
+            interpreter.invoke()
+            return {name: interpreter.get_tensor(index) for name, index in self._outputs.items()}
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{self._file}: LiteRT rejects the input: {one_line(error)}") from error
+        finally:
+            self._idle.append(interpreter)
 
 
 def _load_delegate(delegate: Path) -> Any:

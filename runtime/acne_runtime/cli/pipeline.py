@@ -8,8 +8,8 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,12 +22,14 @@ from acne_runtime.errors import SourceError, printable
 from acne_runtime.frame import Frame
 from acne_runtime.load import load_model, model_files
 from acne_runtime.model import Model, Predictor
+from acne_runtime.parallel import cpu_count, map_in_order
 from acne_runtime.predictors.severity_model import SeverityModel
 from acne_runtime.predictors.tiling import OVERLAP, TiledModel
 from acne_runtime.predictors.tracked_model import TrackedModel
 from acne_runtime.predictors.video_quality import VideoQuality
 from acne_runtime.preprocess import reading_scale
 from acne_runtime.quality import Quality, measure_quality
+from acne_runtime.result import Result
 from acne_runtime.severity import supports_severity
 from acne_runtime.sinks.annotated_media import ImageWriter, VideoWriter
 from acne_runtime.sinks.base import Sink
@@ -120,16 +122,34 @@ class ReadErrors:
             click.echo(line, err=True)
 
 
+class PartlyRead(Sink):
+    """Counts images of which the first frame or page is read.
+
+    Attributes:
+        count: How many there were.
+        example: The first of them, in words.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.example = ""
+
+    def write(self, frame: Frame, results: Sequence[Result]) -> None:
+        """Counts an image."""
+        if frame.is_first_of_several:
+            self.count += 1
+            self.example = self.example or f", such as {printable(frame.source)}"
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
 def _ignore(error: SourceError) -> None:
     """Frames of a video that are rejected are counted only."""
 
 
 class QualityGate:
-    """Measures the quality of each frame.
-
-    Attributes:
-        rejected: Number of frames rejected.
-    """
+    """Measures the quality of each frame."""
 
     def __init__(self, is_video: bool, reject: bool):
         """Prepares it.
@@ -140,7 +160,6 @@ class QualityGate:
         """
         self._measure = VideoQuality() if is_video else lambda frame: measure_quality(frame.image)
         self._reject = reject
-        self.rejected = 0
 
     def check(self, frame: Frame) -> Quality:
         """Returns the quality of the next frame.
@@ -150,12 +169,11 @@ class QualityGate:
         """
         quality = self._measure(frame)
         if self._reject and not quality.is_usable:
-            self.rejected += 1
             raise SourceError(f"{frame.source}: cannot be used: {'; '.join(quality.hints)}")
         return quality
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pipeline:
     """Sends each frame of a source through every predictor, and the results to every sink.
 
@@ -165,6 +183,8 @@ class Pipeline:
         sinks: Where results go, in this order.
         gate: Measures quality, if that is asked for.
         on_reject: Called for each image that the gate rejects.
+        workers: Threads that process frames; results stay in order.
+        rejected: Number of frames that the gate rejected.
     """
 
     source: Source
@@ -172,6 +192,8 @@ class Pipeline:
     sinks: Sequence[Sink]
     gate: QualityGate | None = None
     on_reject: Callable[[SourceError], None] = _ignore
+    workers: int = 1
+    rejected: int = 0
 
     def run(self) -> None:
         """Processes all frames; the sinks are closed also after an error or Ctrl-C."""
@@ -179,9 +201,15 @@ class Pipeline:
             stack.enter_context(_interrupted_by(signal.SIGTERM))
             for sink in self.sinks:
                 stack.callback(sink.close)
+            processed = stack.enter_context(closing(self._processed()))
             try:
-                for frame in self.source.frames:
-                    self._process(frame)
+                for frame, results in processed:
+                    if isinstance(results, SourceError):
+                        self.rejected += 1
+                        self.on_reject(results)
+                        continue
+                    for sink in self.sinks:
+                        sink.write(frame, results)
             except WindowClosedError:
                 pass
             except KeyboardInterrupt:
@@ -189,17 +217,22 @@ class Pipeline:
                     raise
                 # Ctrl-C is how one stops a camera.
 
-    def _process(self, frame: Frame) -> None:
+    def _processed(self) -> Generator[tuple[Frame, list[Result] | SourceError]]:
+        """Yields each frame with its results, or with the reason why the gate rejects it."""
+        if self.workers > 1:
+            for finished in map_in_order(self._process, self.source.frames, self.workers):
+                yield finished.result()
+        else:
+            yield from map(self._process, self.source.frames)
+
+    def _process(self, frame: Frame) -> tuple[Frame, list[Result] | SourceError]:
         quality = None
         if self.gate is not None:
             try:
                 quality = self.gate.check(frame)
             except SourceError as error:
-                self.on_reject(error)
-                return
-        results = [dataclasses.replace(predictor.predict(frame), quality=quality) for predictor in self.predictors]
-        for sink in self.sinks:
-            sink.write(frame, results)
+                return frame, error
+        return frame, [dataclasses.replace(predictor.predict(frame), quality=quality) for predictor in self.predictors]
 
 
 def run(options: RunOptions) -> None:
@@ -214,13 +247,15 @@ def run(options: RunOptions) -> None:
     read_errors = ReadErrors()
     models: list[Model] = []
     source = _open(options, models, read_errors)
-    models += _load_models(options)
+    workers = _count_workers(options, source)
+    models += _load_models(options, threads=1 if workers > 1 and options.device == "cpu" else options.threads)
     show_progress = not options.quiet and sys.stderr.isatty()
     tile_progress = TileProgress() if show_progress else None
     predictors = _make_predictors(options, models, tile_progress)
     guard = OverwriteGuard(_files_read(options, source))
     _check_output_files(options.output_files, guard)
-    sinks: list[Sink] = [tile_progress] if tile_progress else []
+    partly_read = PartlyRead()
+    sinks: list[Sink] = [partly_read, *([tile_progress] if tile_progress else [])]
     sinks += _make_sinks(options, source, guard)
     if show_progress and (options.output_files or options.save) and source.count > 1 and not options.tile:
         read_errors.progress = Progress(source.count)
@@ -228,9 +263,14 @@ def run(options: RunOptions) -> None:
     elif not options.quiet:
         sinks.append(ConsoleSummary(1.0 if source.is_video else 0.0, to_stderr=options.json_file == "-"))
     gate = None if options.quality == "off" else QualityGate(source.is_video, options.quality == "reject")
-    Pipeline(source, predictors, sinks, gate, _ignore if source.is_video else read_errors).run()
-    if source.is_video and gate is not None and gate.rejected:
-        logger.warning("%d frames left out: too blurred, too bright, too far away or moving too fast", gate.rejected)
+    pipeline = Pipeline(source, predictors, sinks, gate, _ignore if source.is_video else read_errors, workers)
+    pipeline.run()
+    if source.is_video and pipeline.rejected:
+        logger.warning(
+            "%d frames left out: too blurred, too bright, too far away or moving too fast", pipeline.rejected
+        )
+    if partly_read.count:
+        logger.warning("left out: further frames or pages of %d image(s)%s", partly_read.count, partly_read.example)
     if source.live is not None and source.live.dropped:
         logger.info("%d frames dropped: newer ones arrived while the model was busy", source.live.dropped)
     if read_errors.count:
@@ -264,7 +304,21 @@ def _open(options: RunOptions, models: Sequence[Model], on_error: ReadErrors) ->
     return source
 
 
-def _load_models(options: RunOptions) -> list[Model]:
+def _count_workers(options: RunOptions, source: Source) -> int:
+    """Returns how many frames are processed at once, each by one thread of the CPU.
+
+    That keeps all cores busy, where the threads of one inference wait for each other and for what comes before and
+    after it. One, if frames must be processed in their order or as soon as they are there.
+    """
+    in_order = source.is_video and (options.track or options.quality != "off")
+    if source.live or options.source == "-" or source.count == 1 or options.tile or in_order:
+        return 1
+    if options.device != "cpu" or options.delegate:
+        return 2  # an accelerator runs one inference, the CPU prepares the next one
+    return options.threads or cpu_count()
+
+
+def _load_models(options: RunOptions, threads: int) -> list[Model]:
     with silence_native_logs():
         return [
             load_model(
@@ -272,7 +326,7 @@ def _load_models(options: RunOptions) -> list[Model]:
                 backend=options.backend,
                 device=options.device,
                 delegate=options.delegate,
-                threads=options.threads,
+                threads=threads,
                 score_threshold=options.score_threshold,
             )
             for name in options.models

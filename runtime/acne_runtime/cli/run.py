@@ -40,7 +40,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, auto, or a device of ONNX Runtime: cuda, ...")
 @click.option("--delegate", type=_FILE, help="LiteRT: a shared library with a delegate, used instead of XNNPACK.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="Threads of one inference; 0: automatic.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="CPU threads; 0: automatic.")
 @click.option(
     "--score-threshold",
     type=click.FloatRange(0, 1),

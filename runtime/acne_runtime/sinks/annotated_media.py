@@ -19,12 +19,14 @@ from acne_runtime.sources.image_files import SUFFIXES, read_full_image
 
 _JPEG_NAMES = frozenset({".jfif", ".jpe"})
 """Other names of JPEG files, which OpenCV does not know when it writes."""
+_WRITTEN_AS = {".heic": ".jpg", ".heif": ".jpg", ".avif": ".jpg", ".gif": ".png"}
+"""What cannot be written, or not without loss of colours, and what is written instead."""
 MIN_FREE = 16 << 20
 """Free bytes on the disk needed to finish a video."""
 
 
 class ImageWriter:
-    """Writes each image, annotated, under its own name into a folder, or as PNG if its format cannot be written."""
+    """Writes each image, annotated, under its own name into a folder, if need be in another format."""
 
     def __init__(self, folder: Path, guard: OverwriteGuard):
         self._folder, self._guard = folder, guard
@@ -39,6 +41,7 @@ class ImageWriter:
         source = Path(frame.source)
         stem = source.stem if source.suffix else f"{source.name}-{frame.index}"  # standard input has no file name
         suffix = source.suffix if source.suffix.lower() in SUFFIXES else ".png"
+        suffix = _WRITTEN_AS.get(suffix.lower(), suffix)
         target, number = self._folder / f"{stem}{suffix}", 1
         while target in self._written:  # the same name in another folder
             number += 1

@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 
 from acne_runtime.errors import SourceError
 from acne_runtime.frame import Frame
-from acne_runtime.sources.image_header import JPEG_START, is_truncated, read_size
+from acne_runtime.parallel import map_in_order
+from acne_runtime.sources import heif, jpeg, png, tiff
+from acne_runtime.sources.color_profile import display_p3_to_srgb, to_srgb
+from acne_runtime.sources.image_header import has_further_frames, read_size
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif"}
+)
 
 _DOCUMENTS = frozenset(
     {".csv", ".html", ".ini", ".json", ".jsonl", ".log", ".md", ".py", ".toml", ".txt", ".xml", ".yaml", ".yml"}
@@ -22,16 +27,12 @@ _DOCUMENTS = frozenset(
 
 MAX_PIXELS = 256_000_000
 """Default limit for one image: more than any phone takes, and 768 MB once decoded."""
+_READERS = 2
+"""Threads that read image files: enough to keep two cores busy; so many images and one more are held in memory."""
+_CICP_DISPLAY_P3 = b"\x0c"
+"""Colour primaries of Display P3 (ITU-T H.273, table 2), the first byte of a PNG's cICP chunk."""
 _BYTES_PER_PIXEL = 8
 """Of the largest format: uncompressed, 16 bits, with transparency."""
-
-
-_FLAGS = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
 
 
 def max_bytes(max_pixels: int) -> int:
@@ -127,23 +128,46 @@ def decode_frame(data: bytes, name: str, max_pixels: int = MAX_PIXELS, scale: Re
             "raise `max_pixels`",
             parameter="max_pixels",
         )
-    # OpenCV fills the missing part of a truncated JPEG with grey.
-    if data.startswith(JPEG_START) and is_truncated(data):
-        raise SourceError(f"{name}: the JPEG is truncated; copy it again")
     # The EXIF orientation may swap width and height.
-    reduction = min(scale(width, height), scale(height, width)) if data.startswith(JPEG_START) else 1
+    reduction = min(scale(width, height), scale(height, width)) if data.startswith(jpeg.START) else 1
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS[reduction])
-    except cv2.error as error:
-        raise SourceError(f"{name}: cannot be decoded ({error.err})") from error
-    if image is None:
-        raise SourceError(f"{name}: a corrupt image")
-    if sorted(image.shape[:2]) != sorted((-(-width // reduction), -(-height // reduction))):
+        image = _decode(data, reduction)
+    except ValueError as error:
+        raise SourceError(f"{name}: {error}") from error
+    # HEIC and AVIF state the size before they are cropped.
+    if not heif.is_heif(data) and sorted(image.shape[:2]) != sorted((-(-width // reduction), -(-height // reduction))):
         raise SourceError(f"{name}: a corrupt image: its header states {width} x {height} pixels")
+    several = has_further_frames(data)
     if reduction == 1:
-        return Frame(image, name)  # type: ignore[arg-type]
+        return Frame(image, name, is_first_of_several=several)
     rotated = (width > height) != (image.shape[1] > image.shape[0])
-    return Frame(image, name, size=(height, width) if rotated else (width, height))  # type: ignore[arg-type]
+    return Frame(image, name, size=(height, width) if rotated else (width, height))
+
+
+def _decode(data: bytes, reduction: int) -> NDArray[np.uint8]:
+    """Returns the image upright and in sRGB.
+
+    Raises:
+        ValueError: It cannot be decoded; the message says why.
+    """
+    if data.startswith(jpeg.START):
+        return to_srgb(jpeg.decode(data, reduction), jpeg.color_profile(data))
+    if heif.is_heif(data):
+        return heif.decode(data)
+    if data.startswith(png.START):
+        png.check(data)
+    try:
+        image, kinds, contents = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise ValueError(f"cannot be decoded ({error.err})") from error
+    if image is None:
+        raise ValueError("a corrupt image")
+    if tiff.is_tiff(data):
+        return to_srgb(image, tiff.color_profile(data))  # type: ignore[arg-type]
+    metadata = {kind: content.tobytes() for kind, content in zip(kinds, contents, strict=True)}
+    if metadata.get(cv2.IMAGE_METADATA_CICP, b"")[:1] == _CICP_DISPLAY_P3:
+        return display_p3_to_srgb(image)  # type: ignore[arg-type]
+    return to_srgb(image, metadata.get(cv2.IMAGE_METADATA_ICCP, b""))  # type: ignore[arg-type]
 
 
 def list_images(folder: Path, recursive: bool = False) -> list[Path]:
@@ -186,7 +210,7 @@ def read_images(
     max_pixels: int = MAX_PIXELS,
     scale: ReadingScale = full_size,
 ) -> Iterator[Frame]:
-    """Reads image files one after the other.
+    """Reads image files in order, the next ones in threads while one is processed.
 
     Args:
         files: The image files; one that disappears before it is read counts as unreadable.
@@ -194,9 +218,13 @@ def read_images(
         scale: As for `read_frame`.
         on_error: Called for each image that cannot be read, which is then skipped; None raises instead.
     """
-    for file in files:
+
+    def read(file: Path) -> Frame:
+        return read_frame(file, max_pixels, scale)
+
+    for finished in map_in_order(read, files, _READERS):
         try:
-            frame = read_frame(file, max_pixels, scale)
+            frame = finished.result()
         except SourceError as error:
             if on_error is None:
                 raise

@@ -118,7 +118,7 @@ def _open_file(file: Path, max_pixels: int, scale: image_files.ReadingScale) -> 
     with file.open("rb") as stream:
         start = stream.read(image_header.START_BYTES)
     is_video = file.suffix.lower() not in image_files.SUFFIXES and not image_header.is_image(start)
-    if is_video and not image_header.is_heif(start):
+    if is_video:
         frames = Video(file)
         return Source(frames, file.stem, frames.count, frames.rate, files=(file,))
     return Source(image_files.read_images([file], max_pixels=max_pixels, scale=scale), file.stem, 1, files=(file,))

@@ -1,4 +1,7 @@
-"""Images from standard input: one of any format, or a sequence of JPEGs (`ffmpeg ... -f mjpeg -`)."""
+"""Images from standard input, one after the other, such as `ffmpeg ... -f image2pipe -c:v png -` writes them.
+
+JPEG, PNG, WebP, BMP and GIF state where they end. TIFF, HEIC and AVIF do not: one of them is the last.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,17 @@ from time import monotonic
 
 from acne_runtime.errors import SourceError
 from acne_runtime.frame import Frame
+from acne_runtime.sources import jpeg
 from acne_runtime.sources.image_files import MAX_PIXELS, decode_image, max_bytes
-from acne_runtime.sources.image_header import JPEG_START, embedded_images, is_image, jpeg_end
+from acne_runtime.sources.image_header import START_BYTES, find_end, is_image
 
 NAME = "stdin"
 _CHUNK_BYTES = 1 << 16
-_JPEG_HEADER = re.compile(rb"\xff\xd8\xff(?:[\xe0-\xef]..[ -~]{3}|[\xc0\xc2\xc4\xdb\xfe]\0)", re.DOTALL)
-"""A start marker and a first segment: the marker's two bytes alone occur by chance."""
-_HEADER_BYTES = 9
+_HEADER = re.compile(
+    rb"\xff\xd8\xff(?:[\xe0-\xef]..[ -~]{3}|[\xc0\xc2\xc4\xdb\xfe]\0)|\x89PNG\r\n\x1a\n|RIFF....WEBP", re.DOTALL
+)
+"""Where an image starts; for a JPEG with its first segment, since the two bytes of its marker occur by chance."""
+_HEADER_BYTES = 12
 
 
 def read_stream(
@@ -24,7 +30,7 @@ def read_stream(
     max_pixels: int = MAX_PIXELS,
     on_error: Callable[[SourceError], None] | None = None,
 ) -> Iterator[Frame]:
-    """Reads images until the stream ends; each JPEG is yielded as soon as it is complete.
+    """Reads images until the stream ends; each is yielded as soon as it is complete.
 
     Args:
         stream: Such as `sys.stdin.buffer`.
@@ -52,11 +58,10 @@ def read_stream(
 def _split(stream: BufferedIOBase, limit: int) -> Iterator[bytes]:
     """Yields the bytes of each image, and those at the start of the stream that are not an image.
 
-    Data behind a JPEG belong to it if they are not an image (phones append a video or notes), or an image that the
-    JPEG lists.
+    Data behind an image belong to it if they are not an image (phones append a video or notes), or one that it lists.
     """
     data, start, consumed = bytearray(), 0, 0
-    embedded: dict[int, int] | None = None  # offset and size of the last JPEG's embedded images; None before the first
+    embedded: dict[int, int] | None = None  # offset and size of the last image's embedded ones; None before the first
 
     def is_separate(length: int) -> bool:
         return embedded is None or (is_image(data) and length > embedded.get(consumed, 0))
@@ -64,12 +69,12 @@ def _split(stream: BufferedIOBase, limit: int) -> Iterator[bytes]:
     while chunk := stream.read1(_CHUNK_BYTES):  # what is there, without waiting for more
         data += chunk
         while True:
-            end, start = _find_end(data, start, first=embedded is None)
+            end, start = _find_end(data, start)
             if end < 0:
                 break
             if is_separate(end):
                 image, consumed = bytes(data[:end]), 0
-                embedded = embedded_images(image)
+                embedded = jpeg.embedded_images(image) if image.startswith(jpeg.START) else {}
                 yield image
             data, start, consumed = data[end:], 0, consumed + end
         if len(data) > limit:
@@ -81,14 +86,14 @@ def _split(stream: BufferedIOBase, limit: int) -> Iterator[bytes]:
         yield bytes(data)
 
 
-def _find_end(data: bytearray, start: int, first: bool) -> tuple[int, int]:
-    """Returns the end of the first item in the data and where to continue the search, as `jpeg_end` does.
+def _find_end(data: bytearray, start: int) -> tuple[int, int]:
+    """Returns the end of the first item in the data and where to continue the search, as `find_end` does.
 
-    Data that are not a JPEG end at the next one; an image of another format at the start of the stream, at its end.
+    Data that are not an image end at the next one.
     """
-    if data.startswith(JPEG_START):
-        return jpeg_end(data, max(start, len(JPEG_START)))
-    if first and is_image(data):
-        return -1, 0
-    found = _JPEG_HEADER.search(data, start)
+    if is_image(data):
+        return find_end(data, start)
+    if len(data) < START_BYTES:
+        return -1, 0  # too few to tell
+    found = _HEADER.search(data, start)
     return (found.start(), 0) if found else (-1, max(0, len(data) - _HEADER_BYTES))

@@ -39,16 +39,19 @@ def with_thumbnail(jpeg, thumbnail):
 
 PICTURE = picture(48, 64, seed=3)
 JPEG = encoded(".jpg", PICTURE)
+PROGRESSIVE = cv2.imencode(".jpg", PICTURE, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
 THUMBNAIL = encoded(".jpg", picture(12, 16, seed=4))
 
 
 @pytest.mark.parametrize("suffix", sorted(SUFFIXES))
 def test_a_photograph_of_every_kind_is_read(tmp_path, suffix):
     file = tmp_path / f"a{suffix}"
+    if suffix in (".heic", ".heif", ".avif"):
+        pytest.skip("test_heif.py reads these")
     file.write_bytes(encoded(".jpg" if suffix in (".jfif", ".jpe") else suffix, PICTURE))
     image = read_image(file)
     assert (image.shape, image.dtype) == ((48, 64, 3), np.uint8)
-    assert np.abs(image.astype(int) - PICTURE).mean() < 6
+    assert np.abs(image.astype(int) - PICTURE).mean() < (20 if suffix == ".gif" else 6)  # 256 colours
 
 
 @pytest.mark.parametrize("name", ["Gesicht für später.jpg", "痤瘡.jpg", "UPPER.JPG", "no suffix"])
@@ -105,13 +108,14 @@ def test_the_orientation_a_camera_noted_is_applied(tmp_path, orientation, uprigh
         (b"no picture at all", "not an image"),
         (bytes(100), "not an image"),
         (JPEG[: len(JPEG) // 2], "truncated"),
-        (JPEG[:-2], "truncated"),
+        (JPEG[:-8], "truncated"),
+        (PROGRESSIVE[:-2], "truncated"),
         (JPEG[:-300], "truncated"),
         (JPEG[:20], ""),
         (with_thumbnail(JPEG, THUMBNAIL)[:-300], "truncated"),
         (with_thumbnail(JPEG, THUMBNAIL)[: len(THUMBNAIL)], "the header is truncated"),
         (with_thumbnail(JPEG, THUMBNAIL)[: len(THUMBNAIL) + 100], ""),
-        (encoded(".png", PICTURE)[:-500], "a corrupt image"),
+        (encoded(".png", PICTURE)[:-500], "the PNG is truncated"),
         (encoded(".webp", PICTURE)[:-100], "a corrupt image"),
     ],
     ids=[
@@ -119,7 +123,8 @@ def test_the_orientation_a_camera_noted_is_applied(tmp_path, orientation, uprigh
         "text",
         "zeros",
         "half a JPEG",
-        "JPEG without its end",
+        "JPEG without its last pixels",
+        "progressive JPEG without its end",
         "most of a JPEG",
         "head of a JPEG",
         "most of a JPEG with a thumbnail",
@@ -136,12 +141,6 @@ def test_what_is_no_whole_photograph_is_refused_by_name(tmp_path, content, probl
         read_image(file)
     assert str(refused.value).startswith(f"{file}: ")
     assert problem in str(refused.value)
-
-
-def test_what_phones_write_and_opencv_does_not_read_is_told_apart(tmp_path):
-    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x20ftypheic" + bytes(100))
-    with pytest.raises(SourceError, match=r"a\.heic: .* HEIC, AVIF or a video; save it as JPEG"):
-        read_image(tmp_path / "a.heic")
 
 
 def test_a_missing_photograph_and_a_folder_are_refused_by_name(tmp_path):
@@ -167,8 +166,7 @@ def test_a_whole_jpeg_with_what_phones_put_around_it_is_read(tmp_path, content):
 
 
 def test_a_progressive_jpeg_is_read(tmp_path):
-    _, data = cv2.imencode(".jpg", PICTURE, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
-    (tmp_path / "a.jpg").write_bytes(data.tobytes())
+    (tmp_path / "a.jpg").write_bytes(PROGRESSIVE)
     assert read_image(tmp_path / "a.jpg").shape == (48, 64, 3)
 
 
@@ -194,7 +192,7 @@ def test_a_folder_with_a_bad_one_reports_it_and_goes_on(tmp_path):
     assert [frame.image.shape for frame in frames] == [(40, 50, 3), (20, 30, 3)]
     assert [(frame.index, frame.time_s) for frame in frames] == [(0, 0.0), (0, 0.0)]
     assert [str(error) for error in reported] == [
-        f"{folder / 'b.jpg'}: not an image, or corrupt: no JPEG, PNG, BMP, WebP or TIFF"
+        f"{folder / 'b.jpg'}: not an image, or corrupt: no JPEG, PNG, BMP, WebP, TIFF, GIF, HEIC or AVIF"
     ]
 
 
@@ -237,7 +235,7 @@ def claiming(width, height):
 
 def test_a_picture_that_claims_more_pixels_than_allowed_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(claiming(60_000, 50_000))
-    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(cv2, "imdecodeWithMetadata", lambda *_: pytest.fail("decoded"))
     with pytest.raises(
         SourceError, match=r"a\.png: 60000 x 50000 pixels exceed the limit of 256 megapixels; raise `max_pixels`"
     ):
@@ -252,14 +250,14 @@ def test_the_limit_is_the_callers(tmp_path):
 
 
 def test_a_photograph_that_goes_while_the_folder_is_read_is_reported(tmp_path):
-    for name in "abc":
+    for name in "abcdefg":
         write_picture(tmp_path / f"{name}.jpg", 20, 30)
     reported, seen = [], []
     for frame in open_source(str(tmp_path), on_error=reported.append).frames:
         seen.append(Path(frame.source).name)
-        (tmp_path / "b.jpg").unlink(missing_ok=True)
-    assert seen == ["a.jpg", "c.jpg"]
-    assert [str(error) for error in reported] == [f"{tmp_path / 'b.jpg'}: No such file or directory"]
+        (tmp_path / "f.jpg").unlink(missing_ok=True)  # the next few are read ahead
+    assert seen == ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg", "g.jpg"]
+    assert [str(error) for error in reported] == [f"{tmp_path / 'f.jpg'}: No such file or directory"]
 
 
 def test_a_file_larger_than_any_photograph_is_not_read(tmp_path, monkeypatch):

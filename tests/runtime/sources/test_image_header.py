@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acne_runtime.sources.image_header import is_truncated, read_size
+from acne_runtime.sources import jpeg, png
+from acne_runtime.sources.image_header import find_end, has_further_frames, is_image, read_size
 
 PICTURE = np.arange(37 * 53 * 3, dtype=np.uint8).reshape(37, 53, 3)
 
@@ -24,6 +25,7 @@ KINDS = {
     "lossless webp": encoded(".webp", PICTURE, cv2.IMWRITE_WEBP_QUALITY, 101),
     "webp with alpha": encoded(".webp", np.dstack([PICTURE, PICTURE[..., 0]]), cv2.IMWRITE_WEBP_QUALITY, 80),
     "tiff": encoded(".tiff"),
+    "gif": encoded(".gif", PICTURE, cv2.IMWRITE_GIF_LOOP, 0),
     "big-endian tiff": b"MM\0*" + struct.pack(">IHHHIHHHHII", 8, 2, 256, 3, 1, 53, 0, 257, 4, 1, 37),
 }
 WHATEVER = st.one_of(
@@ -51,7 +53,7 @@ def test_a_bmp_from_top_to_bottom_has_a_height_all_the_same():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_picture_that_ends_before_its_size_is_refused(kind):
     with pytest.raises(ValueError, match=r"(header is truncated|no JPEG|a RIFF file)"):
-        read_size(KINDS[kind][:12])
+        read_size(KINDS[kind][: 8 if kind == "gif" else 12])
 
 
 def test_a_picture_without_pixels_is_refused():
@@ -72,8 +74,24 @@ def test_any_bytes_state_a_size_or_are_refused(data):
 
 
 @given(WHATEVER)
-def test_any_bytes_are_whole_or_cut_off(data):
-    assert is_truncated(data) in (True, False)
+def test_any_bytes_end_somewhere_or_nowhere(data):
+    for find in (jpeg.find_end, png.find_end, lambda data: find_end(data, 0)):
+        end, start = find(bytearray(data))
+        assert -1 <= end <= len(data)
+        assert -1 <= start <= max(len(data), 8)
+
+
+@given(WHATEVER)
+def test_any_image_has_one_frame_or_more(data):
+    if is_image(data):
+        assert has_further_frames(data) in (True, False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_ends_where_the_next_one_starts(kind):
+    data = KINDS[kind]
+    expected = (-1, 0) if "tiff" in kind else (len(data), -1)
+    assert find_end(bytearray(data + KINDS["png"]), 0) == expected
 
 
 def test_of_a_tiff_that_states_its_size_twice_the_first_counts_as_for_its_decoder():

@@ -102,9 +102,9 @@ def test_of_several_on_standard_input_a_bad_one_is_told_and_passed_over(size):
     assert [frame.index for frame in frames] == [1, 3, 4, 5]
     assert {frame.image.shape for frame in frames} == {(48, 64, 3)}
     assert [str(error) for error in told] == [
-        "stdin:0: not an image, or corrupt: no JPEG, PNG, BMP, WebP or TIFF",
+        "stdin:0: not an image, or corrupt: no JPEG, PNG, BMP, WebP, TIFF, GIF, HEIC or AVIF",
         "stdin:2: the JPEG is truncated; copy it again",
-        "stdin:6: a corrupt image",
+        "stdin:6: the PNG is truncated; copy it again",
     ]
 
 
