@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from acne_runtime.cli.text_table import aligned
-from acne_runtime.manifest import Manifest
+from acne_runtime.manifest import ANY, Manifest
 
 
 def describe(file: Path, manifest: Manifest) -> str:
     """Returns the manifest in lines of at most a name and a value."""
     spec = manifest.input
-    shape = [spec.batch or "any", spec.height, spec.width, 3]
+    shape = _describe_shape((spec.batch or ANY, *spec.tensor_shape[1:]))
     rows: list[tuple[str, str]] = [
         (manifest.name, f"{file.name}, {file.stat().st_size / 1e6:.1f} MB, {manifest.precision}"),
         ("task", f"{manifest.task} of {', '.join(manifest.classes)}"),
         ("input", f"{spec.name} {spec.dtype} {shape} {spec.color}, {_describe_fit(manifest)}"),
     ]
     for output in manifest.outputs:
-        rows.append(("output", f"{output.name} float32 {list(manifest.output_shape(output))}"))
+        rows.append(("output", f"{output.name} float32 {_describe_shape(manifest.output_shape(output))}"))
     rows.append(("thresholds", _pairs(dict(zip(manifest.threshold_names, manifest.thresholds, strict=True)))))
     if manifest.task == "detection":
         where = "in the graph" if manifest.has_nms else "in the runtime"
@@ -29,6 +29,10 @@ def describe(file: Path, manifest: Manifest) -> str:
     for name, value in manifest.provenance.items():
         rows.append((name, _pairs(value)))
     return "\n".join(aligned(rows, words=2))
+
+
+def _describe_shape(shape: tuple[int, ...]) -> str:
+    return "[" + ", ".join("any" if side == ANY else str(side) for side in shape) + "]"
 
 
 def _describe_fit(manifest: Manifest) -> str:

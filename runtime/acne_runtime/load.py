@@ -84,10 +84,33 @@ def load_model(
         )
     if set(opened.outputs) != {output.name for output in manifest.outputs}:
         raise ModelError(f"{file}: its outputs {sorted(opened.outputs)} do not match its manifest")
+    _check_input(file, opened, manifest)
     loaded = Model(manifest, opened, score_threshold)
     if device == "auto":
         logger.info("%s runs on %s", manifest.name, opened.device)
     return loaded
+
+
+def _check_input(file: Path, opened: OpenedFile, manifest: Manifest) -> None:
+    """Raises `ModelError` if the file's input is not what its manifest or metadata state."""
+    expected = manifest.input
+    if opened.input_dtype != expected.dtype:
+        hint = {
+            "float16": "; export it with half=False",
+            "int8": "; take the file whose name ends in _integer_quant.tflite",
+            "uint8": "; take the file whose name ends in _integer_quant.tflite",
+        }
+        ultralytics = manifest.is_ultralytics_layout and opened.manifest_text is None
+        raise ModelError(
+            f"{file}: its input is {opened.input_dtype}, expected {expected.dtype}"
+            + (hint.get(opened.input_dtype, "") if ultralytics else "; export it again")
+        )
+    sides = zip(opened.input_shape[1:], expected.tensor_shape[1:], strict=False)
+    fixed = [(side, stated) for side, stated in sides if isinstance(side, int) and side > 0]
+    if len(opened.input_shape) != 4 or any(side != stated for side, stated in fixed):
+        raise ModelError(
+            f"{file}: its input is {list(opened.input_shape)}, expected {list(expected.tensor_shape)}; export it again"
+        )
 
 
 def model_files(model: str | Path, backend: str | None = None) -> list[Path]:

@@ -34,8 +34,10 @@ NMS_KINDS: tuple[Kind, ...] = ("lesion_box", "lesion_score", "lesion_types", "le
 """The outputs of a detector whose graph includes decoding and non-maximum suppression."""
 
 ROW_KINDS: tuple[Kind, ...] = ("row", "unit_row")
-ROW_STRIDES = (8, 16, 32)
-"""Strides of the grids whose cells Ultralytics detectors concatenate in one output."""
+"""The outputs of Ultralytics detectors, which concatenate the cells of their grids."""
+
+ANY = -1
+"""A dimension that a manifest does not state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,13 @@ class InputSpec:
     scale: float = 1.0
     batch: int = 1
     shrink: Literal["bilinear", "average"] = "bilinear"
+
+    @property
+    def tensor_shape(self) -> tuple[int, int, int, int]:
+        """The shape of the tensor; the first dimension is 0 for a dynamic batch size."""
+        if self.layout == "NCHW":
+            return (self.batch, 3, self.height, self.width)
+        return (self.batch, self.height, self.width, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +197,6 @@ class Manifest:
         kinds = [output.kind for output in self.outputs]
         if self.is_ultralytics_layout:
             _check(len(kinds) == 1, f"outputs {kinds}: an output of kind {kinds[0]} must be the only one")
-            sides = (self.input.width, self.input.height)
-            _check(all(side % max(ROW_STRIDES) == 0 for side in sides), f"input size {sides} is not a multiple of 32")
             return
         if self.has_nms:
             _check(sorted(kinds) == sorted(NMS_KINDS), f"outputs {kinds}: a model with NMS has {NMS_KINDS}")
@@ -208,7 +215,10 @@ class Manifest:
             )
 
     def output_shape(self, output: OutputSpec) -> tuple[int, ...]:
-        """Returns the shape that an output must have."""
+        """Returns the shape that an output must have; `ANY` for the cells of Ultralytics detectors.
+
+        Their number depends on the strides, such as 8, 16 and 32, with 4 or 64 in some, which the file does not state.
+        """
         if output.kind == "label":
             return (1, len(self.classes))
         if output.kind in NMS_KINDS:
@@ -220,8 +230,7 @@ class Manifest:
             }
             return shapes.get(output.kind, (1, count))
         if output.kind in ROW_KINDS:
-            cells = sum((self.input.height // stride) * (self.input.width // stride) for stride in ROW_STRIDES)
-            return (1, 4 + len(self.classes), cells)
+            return (1, 4 + len(self.classes), ANY)
         channels = 4 * self.bins if output.kind == "box" else len(self.classes)
         return (1, self.input.height // output.stride, self.input.width // output.stride, channels)
 

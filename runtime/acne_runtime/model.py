@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from acne_runtime.backends.base import Backend
 from acne_runtime.errors import ModelError
 from acne_runtime.frame import Frame
-from acne_runtime.manifest import Manifest
+from acne_runtime.manifest import ANY, Manifest
 from acne_runtime.postprocess.decode import (
     Candidates,
     are_probabilities,
@@ -136,7 +136,9 @@ class Model(Predictor):
         """
         for name, expected in self._shapes.items():
             shape = outputs[name].shape if name in outputs else ()
-            if shape != expected:
+            if len(shape) != len(expected) or any(
+                stated not in (side, ANY) for side, stated in zip(shape, expected, strict=True)
+            ):
                 raise ModelError(
                     f"{self.manifest.name}: output {name!r} has shape {shape}, expected {expected} from the manifest"
                 )

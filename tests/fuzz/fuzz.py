@@ -179,7 +179,9 @@ def targets() -> list[Target]:
         metadata = {"task": "detect", "names": "{0: 'a'}", "imgsz": "[64, 64]"} | metadata
         shapes: list[Sequence[int | str]] = [(1, 3, 64, 64), (1, 64, 64, 3), ("batch", 3, "h", "w"), ()]
         shape = shapes[rng.integers(1, 3)] if rng.random() < 0.9 else shapes[0]
-        opened = SimpleNamespace(name="onnx", foreign_metadata=metadata, outputs=["output0"], input_shape=shape)
+        opened = SimpleNamespace(
+            name="onnx", foreign_metadata=metadata, outputs=["output0"], input_shape=shape, input_dtype="float32"
+        )
         return _asked(read_ultralytics_manifest(opened, "fuzz"))  # type: ignore[arg-type]
 
     return [

@@ -229,7 +229,7 @@ def test_a_photograph_of_another_size_than_the_files_input_is_refused(bare, tmp_
     file = shutil.copy(bare / f"bare.{form}", tmp_path / f"bare.{form}")
     larger = dataclasses.replace(tiny.MULTILABEL.input, width=96)
     manifest_path(file).write_text(dataclasses.replace(tiny.MULTILABEL, input=larger).to_json())
-    with pytest.raises(ModelError, match="rejects the input"):
+    with pytest.raises(ModelError, match="its input is"):
         load_model(file)(picture(50, 70))
 
 

@@ -31,7 +31,7 @@ def main() -> None:
     model = load_model(sys.argv[1], threads=int(sys.argv[2]))
     load_ms = 1e3 * (perf_counter() - started)
     spec = model.manifest.input
-    model.backend.run(np.zeros((max(spec.batch, 1), spec.height, spec.width, 3), spec.dtype))
+    model.backend.run(np.zeros((max(spec.batch, 1), *spec.tensor_shape[1:]), spec.dtype))
     print(json.dumps({"load_ms": round(load_ms, 1), "peak_mb": round(_peak_mb(), 1)}))
 
 

@@ -32,8 +32,9 @@ def golden_input(spec: InputSpec) -> NDArray[np.uint8]:
 
 
 def golden_batch(spec: InputSpec) -> NDArray[np.uint8 | np.float32]:
-    """Returns the golden image as a model's input: in its dtype, repeated to its batch size."""
-    return np.repeat(golden_input(spec), max(spec.batch, 1), axis=0).astype(spec.dtype)
+    """Returns the golden image as a model's input: in its dtype and layout, repeated to its batch size."""
+    batch = np.repeat(golden_input(spec), max(spec.batch, 1), axis=0).astype(spec.dtype)
+    return np.ascontiguousarray(batch.transpose(0, 3, 1, 2)) if spec.layout == "NCHW" else batch
 
 
 @cache  # a third of a second at 640 px, and needed at every stage

@@ -32,10 +32,12 @@ class OpenedFile(Backend, Protocol):
         manifest_text: The manifest in the file, `None` if it has none.
         foreign_metadata: Other metadata by name.
         input_shape: Shape of its one input; a dynamic dimension is a name, or 0 or less.
+        input_dtype: Of its one input, as NumPy names it.
         outputs: The names of its outputs.
     """
 
     manifest_text: str | None
     foreign_metadata: Mapping[str, str]
     input_shape: Sequence[int | str]
+    input_dtype: str
     outputs: Sequence[str]

@@ -56,6 +56,7 @@ class LiteRtBackend:
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{file}: LiteRT cannot open this model: {one_line(error)}") from error
         self.input_shape: Sequence[int | str] = self._input["shape"].tolist()
+        self.input_dtype = np.dtype(self._input["dtype"]).name
         self.outputs: Sequence[str] = list(self._outputs)
         self.manifest_text = manifest
         self.foreign_metadata: Mapping[str, str] = archived_metadata(content) if text is None else {}

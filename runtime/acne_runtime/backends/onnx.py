@@ -21,6 +21,7 @@ _NOT_LOCAL = frozenset({"azure"})
 """Providers that send images off the machine; never used."""
 _SLOW_TO_START = frozenset({"tensorrt"})
 """Providers that build an engine for minutes; used only on request."""
+_NUMPY_NAMES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 _INSTALL = {"cuda": "pip uninstall onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'"}
 
 
@@ -61,6 +62,7 @@ class OnnxBackend:
             (model_input,) = self._session.get_inputs()
             self._input = model_input.name
             self.input_shape: Sequence[int | str] = model_input.shape
+            self.input_dtype = _NUMPY_NAMES.get(model_input.type, model_input.type)
             self.outputs: Sequence[str] = [output.name for output in self._session.get_outputs()]
             self.foreign_metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
         except ValueError as error:  # not one input, or metadata that is not UTF-8

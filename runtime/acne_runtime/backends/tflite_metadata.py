@@ -6,6 +6,7 @@ holds `name` (0) and the index `buffer` (1), a `Buffer` holds `data` (0).
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import zipfile
@@ -22,8 +23,8 @@ from flatbuffers.table import Table
 _MODEL_BUFFERS, _MODEL_METADATA = 4, 6
 _METADATA_NAME, _METADATA_BUFFER = 0, 1
 _BUFFER_DATA = 0
-_ARCHIVED = ("TFLITE_ULTRALYTICS_METADATA.json", "metadata.json")
-"""File names of the metadata in two versions of Ultralytics' exporter."""
+_ARCHIVED = ("TFLITE_ULTRALYTICS_METADATA.json", "metadata.json", "temp_meta.txt", "meta.txt")
+"""File names of the metadata in versions of Ultralytics' exporter; a Python literal in those before 8.3.117."""
 _MAX_ARCHIVED = 1 << 20
 """Maximum bytes unpacked; more would be a ZIP bomb."""
 _PARSE_ERRORS = (
@@ -34,9 +35,12 @@ _PARSE_ERRORS = (
     OSError,
     ValueError,
     KeyError,
+    SyntaxError,
+    TypeError,
+    MemoryError,
     RuntimeError,  # a password, an unknown compression, or endless nesting
 )
-"""Raised while reading an archive and the JSON in it."""
+"""Raised while reading an archive and the text in it."""
 
 
 def read_metadata(file: bytes, name: str) -> bytes | None:
@@ -68,7 +72,8 @@ def archived_metadata(tflite: bytes) -> dict[str, str]:
             name = next((name for name in archive.namelist() if name in _ARCHIVED), None)
             if name is None or archive.getinfo(name).file_size > _MAX_ARCHIVED:
                 return {}
-            raw = json.loads(archive.read(name))
+            text = archive.read(name).decode()
+            raw = json.loads(text) if name.endswith(".json") else ast.literal_eval(text)
     except _PARSE_ERRORS:
         return {}
     return {str(key): str(value) for key, value in raw.items()} if isinstance(raw, dict) else {}

@@ -22,7 +22,7 @@ PAD_VALUE = 114
 _PARSE_ERRORS = (
     ValueError,
     SyntaxError,
-    KeyError,
+    LookupError,
     TypeError,
     AttributeError,
     OverflowError,
@@ -54,10 +54,14 @@ def read_ultralytics_manifest(opened: OpenedFile, name: str) -> Manifest:
     if metadata["task"] != "detect":
         raise ModelError(f"{name}: an Ultralytics model for {metadata['task']!r}; only detectors are supported")
     try:
+        if metadata.get("end2end", "False") == "True":
+            raise ModelError("an Ultralytics model that selects its boxes itself; export it with end2end=False")
         if len(outputs) != 1 or _parse(metadata.get("args", "{}")).get("nms"):
             raise ModelError("an Ultralytics model with NMS inside the graph; export it with nms=False")
         names = _parse(metadata["names"])
-        height, width = (int(side) for side in _parse(metadata["imgsz"]))
+        size = _parse(metadata["imgsz"])
+        height, width = (size, size) if isinstance(size, int) else (int(side) for side in size)
+        batch = opened.input_shape[0]
         by_index = names if isinstance(names, dict) else dict(enumerate(names))
         classes = tuple(str(by_index[index]) for index in sorted(by_index, key=int))  # JSON has string keys
         return Manifest(
@@ -73,6 +77,7 @@ def read_ultralytics_manifest(opened: OpenedFile, name: str) -> Manifest:
                 layout="NHWC" if opened.input_shape[-1] == 3 else "NCHW",
                 pad_value=PAD_VALUE,
                 scale=1 / 255,
+                batch=max(batch, 0) if isinstance(batch, int) else 0,
             ),
             outputs=(OutputSpec(outputs[0], "row" if opened.name == "onnx" else "unit_row"),),
             thresholds=(THRESHOLD,) * len(classes),

@@ -114,3 +114,24 @@ def test_a_damaged_archive_behind_a_file_states_nothing(packed):
     damaged = bytearray(whole)
     damaged[60:75] = b"\xff" * 15
     assert archived_metadata(bytes(damaged)) == {}
+
+
+@pytest.mark.parametrize("name", ["meta.txt", "temp_meta.txt"])
+@pytest.mark.parametrize(
+    ("text", "stated"),
+    [
+        ("{'task': 'detect', 'imgsz': [64, 64], 'names': {0: 'acne'}}", {"task", "imgsz", "names"}),
+        ("{'task': 'detect'", set()),
+        ("__import__('os').abort()", set()),
+        ("[" * 10_000, set()),
+        ("3", set()),
+    ],
+)
+def test_the_literal_of_older_exporters_is_read_and_nothing_in_it_runs(name, text, stated):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr(name, text)
+    metadata = archived_metadata(b"model" + archive.getvalue())
+    assert set(metadata) == stated
+    if stated:
+        assert metadata["names"] == "{0: 'acne'}"

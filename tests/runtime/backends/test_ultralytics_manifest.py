@@ -5,6 +5,7 @@ import pytest
 
 from acne_runtime.backends.ultralytics_manifest import is_ultralytics, read_ultralytics_manifest
 from acne_runtime.errors import ModelError
+from acne_runtime.manifest import ANY
 from acne_runtime.model import Model
 
 METADATA = {
@@ -63,7 +64,7 @@ def test_their_statements_become_a_manifest():
     assert (manifest.input.dtype, manifest.input.layout, manifest.input.pad_value) == ("float32", "NCHW", 114)
     assert manifest.input.scale == pytest.approx(1 / 255)
     assert manifest.thresholds == (0.25,) * 3
-    assert manifest.output_shape(manifest.outputs[0]) == (1, 7, CELLS)
+    assert manifest.output_shape(manifest.outputs[0]) == (1, 7, ANY)
     assert manifest.provenance["converted_with"] == {"ultralytics": "8.4.190"}
 
 
@@ -102,6 +103,24 @@ def test_their_boxes_come_out_in_pixels_of_the_photograph(backend_name, sides, s
     assert pixel == pytest.approx(np.array([30, 20, 10]) / 255)
 
 
+def test_one_number_for_the_size_is_that_of_both_sides():
+    spec = read_ultralytics_manifest(opened(imgsz="64", input_shape=(1, 3, 64, 64)), "m").input
+    assert spec.tensor_shape == (1, 3, 64, 64)
+
+
+@pytest.mark.parametrize(("first", "batch"), [(1, 1), (4, 4), ("batch", 0), (-1, 0)])
+def test_the_batch_is_that_of_the_file(first, batch):
+    assert read_ultralytics_manifest(opened(input_shape=(first, 3, 64, 96)), "m").input.batch == batch
+
+
+@pytest.mark.parametrize("cells", [16 * 24 + CELLS, CELLS + 2, 4 * 6 + 2 * 3])  # P2, P6, YOLOv3-tiny
+def test_detectors_with_other_grids_are_read(cells):
+    output = np.zeros((1, 7, cells), np.float32)
+    output[0, :5, cells - 1] = 40, 20, 20, 10, 0.9
+    result = Model(read_ultralytics_manifest(opened(), "m"), FakeBackend(output))(PHOTOGRAPH)
+    assert [lesion.box for lesion in result.lesions] == [pytest.approx((60, 30, 100, 50), abs=1e-4)]
+
+
 @pytest.mark.parametrize(
     ("names", "classes"),
     [
@@ -130,9 +149,8 @@ def test_class_names_come_in_the_order_of_their_numbers(names, classes):
         ({"names": "__import__('os').abort()"}, ["output0"], "invalid Ultralytics metadata"),
         ({"names": "[" * 10_000}, ["output0"], "invalid Ultralytics metadata"),
         ({"imgsz": "[64]"}, ["output0"], "invalid Ultralytics metadata"),
-        ({"imgsz": "64"}, ["output0"], "invalid Ultralytics metadata"),
         ({"imgsz": "['a', 'b']"}, ["output0"], "invalid Ultralytics metadata"),
-        ({"imgsz": "[60, 64]"}, ["output0"], "not a multiple of 32"),
+        ({"end2end": "True"}, ["output0"], "selects its boxes itself; export it with end2end=False"),
         ({"imgsz": "[64000, 64]"}, ["output0"], "not within 1 to"),
     ],
 )
