@@ -22,5 +22,5 @@ def multilabel_result(**kwargs):
     return detection_result(lesions=None, labels=LABELS, **kwargs)
 
 
-def make_frame(source="a.jpg", index=0, *, size=(120, 160)):
-    return Frame(picture(*size), str(source), index, index / 10)
+def make_frame(source="a.jpg", index=0, *, size=(120, 160), time_s=None):
+    return Frame(picture(*size), str(source), index, index / 10 if time_s is None else time_s)

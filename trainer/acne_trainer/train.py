@@ -16,8 +16,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from acne_runtime.errors import AcneEdgeError, SourceError
+from acne_trainer.audit.box_checks import boxes_outside
 from acne_trainer.config import BackboneConfig, DetectorConfig, FeaturesConfig, TrainConfig
 from acne_trainer.data.dataset import Dataset
+from acne_trainer.data.formats.common import upright_size
 from acne_trainer.data.mixture import LabelledSet, read_sets
 from acne_trainer.data.source_names import source_of
 from acne_trainer.distributed import is_chief, make_strategy
@@ -89,6 +91,8 @@ def fit(
     photographs = " + ".join(f"{len(labelled.train.samples)} of {labelled.name}" for labelled in sets)
     held_out = sum(len(labelled.valid.samples) for labelled in sets)
     logger.info("training %s on %s, %d photographs to validate, in %s", settings.model, photographs, held_out, run)
+    if isinstance(settings, DetectorConfig):
+        _warn_of_boxes_outside(sets)
     with strategy.scope():
         thresholds = None
         if isinstance(settings, FeaturesConfig):
@@ -105,6 +109,17 @@ def fit(
     logger.info("choosing thresholds, scoring and recording activation ranges")
     finalize_run(network, settings, sets, run, thresholds)
     logger.info("wrote %s; its metrics are in %s", run, run / "metrics.json")
+
+
+def _warn_of_boxes_outside(sets: Sequence[LabelledSet]) -> None:
+    """They are trained on, cut off at the edge; many of them mean that labels and photographs do not match."""
+    for labelled in sets:
+        samples = [sample for sample in labelled.train.samples if len(sample.boxes)]
+        outside = sum(len(boxes_outside(sample.boxes, upright_size(sample.path))) for sample in samples)
+        if outside:
+            logger.warning(
+                "%s: %d boxes reach beyond their photograph; acne-train data inspect lists them", labelled.name, outside
+            )
 
 
 def _fit_on_features(

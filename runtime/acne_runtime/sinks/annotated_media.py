@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from acne_runtime.atomic_write import make_temporary, write_atomically
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.frame import Frame
 from acne_runtime.result import Result, annotate
+from acne_runtime.sinks.frame_times import set_frame_times
 from acne_runtime.sinks.overwrite_guard import OverwriteGuard
 from acne_runtime.sources.image_files import SUFFIXES, read_full_image
 
@@ -21,6 +23,8 @@ _JPEG_NAMES = frozenset({".jfif", ".jpe"})
 """Other names of JPEG files, which OpenCV does not know when it writes."""
 _WRITTEN_AS = {".heic": ".jpg", ".heif": ".jpg", ".avif": ".jpg", ".gif": ".png"}
 """What cannot be written, or not without loss of colours, and what is written instead."""
+logger = logging.getLogger(__name__)
+
 MIN_FREE = 16 << 20
 """Free bytes on the disk needed to finish a video."""
 
@@ -67,18 +71,17 @@ class VideoWriter:
 
         Args:
             file: Ends in `.mp4`.
-            rate: Frames per second.
+            rate: Frames per second, of a video of one frame.
             guard: The inputs, which it must not overwrite.
         """
         self._file, self._rate, self._guard = file, rate, guard
         self._part = file
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
-        self._count = 0
-        self._last: NDArray[np.uint8] | None = None
+        self._times: list[float] = []
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
-        """Appends a frame at its time; the frame before is repeated until then. The first frame sets the size.
+        """Appends a frame, which is shown until the time of the next one. The first frame sets the size.
 
         Raises:
             AcneEdgeError: The file would overwrite an input, cannot be written, or the disk is full.
@@ -90,17 +93,8 @@ class VideoWriter:
         canvas: NDArray[np.uint8] = annotate(read_full_image(frame), *results)
         if (canvas.shape[1], canvas.shape[0]) != self._size:
             canvas = cv2.resize(canvas, self._size)  # type: ignore[assignment]
-        due = round(frame.time_s * self._rate)
-        while self._last is not None and self._count < due:
-            self._append(self._last)
-        if self._count <= due:
-            self._append(canvas)
-        self._last = canvas
-
-    def _append(self, canvas: NDArray[np.uint8]) -> None:
-        assert self._writer is not None
         self._writer.write(canvas)
-        self._count += 1
+        self._times.append(frame.time_s)
 
     def _open(self, frame: Frame) -> cv2.VideoWriter:
         self._guard.check(self._file)
@@ -120,4 +114,9 @@ class VideoWriter:
         """Finishes the file, which is playable also after an interruption."""
         if self._writer is not None and self._writer.isOpened():
             self._writer.release()
+            durations = np.diff(self._times).tolist()
+            try:
+                set_frame_times(self._part, [*durations, durations[-1] if durations else 1 / self._rate])
+            except ValueError as error:  # another version of OpenCV, perhaps
+                logger.warning("%s: all frames are there, but at one rate (%s)", self._file, error)
             self._part.replace(self._file)

@@ -124,15 +124,32 @@ def test_a_video_never_overwrites_its_source(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
-def test_the_frames_of_a_camera_keep_their_pace(tmp_path):
-    """Two quick frames, of which the video has room for one, then one that stood for half a second, and two more."""
+def test_the_frames_of_a_camera_keep_their_times(tmp_path):
+    """Two quick frames, then one that stood for half a second, and two more."""
+    times = (0.4, 0.42, 0.5, 1.0, 1.1)
     sink = VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
-    for index, time_s in enumerate((0.0, 0.02, 0.1, 0.6, 0.7)):
+    for index, time_s in enumerate(times):
         one = Frame(np.full((48, 64, 3), 50 * index, np.uint8), "camera:0", index, time_s)
         sink.write(one, [detection_result(lesions=())])
     sink.close()
-    shown = [round(frame.image[20:30].mean() / 50) for frame in Video(tmp_path / "clip.mp4")]
-    assert shown == [0, 2, 2, 2, 2, 2, 3, 4]
+    frames = list(Video(tmp_path / "clip.mp4"))
+    assert [round(frame.image[20:30].mean() / 50) for frame in frames] == [0, 1, 2, 3, 4]
+    assert [frame.time_s for frame in frames] == pytest.approx([time_s - 0.4 for time_s in times], abs=1e-3)
+
+
+def test_a_video_that_is_saved_twice_keeps_its_times(tmp_path):
+    rng = np.random.default_rng(2)
+    times = np.cumsum(rng.choice([1 / 60, 1 / 30, 0.1, 1.5], 40)).tolist()
+    sink = VideoWriter(tmp_path / "clip.mp4", 10.0, NOTHING_READ)
+    for index, time_s in enumerate(times):
+        sink.write(make_frame("a", index, time_s=time_s), [detection_result(lesions=())])
+    sink.close()
+    sink = VideoWriter(tmp_path / "again.mp4", 99.0, NOTHING_READ)
+    for frame in Video(tmp_path / "clip.mp4"):
+        sink.write(frame, [detection_result(lesions=())])
+    sink.close()
+    again = [frame.time_s for frame in Video(tmp_path / "again.mp4")]
+    assert again == pytest.approx([time_s - times[0] for time_s in times], abs=2e-3)
 
 
 def test_a_video_on_a_full_disk_ends_playable_with_one_line(tmp_path, monkeypatch):

@@ -117,7 +117,7 @@ def test_planted_faults_are_found(tmp_path):
             f"{root}/train/_annotations.txt:7: 'z.jpg' is no photograph in {root}/train "
             "(expected: name x1,y1,x2,y2,class ...)",
             f"{root}/train/empty.jpg: the file is empty",
-            f"{root}/train/broken.jpg: not an image, or corrupt: no JPEG, PNG, BMP, WebP or TIFF",
+            f"{root}/train/broken.jpg: not an image, or corrupt: no JPEG, PNG, BMP, WebP, TIFF, GIF, HEIC or AVIF",
         ],
         "identical-in-two-splits": ["train/a.jpg = test/copy.jpg"],
         "same-source-in-two-splits": ["train/c_jpg.rf.1a2b.jpg = test/c_jpg.rf.3c4d.jpg"],

@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from support.images import picture
+from support.images import picture, write_picture
 
 from acne_runtime.errors import AcneEdgeError, SourceError
 from acne_trainer.audit.audit import audit
 from acne_trainer.cli.main import main
 from acne_trainer.data.formats.common import upright_size
-from acne_trainer.data.load import read_form_and_splits, read_split
+from acne_trainer.data.load import read_form_and_splits, read_split, read_splits
 
 FIELD = Path(__file__).resolve().parents[4] / "shared" / "field-inputs"
 needs_field = pytest.mark.skipif(not FIELD.is_dir(), reason=f"{FIELD} is not there")
@@ -136,3 +136,57 @@ def test_sets_of_the_reports_are_read_without_a_finding_of_misplaced_boxes(name)
 def test_inspect_names_the_first_reason(name, problem):
     done = CliRunner().invoke(main, ["data", "inspect", str(FIELD / "labels" / name)])
     assert done.exit_code == 1 and problem in done.output.splitlines()[-1]
+
+
+def test_a_set_of_heic_photographs_is_read_with_their_upright_size(tmp_path):
+    pytest.importorskip("pi_heif", reason="the extra `heif` is not installed")
+    files = Path(__file__).resolve().parents[2] / "runtime" / "sources" / "heif_files"
+    (tmp_path / "data.yaml").write_text("names: [papules]\nnc: '1'\ntrain: images\n")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    for name in ("1.heic", "6.heic", "6.avif"):
+        file = tmp_path / "images" / f"{name[0]}-{name[2:]}{name[1:]}"
+        file.write_bytes((files / name).read_bytes())
+        (tmp_path / "labels" / f"{file.stem}.txt").write_text("0 0.5 0.5 1 1\n")
+    data = read_splits(tmp_path)["train"]
+    boxes = {sample.path.name: sample.boxes.tolist() for sample in data.samples}
+    assert boxes == {"1-heic.heic": [[0, 0, 80, 48]], "6-avif.avif": [[0, 0, 48, 80]], "6-heic.heic": [[0, 0, 48, 80]]}
+    assert {sample.image().shape for sample in data.samples} == {(48, 80, 3), (80, 48, 3)}
+
+
+def test_a_training_says_how_many_boxes_reach_beyond_their_photograph(tmp_path, caplog):
+    from acne_trainer.data.mixture import read_sets
+    from acne_trainer.data.source import DataSource
+    from acne_trainer.train import _warn_of_boxes_outside
+
+    for split in ("train", "valid", "test"):
+        for folder in ("images", "labels"):
+            (tmp_path / split / folder).mkdir(parents=True)
+        write_picture(tmp_path / split / "images" / "a.png", 60, 80)
+        (tmp_path / split / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n0 0.9 0.5 0.5 0.2\n0 40 30 9 9\n")
+    (tmp_path / "data.yaml").write_text("names: [papules]\ntrain: train/images\nval: valid/images\ntest: test/images\n")
+    _warn_of_boxes_outside(read_sets([DataSource(str(tmp_path))]))
+    (line,) = [record.message for record in caplog.records]
+    assert line.endswith("2 boxes reach beyond their photograph; acne-train data inspect lists them")
+
+
+@pytest.mark.parametrize(
+    ("line", "keypoints"),
+    [
+        ("0 0.5 0.5 0.2 0.2 0.4 0.4 2 0.6 0.6 2", True),
+        ("0 0.5 0.5 0.2 0.2 0.4 0.4 2.000 0.6 0.6 0 0.5 0.5 1", True),
+        ("0 0.1 0.1 0.3 0.1 0.3 0.3 0.1 0.3 0.2 0.2", False),
+        ("0 0 0 1 0 1 1 0 1 0 0", False),
+    ],
+)
+def test_keypoints_are_told_from_a_polygon(tmp_path, line, keypoints):
+    (tmp_path / "data.yaml").write_text("names: [papules]\ntrain: images\n")
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    write_picture(tmp_path / "images" / "a.png", 60, 80)
+    (tmp_path / "labels" / "a.txt").write_text(line + "\n")
+    if keypoints:
+        with pytest.raises(SourceError, match=r"a\.txt:1: keypoints, not a polygon: .*; export boxes instead"):
+            read_splits(tmp_path)
+    else:
+        assert len(read_splits(tmp_path)["train"].samples[0].boxes) == 1

@@ -391,6 +391,14 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_best_model(tmp_path, value
     assert len(json.loads((tmp_path / "checkpoints" / "history.json").read_text())["history"]) == 2
 
 
+def test_a_loss_of_exactly_nothing_for_an_epoch_is_no_success(tmp_path):
+    def saturated(outputs, targets):
+        return {"loss": tf.reduce_mean((outputs - targets) ** 2) * 0}
+
+    with pytest.raises(AcneEdgeError, match=r"the loss was exactly 0 throughout epoch 1; lower --learning-rate"):
+        train(tmp_path, loss=saturated)
+
+
 def test_after_a_loss_that_was_no_number_the_training_can_go_on(tmp_path, uninterrupted):
     with pytest.raises(AcneEdgeError):
         train(tmp_path, batches=losing(np.nan, 2, 1))

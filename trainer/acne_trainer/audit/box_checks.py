@@ -32,9 +32,8 @@ def box_faults(
     for sample in samples:
         name, look = shown(sample.path), looks.get(sample.path)
         if look is not None:
-            limits = np.array([look.width, look.height] * 2)
-            beyond = ((sample.boxes < -_ROUNDED_OFF) | (sample.boxes > limits + _ROUNDED_OFF)).any(1)
-            outside += [f"{name}: {_corners(box)} on {look.width} x {look.height}" for box in sample.boxes[beyond]]
+            beyond = boxes_outside(sample.boxes, (look.width, look.height))
+            outside += [f"{name}: {_corners(box)} on {look.width} x {look.height}" for box in beyond]
         marks, times = np.unique(np.column_stack([sample.boxes, sample.classes]), axis=0, return_counts=True)
         repeated = zip(marks[times > 1], times[times > 1], strict=True)
         twice += [f"{name}: {_corners(mark[:4])}, {count} times" for mark, count in repeated]
@@ -62,6 +61,12 @@ def box_faults(
         ),
     ]
     return [finding for finding in found if finding.cases]
+
+
+def boxes_outside(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Returns those of the boxes, `[n, 4]` `xyxy`, that reach more than a pixel beyond a photograph of this size."""
+    beyond = (boxes < -_ROUNDED_OFF) | (boxes > np.array([*size, *size]) + _ROUNDED_OFF)
+    return boxes[beyond.any(axis=1)]
 
 
 def _corners(box: NDArray[np.float32]) -> str:

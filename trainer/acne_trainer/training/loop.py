@@ -127,6 +127,8 @@ class Trainer:
                 self._progress = Progress(self.history, step, sums, time.monotonic() - started)
                 self._checkpoints.save(self._progress, is_best=False)
                 raise StoppedError(f"stopped in epoch {epoch + 1} after step {step} of {steps}")
+        if sums["loss"] == 0:  # not one batch had anything to learn: the weights are so large that all is saturated
+            raise AcneEdgeError(f"the loss was exactly 0 throughout epoch {epoch + 1}; {self._way_out(epoch)}")
         self._progress = Progress(self.history)
         return {name: value / steps for name, value in sums.items()} | {"seconds": time.monotonic() - started}
 

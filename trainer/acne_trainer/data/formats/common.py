@@ -14,7 +14,9 @@ from numpy.typing import ArrayLike
 from PIL import Image, UnidentifiedImageError
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources.image_files import SUFFIXES
+from acne_runtime.sources.heif import is_heif
+from acne_runtime.sources.image_files import SUFFIXES, read_image
+from acne_runtime.sources.image_header import START_BYTES
 from acne_trainer.data.dataset import Dataset, Sample
 from acne_trainer.data.formats.names import UNSPLIT
 
@@ -182,6 +184,9 @@ def upright_size(file: Path) -> tuple[int, int]:
             # Pillow states the upright size of a TIFF itself (from version 11.0 on).
             turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
     except UnidentifiedImageError:
+        if is_heif(file.read_bytes()[:START_BYTES]):  # Pillow reads HEIC only once a plugin is registered
+            height, width = read_image(file).shape[:2]
+            return width, height
         problem = "not an image, or corrupt" if file.stat().st_size else "the file is empty"
         raise SourceError(f"{file}: {problem}") from None
     except (OSError, Image.DecompressionBombError) as error:

@@ -75,7 +75,7 @@ def read_data_yaml(file: Path) -> DataYaml:
     if not isinstance(names, list):
         raise SourceError(f"{file}: names no classes (expected: names: [comedones, ...])")
     classes = checked_class_names((str(name).strip() for name in names), file)
-    if data.get("nc", len(classes)) != len(classes):
+    if str(data.get("nc", len(classes))) != str(len(classes)):  # some tools write it as a text
         raise SourceError(f"{file}: nc is {data['nc']}, but {len(classes)} classes are named")
     if "kpt_shape" in data:
         raise SourceError(f"{file}: its labels hold keypoints (kpt_shape); export boxes instead")
@@ -216,6 +216,8 @@ def _parse_line(line: str) -> tuple[int, list[float]]:
     numbers = [float(value) for value in values]
     if not all(map(math.isfinite, numbers)):
         raise ValueError(f"Invalid YOLO annotation line {line!r}; expected finite numbers")
+    if len(numbers) > 9 and len(numbers) % 3 == 1 and 2 in numbers[6::3] and set(numbers[6::3]) <= {0, 1, 2}:
+        raise ValueError(f"keypoints, not a polygon: {line!r}; export boxes instead")
     if len(numbers) > 5:
         points = numbers[: len(numbers) // 2 * 2]
         return int(index), [min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])]
