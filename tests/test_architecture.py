@@ -13,6 +13,7 @@ ROOTS = {"acne_runtime": "runtime", "acne_export": "export", "acne_trainer": "tr
 LAYERS = {
     "acne_runtime": (
         ("cli",),
+        ("archive",),
         ("load", "predictors", "sinks"),
         ("sources",),
         ("model",),

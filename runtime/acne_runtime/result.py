@@ -237,8 +237,12 @@ class Result:
             data=data,
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the JSON form, whose fields docs/running.md describes under "Sinks"."""
+    def to_dict(self, timing: bool = True) -> dict[str, Any]:
+        """Returns the JSON form, whose fields docs/running.md describes under "Sinks".
+
+        Args:
+            timing: Whether it says how long each step took, the one thing that differs from run to run.
+        """
         fields: dict[str, Any] = {
             "schema": SCHEMA,
             "source": self.source,
@@ -259,11 +263,12 @@ class Result:
             fields["severity"] = self.severity.to_dict()
         if self.quality is not None:
             fields["quality"] = self.quality.to_dict()
-        fields["timing_ms"] = {
-            "preprocess": round(self.timing.preprocess, 3),
-            "inference": round(self.timing.inference, 3),
-            "postprocess": round(self.timing.postprocess, 3),
-        }
+        if timing:
+            fields["timing_ms"] = {
+                "preprocess": round(self.timing.preprocess, 3),
+                "inference": round(self.timing.inference, 3),
+                "postprocess": round(self.timing.postprocess, 3),
+            }
         return fields
 
     def _captions(self, colors: Mapping[str, Color]) -> list[Caption]:

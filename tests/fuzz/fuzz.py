@@ -29,7 +29,7 @@ from acne_runtime.cli.native_logs import silence_native_logs
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.manifest import METADATA_KEY, Manifest
 from acne_runtime.sources.image_files import decode_image
-from acne_runtime.sources.image_header import JPEG_START
+from acne_runtime.sources.jpeg import START as JPEG_START
 from acne_runtime.sources.standard_input import read_stream
 
 SHIPPED = Path(__file__).parents[2] / "models"

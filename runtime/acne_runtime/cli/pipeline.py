@@ -73,9 +73,29 @@ class RunOptions:
     save: Path | None
     show: bool
     quiet: bool
+    timing: bool
+    engine: str
+    out: str | None
+    out_format: str
+    part_size: int
+    num_workers: int
+    cluster: str | None
+    resume: bool
 
     def check(self) -> None:
         """Raises `click.UsageError` for options that contradict each other."""
+        if self.engine == "ray":
+            self._check_archive()
+        else:
+            archive = {
+                "--out": self.out,
+                "--num-workers": self.num_workers,
+                "--cluster": self.cluster,
+                "--resume": self.resume,
+            }
+            given = [option for option, value in archive.items() if value]
+            if given:
+                raise click.UsageError(f"{given[0]} needs --engine ray")
         if (self.source is None) == (self.camera is None):
             raise click.UsageError("give one of --source and --camera")
         if self.json_file == "":
@@ -91,6 +111,25 @@ class RunOptions:
             raise click.UsageError("--track follows lesions through full images; omit --tile")
         if not 0 < self.max_megapixels < math.inf:
             raise click.UsageError(f"--max-megapixels {self.max_megapixels}: not a finite number above 0")
+
+    def _check_archive(self) -> None:
+        if not self.source or not self.out:
+            raise click.UsageError("--engine ray needs --source, the archive, and --out, the folder of its results")
+        others = {
+            "--json": self.json_file,
+            "--csv": self.csv_file,
+            "--coco": self.coco_file,
+            "--save": self.save,
+            "--show": self.show,
+            "--tile": self.tile,
+            "--track": self.track,
+            "--delegate": self.delegate,
+            "--device": self.device != "cpu",
+            "--threads": self.threads > 1,
+        }
+        given = [option for option, value in others.items() if value]
+        if given:
+            raise click.UsageError(f"{given[0]} does not go with --engine ray, which writes results into --out")
 
     @property
     def output_files(self) -> dict[str, Path]:
@@ -242,7 +281,6 @@ def run(options: RunOptions) -> None:
         click.ClickException: The options are wrong, or images could not be read.
         AcneEdgeError: Source, model or output fail.
     """
-    options.check()
     _silence_opencv()
     read_errors = ReadErrors()
     models: list[Model] = []
@@ -382,7 +420,7 @@ def _check_output_files(outputs: Mapping[str, Path], guard: OverwriteGuard) -> N
 def _make_sinks(options: RunOptions, source: Source, guard: OverwriteGuard) -> list[Sink]:
     sinks: list[Sink] = []
     if options.json_file:
-        sinks.append(JsonLines(options.json_file))
+        sinks.append(JsonLines(options.json_file, options.timing))
     if options.csv_file:
         sinks.append(CsvFile(options.csv_file))
     if options.coco_file:

@@ -23,7 +23,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     flags={"overlap": "--tile-overlap", "max_pixels": "--max-megapixels"},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("--source", metavar="PATH|URL|-", help="An image, folder, pattern, video or stream; - is standard input.")
+@click.option(
+    "--source",
+    metavar="PATH|URL|-",
+    help="An image, folder, pattern, list (.txt), video or stream; - is standard input.",
+)
 @click.option("--recursive", is_flag=True, help="Look into a folder's folders too.")
 @click.option("--camera", type=click.IntRange(min=0), metavar="N", help="A camera; 0 is the first.")
 @click.option(
@@ -81,6 +85,20 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--save", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Write annotated images or video."
 )
 @click.option("--show", is_flag=True, help="Show a live window; q quits.")
+@click.option("--timing/--no-timing", default=True, help="Say in JSON how long each step took.  [default: timing]")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="ray: archives of millions of photographs, on many machines.",
+)
+@click.option("--out", metavar="DIR|URL", help="Ray: the folder of the results, which are written in parts.")
+@click.option("--out-format", type=click.Choice(["jsonl", "parquet"]), default="jsonl", show_default=True)
+@click.option("--part-size", type=click.IntRange(min=1), default=256, show_default=True, help="Ray: images of a part.")
+@click.option("--num-workers", type=click.IntRange(min=0), default=0, help="Ray: worker processes; 0: one per core.")
+@click.option("--cluster", metavar="ADDRESS", help="Ray: a cluster, such as ray://head:10001, instead of this machine.")
+@click.option("--resume", is_flag=True, help="Ray: go on with the parts that are missing in --out.")
 @click.option("--quiet", is_flag=True, help="Print no summary and no progress.")
 @click.version_option(__version__, prog_name="acne-run")
 @click.pass_context
@@ -90,7 +108,14 @@ def main(ctx: click.Context, /, **options: Any) -> None:
     For education and monitoring only. Not a medical diagnosis.
     """
     ctx.with_resource(log_to_stderr("acne_runtime", logging.WARNING if options["quiet"] else logging.INFO))
-    run(RunOptions(**options))
+    wanted = RunOptions(**options)
+    wanted.check()
+    if wanted.engine == "ray":
+        from acne_runtime.cli.archive import run_ray  # only here: the packages of an archive
+
+        run_ray(wanted)
+    else:
+        run(wanted)
 
 
 if __name__ == "__main__":

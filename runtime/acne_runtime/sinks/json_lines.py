@@ -16,18 +16,19 @@ from acne_runtime.sinks.line_file import LineFile
 class JsonLines:
     """Writes `Result.to_dict()` as one line per frame and model, to a file or standard output."""
 
-    def __init__(self, file: str):
+    def __init__(self, file: str, timing: bool = True):
         """Prepares the output; a file is opened with the first result.
 
         Args:
             file: A path, or `-` for standard output.
+            timing: As for `Result.to_dict`.
         """
-        self._file = file
+        self._file, self._timing = file, timing
         self._lines: LineFile | None = None
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
         """Writes one line per model and flushes, so the file can be followed with `tail -f`."""
-        text = "".join(json.dumps(result.to_dict(), ensure_ascii=False) + "\n" for result in results)
+        text = "".join(json.dumps(result.to_dict(self._timing), ensure_ascii=False) + "\n" for result in results)
         if self._file == "-":
             if sys.stdout is None:  # closed by the parent process
                 raise AcneEdgeError("there is no standard output to write JSON lines to; name a file")

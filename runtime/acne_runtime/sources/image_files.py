@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -20,7 +20,7 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif"}
 )
 
-_DOCUMENTS = frozenset(
+DOCUMENTS = frozenset(
     {".csv", ".html", ".ini", ".json", ".jsonl", ".log", ".md", ".py", ".toml", ".txt", ".xml", ".yaml", ".yml"}
 )
 """Labels, tables and texts, which nobody takes for photographs."""
@@ -196,12 +196,33 @@ def describe_left_out(folder: Path, recursive: bool = False) -> str:
     """
     kinds: dict[str, int] = {}
     for entry in folder.rglob("*") if recursive else folder.iterdir():
-        known = entry.suffix.lower() in SUFFIXES | _DOCUMENTS
+        known = entry.suffix.lower() in SUFFIXES | DOCUMENTS
         if entry.name.startswith(".") or (known and entry.is_file()) or (entry.is_dir() and recursive):
             continue
         kind = "folder" if entry.is_dir() else entry.suffix.lower() or "file without suffix"
         kinds[kind] = kinds.get(kind, 0) + 1
-    return "left out: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) if kinds else ""
+    return describe_counts(kinds)
+
+
+def describe_counts(left_out: Mapping[str, int]) -> str:
+    """Returns such as `left out: 2 .heic, 1 .mp4` for numbers by kind; empty if there are none."""
+    return "left out: " + ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items())) if left_out else ""
+
+
+def read_list(file: Path) -> list[str]:
+    """Returns the photographs that a text file names, one per line; relative paths start at its folder.
+
+    Raises:
+        SourceError: It is empty, or not UTF-8.
+    """
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{file}: not a list of photographs ({error})") from error
+    names = [line if "://" in line else str(file.parent / line) for line in lines if line]
+    if not names:
+        raise SourceError(f"{file}: names no photograph")
+    return names
 
 
 def read_images(

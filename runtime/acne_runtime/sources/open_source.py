@@ -70,7 +70,7 @@ def open_source(
     on_error: Callable[[SourceError], None] | None = None,
     recursive: bool = False,
 ) -> Source:
-    """Opens an image, a folder, a pattern such as `photos/*.jpg`, a video, a stream's URL, or `-` (standard input).
+    """Opens an image, a folder, a pattern such as `photos/*.jpg`, a list (`.txt`), a video, a stream's URL, or `-`.
 
     Args:
         source: What to open.
@@ -102,6 +102,9 @@ def open_source(
         if left_out:  # or people would believe that all photographs were processed
             logger.warning("%s: %s", path, left_out)
         return _open_images(files, path.name, on_error, max_pixels, scale)
+    if path.suffix.lower() == ".txt" and path.is_file():
+        listed = [Path(name) for name in image_files.read_list(path)]
+        return _open_images(listed, path.stem, on_error, max_pixels, scale)
     if path.is_file():
         return _open_file(path, max_pixels, scale)
     if glob.has_magic(source):

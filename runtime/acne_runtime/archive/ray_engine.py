@@ -1,0 +1,184 @@
+"""Runs an archive on Ray: parts go to worker actors, on this machine or on a cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from acne_runtime import __version__
+from acne_runtime.archive.listing import list_archive
+from acne_runtime.archive.part_store import PartStore
+from acne_runtime.archive.part_worker import ArchiveSettings, PartWorker
+from acne_runtime.errors import AcneEdgeError, BackendError, one_line
+from acne_runtime.load import model_files
+from acne_runtime.parallel import cpu_count
+
+logger = logging.getLogger(__name__)
+
+PART_SIZE = 256
+"""Default photographs of a part: half a minute of work on a core, and few enough files for ten million photographs."""
+
+Progress = Callable[[int, int, int], None]
+"""Gets the photographs done, of how many, and how many of them failed."""
+
+
+def run_archive(
+    source: str,
+    settings: ArchiveSettings,
+    *,
+    recursive: bool = False,
+    part_size: int = PART_SIZE,
+    workers: int = 0,
+    cluster: str | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    start: Callable[[int, str | None], None] | None = None,
+) -> tuple[int, int]:
+    """Processes an archive and writes its results in parts.
+
+    Args:
+        source: As for `list_archive`.
+        settings: What is done with each photograph, and where results go.
+        recursive: As for `list_archive`.
+        part_size: Photographs of a part, from 1.
+        workers: Worker processes, each with one thread; 0 for one per CPU core of the machine or the cluster.
+        cluster: Address of a Ray cluster, such as `ray://head:10001` or `auto`; `None` starts Ray on this machine.
+        resume: Whether parts that are there are left as they are. They must be of the same run.
+        progress: Called as parts are finished.
+        start: Starts Ray; by default `start_ray`.
+
+    Returns:
+        The number of photographs, and how many of them could not be read or used.
+
+    Raises:
+        BackendError: Ray is not installed, or the cluster cannot be reached.
+        AcneEdgeError: The archive, the model or the folder of results is not usable, or a part cannot be finished.
+    """
+    if find_spec("ray") is None:
+        raise BackendError("Ray is not installed; run: pip install 'acne-edge[ray]'")
+    names, left_out = list_archive(source, recursive)
+    if left_out:
+        logger.warning("%s: %s", source, left_out)
+    settings.load_models()  # a wrong model or threshold is said before workers start
+    store = PartStore(settings.out, settings.format)
+    finished = _begin(store, _describe_run(names, settings, part_size), resume)
+    starts = [start for start in range(0, len(names), part_size) if start // part_size not in finished]
+    done = len(names) - sum(len(names[start : start + part_size]) for start in starts)
+    total, failed = len(names), 0
+    if progress is not None:
+        progress(done, total, failed)
+    if not starts:
+        return total, store.count_failures()
+    parts = [{"number": start // part_size, "names": names[start : start + part_size]} for start in starts]
+    (start or start_ray)(workers, cluster)
+    for row in _process_on_ray(parts, settings, workers):
+        if row["error"]:
+            raise AcneEdgeError(f"{row['error']}; what is finished stays, `resume` goes on", parameter="resume")
+        done, failed = done + row["photographs"], failed + row["failures"]
+        if progress is not None:
+            progress(done, total, failed)
+    return total, store.count_failures()
+
+
+def _describe_run(names: list[str], settings: ArchiveSettings, part_size: int) -> dict[str, Any]:
+    """Returns what must be the same for parts of one run to fit together."""
+    digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+    files = [model_files(name, settings.backend)[0] for name in settings.models]
+    return {
+        "version": __version__,
+        "photographs": len(names),
+        "list_sha256": digest,
+        "part_size": part_size,
+        "models": [[file.name, hashlib.sha256(Path(file).read_bytes()).hexdigest()] for file in files],
+        "format": settings.format,
+        "score_threshold": settings.score_threshold,
+        "severity": settings.severity,
+        "quality": settings.quality,
+        "max_pixels": settings.max_pixels,
+    }
+
+
+def _begin(store: PartStore, run: dict[str, Any], resume: bool) -> set[int]:
+    """Prepares the folder of results and returns the parts that are there.
+
+    Raises:
+        AcneEdgeError: It holds another run, or one that was not asked to go on.
+    """
+    before = store.read_run()
+    if before is None:
+        store.write_run(run)
+        return set()
+    if not resume:
+        raise AcneEdgeError(
+            f"{store.folder}: holds the results of a run; add `resume` to go on, or name another folder",
+            parameter="resume",
+        )
+    changed = [name for name in run if before.get(name) != run[name]]
+    if changed:
+        raise AcneEdgeError(
+            f"{store.folder}: its results are of another run ({', '.join(changed)} changed); name another folder"
+        )
+    return store.finished_parts()
+
+
+def start_ray(workers: int = 0, cluster: str | None = None) -> None:
+    """Starts Ray on this machine, or connects to a cluster.
+
+    Args:
+        workers: CPU cores that Ray may use on this machine; 0 for all.
+        cluster: Address of a cluster; `None` for this machine.
+
+    Raises:
+        BackendError: The cluster cannot be reached.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong is raised too
+    import ray
+    from ray.exceptions import RayError
+
+    try:
+        if cluster is None:
+            ray.init(
+                address="local",
+                num_cpus=workers or cpu_count(),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        else:
+            ray.init(address=cluster, log_to_driver=False, logging_level=logging.ERROR)
+    except (RayError, ConnectionError, ValueError, RuntimeError, OSError) as error:
+        raise BackendError(
+            f"`cluster` {cluster}: cannot be reached ({one_line(error)})", parameter="cluster"
+        ) from error
+
+
+def _process_on_ray(parts: list[dict[str, Any]], settings: ArchiveSettings, workers: int) -> Iterator[dict[str, Any]]:
+    """Yields what `PartWorker` returns for each part, as parts are finished."""
+    import ray
+    import ray.data
+    from ray.exceptions import RayError
+
+    try:
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        most = workers or int(ray.cluster_resources().get("CPU", 1))
+        data = ray.data.from_items(parts, override_num_blocks=len(parts)).map(
+            PartWorker,
+            fn_constructor_args=(settings,),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(most, len(parts))),
+            num_cpus=1,
+        )
+        yield from data.iter_rows()
+    except RayError as error:
+        raise AcneEdgeError(
+            f"Ray ended the run: {one_line(error)[:300]}; `resume` goes on", parameter="resume"
+        ) from error
+    finally:
+        ray.shutdown()
