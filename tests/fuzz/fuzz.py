@@ -1,21 +1,27 @@
-"""Damaged input by the hundred thousand: `python tests/fuzz/fuzz.py --inputs 120000`.
+"""Damaged input by the million: `python tests/fuzz/fuzz.py --inputs 1000000`.
 
-Small pictures of every kind, manifests and the metadata of model files are damaged at random, and read as the runtime
-reads them. Each must come out as what it is or end in one of the runtime's own errors, of one line; anything else is
-printed with the number that makes it again (`--first NUMBER --inputs 1 --only TARGET`).
+Small pictures and videos of every kind, labels, manifests, model files and their metadata are damaged at random, and
+read as the packages read them. Each must come out as what it is or end in one of our own errors, of one line, within
+ten seconds; anything else, also a crash of native code, is printed with the number that makes it again
+(`--first NUMBER --inputs 1 --only TARGET`).
 """
 
 from __future__ import annotations
 
 import io
 import json
+import mmap
+import os
+import re
+import signal
 import struct
+import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,13 +33,18 @@ from acne_runtime.backends.tflite_metadata import archived_metadata, read_metada
 from acne_runtime.backends.ultralytics_manifest import read_ultralytics_manifest
 from acne_runtime.cli.native_logs import silence_native_logs
 from acne_runtime.errors import AcneEdgeError
+from acne_runtime.load import load_model
 from acne_runtime.manifest import METADATA_KEY, Manifest
+from acne_runtime.sources.container import missing_bytes
 from acne_runtime.sources.image_files import decode_image
-from acne_runtime.sources.jpeg import START as JPEG_START
 from acne_runtime.sources.standard_input import read_stream
+from acne_runtime.sources.video_file import Video
+from acne_trainer.data.load import read_splits
 
 SHIPPED = Path(__file__).parents[2] / "models"
+HEIF_FILES = Path(__file__).parents[1] / "runtime" / "sources" / "heif_files"
 MAX_PIXELS = 1_000_000
+LIMIT_S = 10
 ODD = (
     None,
     True,
@@ -53,6 +64,22 @@ ODD = (
     {},
     [[]],
     [None],
+)
+WORDS = (
+    b"",
+    b"-1",
+    b"0",
+    b"1",
+    b"0.5",
+    b"99",
+    b"nan",
+    b"inf",
+    b"1e309",
+    b"0x1",
+    b"x",
+    b"null",
+    b"\xc3\xa4",
+    b"1" * 400,
 )
 EDGES = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\1\0\0\0", b"\0\0\0\1")
 
@@ -84,6 +111,14 @@ def damaged_bytes(data: bytes, others: Sequence[bytes], rng: Rng) -> bytes:
                 begin = int(rng.integers(len(other)))
                 found[place : place + length] = other[begin : begin + length]
     return bytes(found)
+
+
+def damaged_text(data: bytes, others: Sequence[bytes], rng: Rng) -> bytes:
+    """Replaces one to three words or numbers."""
+    words = re.split(rb"([\w.-]+)", data)
+    for _ in range(rng.integers(1, 4)):
+        words[2 * int(rng.integers(len(words) // 2)) + 1] = WORDS[rng.integers(len(WORDS))]
+    return b"".join(words)
 
 
 def damaged_json(value: Any, rng: Rng) -> Any:
@@ -126,6 +161,7 @@ def pictures() -> list[bytes]:
         (".tiff", colour, [cv2.IMWRITE_TIFF_COMPRESSION, 1]),
         (".tiff", deep, [cv2.IMWRITE_TIFF_COMPRESSION, 5]),
         (".tiff", grey, []),
+        (".gif", colour, []),
     ]
     found = [cv2.imencode(suffix, image, options)[1].tobytes() for suffix, image, options in kinds]
     turned = b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
@@ -184,11 +220,46 @@ def targets() -> list[Target]:
         )
         return _asked(read_ultralytics_manifest(opened, "fuzz"))  # type: ignore[arg-type]
 
+    heif = [file.read_bytes() for file in sorted(HEIF_FILES.iterdir()) if file.suffix in (".heic", ".avif")]
+    clips = _clips()
+    onnx = _small_onnx()
+
+    def video(rng: Rng) -> object:
+        suffix = list(clips)[rng.integers(len(clips))]
+        file = _scratch() / f"clip{suffix}"
+        file.write_bytes(damaged_bytes(clips[suffix], list(clips.values()), rng))
+        missing_bytes(file)
+        return [frame.time_s for frame, _ in zip(Video(file), range(30), strict=False)]
+
+    def labels(rng: Rng) -> object:
+        folder, files = LABELS[list(LABELS)[rng.integers(len(LABELS))]]
+        root = _scratch() / folder
+        if not root.is_dir():
+            for name, content in files:
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_bytes(content)
+        name, content = files[rng.integers(sum(not name.endswith(".png") for name, _ in files))]
+        damage = damaged_text if rng.random() < 0.7 else damaged_bytes
+        (root / name).write_bytes(damage(content, [content], rng))
+        try:
+            return [len(data.samples) for data in read_splits(root).values()]
+        finally:
+            (root / name).write_bytes(content)
+
+    def onnx_file(rng: Rng) -> object:
+        file = _scratch() / "model.onnx"
+        file.write_bytes(damaged_bytes(onnx, [onnx], rng))
+        return load_model(file)(np.zeros((40, 60, 3), np.uint8))
+
     return [
-        Target("picture", 0.5, lambda rng: decode_image(_one(seeds, rng), "fuzz", MAX_PIXELS)),
+        Target("HEIC and AVIF", 0.02, lambda rng: decode_image(_one(heif, rng), "fuzz", MAX_PIXELS)),
+        Target("video", 0.03, video),
+        Target("labels", 0.1, labels),
+        Target("ONNX file", 0.03, onnx_file),
+        Target("picture", 0.42, lambda rng: decode_image(_one(seeds, rng), "fuzz", MAX_PIXELS)),
         Target("pictures on stdin", 0.1, lambda rng: list(read_stream(_stream(seeds, rng), MAX_PIXELS))),
-        Target("manifest, values", 0.15, manifest_values),
-        Target("manifest, bytes", 0.1, manifest_text),
+        Target("manifest, values", 0.1, manifest_values),
+        Target("manifest, bytes", 0.05, manifest_text),
         Target("TFLite metadata", 0.05, metadata),
         Target("archive behind it", 0.05, lambda rng: archived_metadata(damaged_bytes(archived, [archived], rng))),
         Target("Ultralytics metadata", 0.05, theirs),
@@ -209,8 +280,78 @@ def _one(seeds: Sequence[bytes], rng: Rng) -> bytes:
 
 
 def _stream(seeds: Sequence[bytes], rng: Rng) -> io.BytesIO:
-    jpegs = [one for one in seeds if one.startswith(JPEG_START)]
-    return io.BytesIO(b"".join(_one(jpegs, rng) for _ in range(rng.integers(1, 4))))
+    return io.BytesIO(b"".join(_one(seeds, rng) for _ in range(rng.integers(1, 4))))
+
+
+def _scratch() -> Path:
+    """A folder in memory for this process."""
+    folder = Path("/dev/shm" if Path("/dev/shm").is_dir() else tempfile.gettempdir()) / f"fuzz-{os.getpid()}"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _clips() -> dict[str, bytes]:
+    clips = {}
+    for suffix, code in ((".mp4", "mp4v"), (".avi", "MJPG"), (".mkv", "mp4v")):
+        file = _scratch() / f"seed{suffix}"
+        writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*code), 10, (32, 24))
+        for index in range(4):
+            writer.write(np.full((24, 32, 3), 50 * index, np.uint8))
+        writer.release()
+        clips[suffix] = file.read_bytes()
+    return clips
+
+
+def _small_onnx() -> bytes:
+    """A model without our digest, so that its damage reaches ONNX Runtime."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    output = np.zeros((1, 6, 21), np.float32)
+    output[0, :5, 3] = 8, 16, 4, 4, 0.9
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["value"], ["output0"])],
+        "small",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, (1, 3, 32, 32))],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, output.shape)],
+        [numpy_helper.from_array(output, "value")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, THEIRS | {"imgsz": "[32, 32]"})
+    return model.SerializeToString()
+
+
+_PNG = cv2.imencode(".png", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
+_VOC = b"""<annotation><filename>a.png</filename><size><width>64</width><height>48</height><depth>3</depth></size>
+<object><name>papules</name><bndbox><xmin>4</xmin><ymin>5</ymin><xmax>20</xmax><ymax>22</ymax></bndbox></object>
+</annotation>"""
+_COCO = json.dumps(
+    {
+        "images": [{"id": 0, "file_name": "a.png", "width": 64, "height": 48}],
+        "annotations": [{"id": 1, "image_id": 0, "category_id": 1, "bbox": [4, 4, 10, 10], "iscrowd": 0}],
+        "categories": [{"id": 1, "name": "papules"}],
+    }
+).encode()
+LABELS = {
+    "yolo": (
+        "yolo",
+        [
+            ("data.yaml", b"names: [papules, nodules]\nnc: 2\ntrain: train/images\n"),
+            ("train/labels/a.txt", b"0 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.3 0.1 0.3 0.3\n"),
+            ("train/images/a.png", _PNG),
+        ],
+    ),
+    "coco": ("coco", [("train/_annotations.coco.json", _COCO), ("train/a.png", _PNG)]),
+    "voc": ("voc", [("train/a.xml", _VOC), ("train/a.png", _PNG)]),
+    "keras": (
+        "keras",
+        [
+            ("train/_annotations.txt", b"a.png 4,5,20,22,0 30,30,40,40,1\n"),
+            ("train/_classes.txt", b"papules\nnodules\n"),
+            ("train/a.png", _PNG),
+        ],
+    ),
+    "csv": ("csv", [("train/_classes.csv", b"filename, papules, nodules\na.png, 1, 0\n"), ("train/a.png", _PNG)]),
+}
 
 
 def _asked(manifest: Manifest) -> Manifest:
@@ -279,6 +420,45 @@ def fuzz(target: Target, inputs: int, first: int = 0) -> tuple[Counter[str], lis
     return counts, faults
 
 
+def fuzz_in_processes(target: Target, inputs: int, first: int) -> tuple[Counter[str], list[str]]:
+    """Does as `fuzz` in processes of its own, which may crash or hang: then the next one goes on behind that input."""
+    counts: Counter[str] = Counter()
+    faults: list[str] = []
+    number, last = first, first + inputs
+    shared = mmap.mmap(-1, 16)
+    while number < last:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            with os.fdopen(writing, "w") as report:
+                for at in range(number, last):
+                    shared[:8] = struct.pack("<q", at)
+                    signal.alarm(LIMIT_S)  # ends the process
+                    found, wrong = fuzz(target, 1, at)
+                    report.write(json.dumps([found, wrong]) + "\n")
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading) as report:
+            for line in report:
+                try:
+                    found, wrong = json.loads(line)
+                except ValueError:  # cut off by a crash
+                    continue
+                counts.update(found)
+                faults += wrong
+        _, status = os.waitpid(child, 0)
+        (at,) = struct.unpack("<q", shared[:8])
+        if status == 0:
+            break
+        problem = "longer than 10 s" if os.WTERMSIG(status) == signal.SIGALRM else f"signal {os.WTERMSIG(status)}"
+        faults.append(f"{target.name} {at}: {problem}")
+        number = at + 1
+        sleep(0.01)
+    counts["uncaught"] = len(faults)
+    return counts, faults
+
+
 @click.command(help=__doc__)
 @click.option("--inputs", default=120_000, show_default=True)
 @click.option("--first", default=0, help="Number of the first input.")
@@ -295,7 +475,7 @@ def main(inputs: int, first: int, only: str | None) -> None:
         count = inputs if only else round(inputs * target.share)
         started = perf_counter()
         with silence_native_logs():  # the picture libraries complain there
-            found, faults = fuzz(target, count, first)
+            found, faults = fuzz_in_processes(target, count, first)
         spent = perf_counter() - started
         every += faults
         total += count

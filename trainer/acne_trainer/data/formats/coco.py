@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from acne_trainer.data.formats.common import (
     collect_errors,
     find_splits,
     holds_images,
+    is_file,
     make_sample,
     place_images,
     read_text,
@@ -36,6 +36,7 @@ _FIELDS: tuple[dict[str, type], ...] = (
     {"id": int, "name": str},
 )
 """What an image, an annotation and a category cannot do without."""
+_MAX_PIXELS = 1e9
 _KINDS: dict[type, str] = {int: "a whole number", str: "a text"}
 
 
@@ -132,7 +133,7 @@ def _sample(
     file: Path, folder: Path, image: dict[str, Any], annotations: list[dict[str, Any]], index_of: dict[int, int]
 ) -> Sample:
     path = folder / image["file_name"]
-    if not path.is_file():
+    if not is_file(path):
         raise SourceError(
             f"{file}: image {image['id']}: {shortened(image['file_name'])!r} is no photograph in {folder}"
         )
@@ -156,7 +157,9 @@ def _box(file: Path, annotation: dict[str, Any]) -> list[float]:
     """Returns `xyxy`, pixels."""
     bbox = annotation.get("bbox")
     numbers = [number for number in bbox if isinstance(number, (int, float))] if isinstance(bbox, list) else []
-    if not (len(numbers) == 4 == len(bbox or ()) and all(map(math.isfinite, numbers)) and min(numbers[2:]) >= 0):
+    in_range = all(abs(number) < _MAX_PIXELS for number in numbers)  # NaN is not
+    if not (len(numbers) == 4 == len(bbox or ()) and in_range and min(numbers[2:]) >= 0):
+
         raise SourceError(
             f"{file}: annotation {annotation.get('id')}: bbox {shortened(str(bbox))} is not [x, y, width, height]"
         )

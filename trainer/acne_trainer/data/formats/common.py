@@ -153,6 +153,11 @@ def write_class_names(data: Dataset, folder: Path) -> None:
     (folder / CLASSES_FILE).write_text("".join(f"{name}\n" for name in data.classes), encoding="utf-8")
 
 
+def is_file(path: Path) -> bool:
+    """Returns whether there is such a file; `Path.is_file` raises for names that are too long."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def check_stated_size(file: Path, photo: Path, width: object, height: object) -> None:
     """Raises `SourceError` if labels state another size than their photograph has, so that boxes lie elsewhere.
 
@@ -167,8 +172,8 @@ def check_stated_size(file: Path, photo: Path, width: object, height: object) ->
     size = upright_size(photo)
     if (width, height) != size:
         raise SourceError(
-            f"{file}: made for {photo.name} of {width:g} x {height:g} pixels, which has {size[0]} x {size[1]}; "
-            "export labels and photographs together"
+            f"{file}: made for {photo.name} of {shortened(str(width))} x {shortened(str(height))} pixels, "
+            f"which has {size[0]} x {size[1]}; export labels and photographs together"
         )
 
 

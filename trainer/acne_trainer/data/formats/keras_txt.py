@@ -6,7 +6,6 @@ line: `name x1,y1,x2,y2,class x1,y1,x2,y2,class ...`, pixels and class index). T
 
 from __future__ import annotations
 
-import os
 import re
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from acne_trainer.data.formats.common import (
     Readers,
     collect_errors,
     find_splits,
+    is_file,
     place_images,
     read_class_names,
     read_text,
@@ -78,7 +78,7 @@ def _parse(line: str, folder: Path, class_count: int, where: str) -> Sample:
     first_box = _FIRST_BOX.search(line)
     name = (line[: first_box.start()] if first_box else line).strip(" \t")
     path = folder / name
-    if not os.path.isfile(path):  # noqa: PTH113  (Path.is_file raises for names that are too long)
+    if not is_file(path):
         raise SourceError(
             f"{where}: {shortened(name)!r} is no photograph in {folder} (expected: name x1,y1,x2,y2,class ...)"
         )
@@ -89,7 +89,7 @@ def _parse(line: str, folder: Path, class_count: int, where: str) -> Sample:
         x1, y1, x2, y2, label = map(float, word.split(","))
         if x2 <= x1 or y2 <= y1:
             raise SourceError(f"{where}: box {word!r} has no area")
-        if label != int(label) or not 0 <= label < class_count:
+        if label % 1 or not 0 <= label < class_count:
             raise SourceError(f"{where}: class {word.rsplit(',')[-1]} of {word!r} is not within 0 to {class_count - 1}")
         rows.append((x1, y1, x2, y2, label))
     table = np.array(rows, np.float32).reshape(-1, 5)

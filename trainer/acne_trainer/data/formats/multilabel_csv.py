@@ -24,6 +24,7 @@ from acne_trainer.data.formats.common import (
     collect_errors,
     find_splits,
     holds_images,
+    is_file,
     place_images,
     read_class_names,
     read_text,
@@ -107,7 +108,7 @@ def _sample(row: list[str], folder: Path, class_count: int, where: str) -> Sampl
     if odd is not None:
         raise SourceError(f"{where}: {shortened(odd)!r} is neither 0 nor 1")
     path = folder / name
-    if not path.is_file():
+    if not is_file(path):
         raise SourceError(f"{where}: {shortened(name)!r} is no photograph in {folder}")
     return Sample(
         path,

@@ -124,10 +124,17 @@ def _root(file: Path) -> Element:
     return root
 
 
+def _pixels(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
 def _sample(photo: Path, label: Path, root: Element, classes: tuple[str, ...]) -> Sample:
     boxes, indices = [], []
     stated = [root.findtext(f"size/{tag}") or "" for tag in ("width", "height")]
-    check_stated_size(label, photo, *(int(text) if text.strip().isdigit() else None for text in stated))
+    check_stated_size(label, photo, *map(_pixels, stated))
     for number, marked in enumerate(root.findall("object"), start=1):
         where = f"{label}: object {number}"
         name = _text(marked, "name", where).strip()

@@ -8,6 +8,7 @@ label file is bare skin.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,7 @@ from acne_trainer.data.formats.common import (
     collect_errors,
     find_splits,
     holds_images,
+    is_file,
     make_sample,
     place_images,
     read_text,
@@ -90,7 +92,7 @@ def _places(file: Path, data: dict[str, Any], entry: Any) -> tuple[Path, ...]:
     for name in map(str, entry if isinstance(entry, list) else [entry] * bool(entry)):
         # Roboflow writes ../train/images for the train/images next to data.yaml; Ultralytics forgives it, too.
         candidates = [base / form for base in bases for form in (name, name.removeprefix("../"))]
-        found += [place for place in candidates if place.exists()][:1]
+        found += [place for place in candidates if os.path.exists(place)][:1]  # noqa: PTH110  (`Path.exists` raises for names that are too long)
     return tuple(found)
 
 
@@ -147,7 +149,7 @@ def _listed(file: Path) -> list[Path]:
     lines = enumerate(read_text(file, "it should list photographs").splitlines(), start=1)
     photos = [(number, file.parent / line.strip()) for number, line in lines if line.strip()]
     for number, photo in photos:
-        if not photo.is_file():
+        if not is_file(photo):
             raise SourceError(f"{file}:{number}: {photo} is no photograph")
     if not photos:
         raise SourceError(f"{file}: no photograph is listed")
