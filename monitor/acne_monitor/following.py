@@ -14,6 +14,7 @@ import sqlite3
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,6 +168,12 @@ def _check_order(store: Store, subject: str, view: str, taken: Taken, visit: str
         "ORDER BY at_local DESC LIMIT 1",
         subject, view,
     )  # fmt: skip
+    tomorrow = (datetime.now() + timedelta(days=1)).isoformat()  # whatever the time zone
+    if taken.source == "exif" and taken.local > tomorrow:
+        raise StoreError(
+            f"taken on {taken.local[:10]}, says the photograph, which is still to come; give the time with `at`",
+            parameter="at",
+        )
     if latest is None:
         return
     if latest["id"] == visit:

@@ -101,6 +101,8 @@ def _check_input(file: Path, opened: OpenedFile, manifest: Manifest) -> None:
             "uint8": "; take the file whose name ends in _integer_quant.tflite",
         }
         ultralytics = manifest.is_ultralytics_layout and opened.manifest_text is None
+        if opened.name == "onnx":
+            hint = {"float16": "; export it with half=False"}
         raise ModelError(
             f"{file}: its input is {opened.input_dtype}, expected {expected.dtype}"
             + (hint.get(opened.input_dtype, "") if ultralytics else "; export it again")

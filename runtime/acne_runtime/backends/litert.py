@@ -96,7 +96,9 @@ def _load_delegate(delegate: Path) -> Any:
     # The bare name of a file in this folder would be searched among the system's libraries.
     library = str(delegate.absolute() if delegate.is_file() else delegate)
     try:
-        ctypes.CDLL(library)  # for a library that does not load, LiteRT prints a traceback
+        loaded = ctypes.CDLL(library)  # for a library that does not load, LiteRT prints a traceback
+        if not hasattr(loaded, "tflite_plugin_destroy_delegate"):
+            raise ValueError("not a LiteRT delegate")
         return load_delegate(library)
     except (ValueError, OSError, RuntimeError) as error:
         raise BackendError(

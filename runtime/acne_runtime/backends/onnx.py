@@ -59,13 +59,17 @@ class OnnxBackend:
         self._session, self.device = _start_session(file, candidates, available, threads)
         self._file = file
         try:
-            (model_input,) = self._session.get_inputs()
+            inputs = self._session.get_inputs()
+            if len(inputs) != 1:
+                names = ", ".join(model_input.name for model_input in inputs)
+                raise ModelError(f"{file}: has {len(inputs)} inputs ({names}), expected one: the image")
+            model_input = inputs[0]
             self._input = model_input.name
             self.input_shape: Sequence[int | str] = model_input.shape
             self.input_dtype = _NUMPY_NAMES.get(model_input.type, model_input.type)
             self.outputs: Sequence[str] = [output.name for output in self._session.get_outputs()]
             self.foreign_metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
-        except ValueError as error:  # not one input, or metadata that is not UTF-8
+        except ValueError as error:  # metadata that is not UTF-8
             raise ModelError(f"{file}: ONNX Runtime cannot open this model: {one_line(error)}") from error
         self.manifest_text: str | None = self.foreign_metadata.get(METADATA_KEY)
         if digest_mismatch(file.read_bytes(), self.manifest_text):

@@ -96,7 +96,7 @@ def decode(
             continue
         grid = scores_by_stride[spec.stride]
         # A flat comparison first: the score is computed only for the few cells that can reach the threshold.
-        (above,) = (grid.ravel() >= minimum).nonzero()
+        (above,) = (~(grid.ravel() < minimum)).nonzero()  # NaN as well
         if above.size:
             cells = above // class_count
             cells = cells[np.append(True, cells[1:] > cells[:-1])]  # each cell once, whatever its number of types
@@ -183,7 +183,7 @@ def decode_ultralytics(
     rows = outputs[spec.name][0]
     classes = rows[4:].argmax(axis=0)
     scores = clip_rounding(rows[4:].max(axis=0))
-    cells = np.flatnonzero(scores >= thresholds[classes])
+    cells = np.flatnonzero(~(scores < thresholds[classes]))  # NaN as well
     x, y, width, height = rows[:4, cells]
     width, height = (np.where((side < 0) & (side >= -ROUNDING), 0, side) for side in (width, height))  # rounded too
     boxes = np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)

@@ -18,8 +18,8 @@ _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _SEQUENCES = frozenset({b"hevc", b"hevx", b"msf1", b"avis"})
 _HEADER_BYTES = 1 << 20
 """Of the description of an image, before its pixels."""
-_DISPLAY_P3 = 12
-"""Colour primaries (ITU-T H.273, table 2)."""
+_DISPLAY_P3 = b"\0\x0c"
+"""Colour primaries of Display P3 (ITU-T H.273, table 2)."""
 
 
 def is_heif(start: bytes | bytearray) -> bool:
@@ -68,8 +68,8 @@ def decode(heif: bytes) -> NDArray[np.uint8]:
     profile = image.info.get("icc_profile")
     if profile:
         return to_srgb(pixels, profile)
-    primaries = image.info.get("nclx_profile", {}).get("color_primaries")
-    return display_p3_to_srgb(pixels) if primaries == _DISPLAY_P3 else pixels
+    by_number = next((box for box in _boxes(heif, b"colr") if box.startswith(b"nclx")), b"")
+    return display_p3_to_srgb(pixels) if by_number[4:6] == _DISPLAY_P3 else pixels
 
 
 def _boxes(heif: bytes, name: bytes) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -156,18 +157,30 @@ def _decode(data: bytes, reduction: int) -> NDArray[np.uint8]:
         return heif.decode(data)
     if data.startswith(png.START):
         png.check(data)
+    if tiff.is_tiff(data):
+        return to_srgb(_decode_tiff(data), tiff.color_profile(data))
     try:
         image, kinds, contents = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise ValueError(f"cannot be decoded ({error.err})") from error
     if image is None:
         raise ValueError("a corrupt image")
-    if tiff.is_tiff(data):
-        return to_srgb(image, tiff.color_profile(data))  # type: ignore[arg-type]
     metadata = {kind: content.tobytes() for kind, content in zip(kinds, contents, strict=True)}
     if metadata.get(cv2.IMAGE_METADATA_CICP, b"")[:1] == _CICP_DISPLAY_P3:
         return display_p3_to_srgb(image)  # type: ignore[arg-type]
     return to_srgb(image, metadata.get(cv2.IMAGE_METADATA_ICCP, b""))  # type: ignore[arg-type]
+
+
+def _decode_tiff(data: bytes) -> NDArray[np.uint8]:
+    if tiff.is_preview(data):
+        raise ValueError("a raw photograph, or one whose first page is a preview; export it as JPEG")
+    try:
+        image = cv2.imdecode(np.frombuffer(tiff.without_alpha(data), np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise ValueError(f"cannot be decoded ({error.err})") from error
+    if image is None:
+        raise ValueError("a corrupt TIFF, or one of a compression that OpenCV does not have")
+    return image  # type: ignore[return-value]
 
 
 def list_images(folder: Path, recursive: bool = False) -> list[Path]:
@@ -180,13 +193,31 @@ def list_images(folder: Path, recursive: bool = False) -> list[Path]:
     Raises:
         SourceError: There is none.
     """
-    entries = folder.rglob("*") if recursive else folder.iterdir()
-    files = sorted(file for file in entries if file.suffix.lower() in SUFFIXES and file.is_file())
+    files = sorted(file for file in _entries(folder, recursive) if _is_image_name(file) and file.is_file())
     if not files:
         left_out = describe_left_out(folder, recursive)
         looked_for = f"looked for {', '.join(sorted(SUFFIXES))}"
         raise SourceError(f"{folder}: no image in this folder ({'; '.join(filter(None, (looked_for, left_out)))})")
     return files
+
+
+def _is_image_name(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")  # macOS writes ._a.jpg next to a.jpg
+
+
+def _entries(folder: Path, recursive: bool) -> Iterator[Path]:
+    """Yields what is in a folder; recursively the files below it, those of linked folders too, each folder once."""
+    if not recursive:
+        yield from folder.iterdir()
+        return
+    seen: set[str] = set()
+    for name, folders, files in os.walk(folder, followlinks=True):
+        place = os.path.realpath(name)
+        if place in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        yield from (Path(name, file) for file in files)
 
 
 def describe_left_out(folder: Path, recursive: bool = False) -> str:
@@ -195,7 +226,7 @@ def describe_left_out(folder: Path, recursive: bool = False) -> str:
     Hidden files, texts, and folders that are looked into, are not named.
     """
     kinds: dict[str, int] = {}
-    for entry in folder.rglob("*") if recursive else folder.iterdir():
+    for entry in _entries(folder, recursive):
         known = entry.suffix.lower() in SUFFIXES | DOCUMENTS
         if entry.name.startswith(".") or (known and entry.is_file()) or (entry.is_dir() and recursive):
             continue

@@ -38,6 +38,8 @@ def read_size(data: bytes) -> tuple[int, int]:
             return width, height
     if heif.is_heif(data):
         return heif.read_size(data)
+    if data.startswith((b"II+\0", b"MM\0+")):
+        raise ValueError("a BigTIFF; save it as TIFF")
     raise ValueError("no JPEG, PNG, BMP, WebP, TIFF, GIF, HEIC or AVIF")
 
 

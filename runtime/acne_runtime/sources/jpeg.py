@@ -32,6 +32,8 @@ _APP2, _MPF, _MPF_ENTRIES = 0xE2, b"MPF\0", 0xB002
 """The segment, its name, and the tag of the list of images in a file (CIPA DC-007, 5.2.3)."""
 _ICC = b"ICC_PROFILE\0"
 """The name of a segment with a part of the colour profile (ICC.1:2022, B.4)."""
+_QUARTER_TURNS = frozenset({5, 6, 7, 8})
+"""EXIF orientations that swap width and height."""
 _EXTRANEOUS = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
 """Of libjpeg-turbo: bytes were left when the last pixel was decoded."""
 _DAMAGE = ("Corrupt JPEG data", "Premature end")
@@ -46,6 +48,16 @@ def read_size(jpeg: bytes) -> tuple[int, int]:
     """
     height, width = struct.unpack_from(">HH", jpeg, _frame(jpeg)[1] + 5)
     return width, height
+
+
+def upright_size(jpeg: bytes) -> tuple[int, int]:
+    """Returns width and height in pixels with the EXIF orientation applied.
+
+    Raises:
+        IndexError, struct.error: The data end before the size.
+    """
+    width, height = read_size(jpeg)
+    return (height, width) if _orientation(jpeg) in _QUARTER_TURNS else (width, height)
 
 
 def decode(jpeg: bytes, reduction: int = 1) -> NDArray[np.uint8]:
@@ -114,8 +126,8 @@ def _is_padded(jpeg: bytes, warning: str) -> bool:
 
 
 def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Returns the image as it was seen (EXIF 2.32, 4.6.4)."""
-    if orientation in (5, 6, 7, 8):
+    """Returns the image as it was seen, by its EXIF orientation (EXIF 2.32, 4.6.4)."""
+    if orientation in _QUARTER_TURNS:
         image = cv2.transpose(image)  # type: ignore[assignment]
     flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
     return image if flip is None else cv2.flip(image, flip)  # type: ignore[return-value]

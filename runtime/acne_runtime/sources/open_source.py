@@ -110,6 +110,7 @@ def open_source(
     if glob.has_magic(source):
         found = sorted(Path(path) for path in glob.glob(source, recursive=True))  # noqa: PTH207  (absolute patterns too)
         files = [file for file in found if file.suffix.lower() in image_files.SUFFIXES and file.is_file()]
+        files = list({file.resolve(): file for file in reversed(files)}.values())[::-1]  # links may lead in a circle
         if not files:
             raise SourceError(f"{source}: no image matches this pattern")
         return _open_images(files, "photographs", on_error, max_pixels, scale)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Iterator
 
-WIDTH, HEIGHT, ORIENTATION, SAMPLE_FORMAT = 256, 257, 274, 339
-"""Tags (TIFF 6.0)."""
-FLOAT_SAMPLES = 3
-"""The sample format of floating-point images."""
+WIDTH, HEIGHT, ORIENTATION = 256, 257, 274
+_EXTRA_SAMPLES, _DNG_VERSION = 338, 50706
+"""Tags (TIFF 6.0, Adobe DNG)."""
+_ASSOCIATED, _UNASSOCIATED = 1, 2
+"""Transparency that the colours are multiplied by, and that they are not."""
 _SUBFILE_TYPE, _REDUCED = 254, 1
 """The tag and the bit of a page that is a smaller version of another one."""
 _COLOR_PROFILE = 34675
@@ -29,6 +30,23 @@ def read_tags(data: bytes, tags: Collection[int]) -> dict[int, int]:
         struct.error: The data end before the directory does.
     """
     return {tag: value for tag, (value, _) in next(_directories(data, tags)).items()}
+
+
+def is_preview(data: bytes) -> bool:
+    """Returns whether the first page is a smaller version of another one, as in raw photographs (DNG)."""
+    tags = read_tags(data, {_SUBFILE_TYPE, _DNG_VERSION})
+    return bool(tags.get(_SUBFILE_TYPE, 0) & _REDUCED) or _DNG_VERSION in tags
+
+
+def without_alpha(data: bytes) -> bytes:
+    """Returns a TIFF whose colours are not multiplied by its transparency when they are read, as libtiff would do."""
+    order = "<" if data.startswith(b"II") else ">"
+    (position,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, position)
+    for entry in range(position + 2, position + 2 + 12 * count, 12):
+        if struct.unpack_from(f"{order}HHIH", data, entry) == (_EXTRA_SAMPLES, _SHORT, 1, _UNASSOCIATED):
+            return data[: entry + 8] + struct.pack(f"{order}H", _ASSOCIATED) + data[entry + 10 :]
+    return data
 
 
 def color_profile(data: bytes) -> bytes:

@@ -4,6 +4,7 @@ import shlex
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from support.visits import SAMPLES, SKIN, load_sample
 
 from acne_monitor.cli.main import main
@@ -134,6 +135,16 @@ def test_wrong_options_are_named(store, arguments, problem):
     places = {"STORE": store, "SAMPLE": SAMPLE}
     output = run(*[places.get(one, one) for one in shlex.split(arguments)], code=2).output
     assert problem in output.splitlines()[-1]
+
+
+def test_a_photograph_from_the_future_is_not_believed(store, tmp_path):
+    """rapid-photo-downloader#129: a camera with a wrong clock; every later photograph would be out of order."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2099:01:02 03:04:05"
+    Image.fromarray(SKIN).save(tmp_path / "a.jpg", exif=exif)
+    refused = CliRunner().invoke(main, ["add", str(store), "S-01", str(tmp_path / "a.jpg"), "--view", "chin"])
+    assert refused.exit_code == 1
+    assert "taken on 2099-01-02, says the photograph, which is still to come; give the time with --at" in refused.output
 
 
 def test_a_video_is_a_burst(store, tmp_path):

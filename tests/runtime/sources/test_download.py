@@ -132,3 +132,18 @@ def test_what_is_wrong_is_said_with_the_address(server, video, temporary, path, 
 def test_a_server_that_is_not_there():
     with pytest.raises(SourceError, match=r"http://127\.0\.0\.1:9/a\.png: cannot be fetched \(.*\); check the address"):
         open_source("http://127.0.0.1:9/a.png")
+
+
+@pytest.mark.parametrize(("path", "kind", "frames"), [("/face.jpg", "image/jpeg", 1), ("/clip.mp4", "video/mp4", 15)])
+def test_what_has_an_end_needs_no_stated_length(server, path, kind, frames):
+    """PixivforMuzei3#258: servers that send in chunks."""
+    data, _ = server.files[path]
+    server.files[path] = data, {"Content-Length": None, "Content-Type": kind}
+    assert len(list(open_source(server.url + path).frames)) == frames
+
+
+def test_a_name_in_an_address_may_hold_blanks_and_umlauts(server):
+    """rbreu/beeref#87."""
+    server.files["/l%C3%A4%20t.jpg"] = server.files["/face.jpg"]
+    assert len(list(open_source(server.url + "/lä t.jpg").frames)) == 1
+    assert len(list(open_source(server.url + "/l%C3%A4%20t.jpg").frames)) == 1

@@ -76,6 +76,17 @@ def test_a_resumed_training_keeps_its_settings_but_for_the_epochs(tmp_path, trai
     assert trained[0][0] == dataclasses.replace(begun, epochs=12)
 
 
+def test_the_same_command_with_resume_goes_on(tmp_path, trained):
+    (tmp_path / "mine.toml").write_text("batch_size = 8\n")
+    same = ("cnn", "--data", "d", "--run", tmp_path / "run", "--config", tmp_path / "mine.toml", "--seed", 5)
+    assert fit(*same).exit_code == 0
+    trained[0][0].save(tmp_path / "run" / "config.toml")
+    (tmp_path / "run" / "checkpoints").mkdir()
+    done = fit(*same, "--resume")
+    assert done.exit_code == 0, done.output
+    assert trained[1][0] == trained[0][0]
+
+
 def test_a_folder_in_which_nothing_but_settings_was_left_may_be_begun_in(tmp_path, trained):
     DEFAULTS["cnn"].save(tmp_path / "run" / "config.toml")
     assert fit("cnn", "--data", "d", "--run", tmp_path / "run").exit_code == 0
@@ -128,17 +139,26 @@ def test_a_stopped_training_says_how_to_go_on(tmp_path, monkeypatch, number, cod
         (["cnn", "--run", "RUN", "--resume"], 1, "config.toml: not found"),
         (["cnn", "--run", "FULL", "--resume", "--precision", "mixed_float16"], 2, "--precision cannot change"),
         (["cnn", "--run", "FULL", "--resume", "--batch-size", "4", "--seed", "1"], 2, "--batch-size, --seed cannot"),
-        (["cnn", "--run", "FULL", "--resume", "--config", "OTHER"], 2, "--config cannot change"),
+        (["cnn", "--run", "FULL", "--resume", "--config", "OTHER"], 1, "settings of yolov8-xs, not of cnn"),
+        (["cnn", "--run", "FULL", "--resume", "--config", "SMALLER"], 2, "--batch-size cannot change"),
         (["yolov8-s", "--run", "FULL", "--resume"], 1, "a training of cnn, not of yolov8-s"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_wrong_call_is_told_in_a_line_before_anything_is_written(tmp_path, trained, arguments, exit_code, problem):
     (tmp_path / "broken.toml").write_text("epochs = [")
+    (tmp_path / "smaller.toml").write_text("batch_size = 3")
     DEFAULTS["yolov8-xs"].save(tmp_path / "other.toml")
     dataclasses.replace(DEFAULTS["cnn"], data="d").save(tmp_path / "full" / "config.toml")
     (tmp_path / "full" / "history.csv").touch()
-    places = {"RUN": "run", "FULL": "full", "MISSING": "missing.toml", "BROKEN": "broken.toml", "OTHER": "other.toml"}
+    places = {
+        "RUN": "run",
+        "FULL": "full",
+        "MISSING": "missing.toml",
+        "BROKEN": "broken.toml",
+        "OTHER": "other.toml",
+        "SMALLER": "smaller.toml",
+    }
     done = fit(*(tmp_path / places[argument] if argument in places else argument for argument in arguments))
     assert (done.exit_code, type(done.exception)) == (exit_code, SystemExit)
     assert problem in done.stderr

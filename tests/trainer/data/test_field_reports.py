@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from support.images import picture, write_picture
 
 from acne_runtime.errors import AcneEdgeError, SourceError
@@ -190,3 +192,82 @@ def test_keypoints_are_told_from_a_polygon(tmp_path, line, keypoints):
             read_splits(tmp_path)
     else:
         assert len(read_splits(tmp_path)["train"].samples[0].boxes) == 1
+
+
+def yolo(folder, labels, photographs=("a.png",), data="names: [papules]\ntrain: images\n"):
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True)
+    for name in photographs:
+        write_picture(folder / "images" / name, 48, 64)
+    for name, text in labels.items():
+        (folder / "labels" / name).write_text(text)
+    (folder / "data.yaml").write_text(data)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("labels", "photographs", "problem"),
+    [
+        ({"a.txt": "0 0.5 0.5 0.2 0.2\n"}, ("a.png", "a.jpg"), r"a\.txt: labels both a\.jpg and a\.png; rename one"),
+        (
+            {"a.TXT": "0 0.5 0.5 0.2 0.2\n"},
+            ("a.png",),
+            r"a\.TXT: labels a photograph .*; rename it to a\.txt",
+        ),
+        ({"a.png.txt": "0 0.5 0.5 0.2 0.2\n"}, ("a.png",), r"a\.png\.txt: labels a photograph .*; rename it to a\.txt"),
+        ({"b.txt": "0 0.5 0.5 0.2 0.2\n"}, ("a.png",), r"b\.txt: labels a photograph that is not there$"),
+    ],
+)
+def test_labels_that_fit_no_photograph_or_two_are_said(tmp_path, labels, photographs, problem):
+    with pytest.raises(SourceError, match=problem):
+        read_splits(yolo(tmp_path, labels, photographs))
+
+
+def test_the_number_of_a_track_is_no_corner_of_a_polygon(tmp_path):
+    (sample,) = read_splits(yolo(tmp_path, {"a.txt": "0 0.5 0.5 0.25 0.5 0.9 17\n"}))["train"].samples
+    assert sample.boxes.tolist() == [[24, 12, 40, 36]]
+
+
+@pytest.mark.parametrize(("names", "named"), [("[yes, no]", "True"), ("[papules, ~]", "None"), ("{0: off}", "False")])
+def test_names_that_yaml_takes_for_something_else_are_said(tmp_path, names, named):
+    with pytest.raises(SourceError, match=rf"data\.yaml: a class is named {named}; put names such as yes"):
+        read_splits(yolo(tmp_path, {"a.txt": ""}, data=f"names: {names}\ntrain: images\n"))
+
+
+def test_boxes_in_fractions_are_no_pixels(tmp_path):
+    file = coco(tmp_path) / "train" / "_annotations.coco.json"
+    content = json.loads(file.read_text())
+    for annotation in content["annotations"]:
+        annotation["bbox"] = [0.25, 0.25, 0.1, 0.2]
+    file.write_text(json.dumps(content))
+    with pytest.raises(SourceError, match="its boxes are fractions of the photographs; export them in pixels"):
+        read_splits(tmp_path)
+
+
+def test_an_orientation_in_xmp_only_counts_for_nobody(tmp_path):
+    """Pillow#4529: the size came from a library that reads it, the pixels from one that does not."""
+    from acne_runtime.sources.image_files import read_image
+
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    for kind in ("jpeg", "png", "webp"):
+        file = tmp_path / f"a.{kind}"
+        pixels = Image.fromarray(picture(48, 64, 1))
+        if kind == "png":
+            notes = PngInfo()
+            notes.add_itxt("XML:com.adobe.xmp", xmp.decode())
+            pixels.save(file, pnginfo=notes)
+        else:
+            pixels.save(file, xmp=xmp)
+        height, width = read_image(file).shape[:2]
+        assert upright_size(file) == (width, height) == (64, 48)
+
+
+def test_a_png_with_much_text_has_a_size(tmp_path):
+    """Pillow#8363: a text of more than a megabyte ended in a traceback."""
+    notes = PngInfo()
+    notes.add_text("notes", "x" * 3_000_000, zip=True)
+    Image.fromarray(picture(48, 64, 1)).save(tmp_path / "a.png", pnginfo=notes)
+    try:
+        assert upright_size(tmp_path / "a.png") == (64, 48)
+    except SourceError as error:
+        assert "\n" not in str(error)

@@ -76,7 +76,6 @@ def fit(
 
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     if resume:
-        _check_resumable(given, config)
         settings = TrainConfig.read(run / "config.toml")
         if settings.model != model:
             raise AcneEdgeError(f"{run / 'config.toml'}: this is a training of {settings.model}, not of {model}")
@@ -84,6 +83,7 @@ def fit(
         raise AcneEdgeError(f"{run}: not empty; use --resume to continue, or another --run to start over")
     else:
         settings = DEFAULTS[model]
+    begun = settings
     if config:
         settings = settings.changed_by(config)
     try:
@@ -91,6 +91,8 @@ def fit(
         settings = dataclasses.replace(settings, **given | ({"data": _sources(settings, data)} if data else {}))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    if resume:
+        _check_resumable(begun, settings)
     _check(settings, model)
     _train(settings, run, devices, f"acne-train fit {model} --run {run} --resume")
 
@@ -151,10 +153,12 @@ def _sources(settings: Any, folders: tuple[Path, ...]) -> tuple[Any, ...]:
     )
 
 
-def _check_resumable(given: dict[str, Any], config: Path | None) -> None:
+def _check_resumable(begun: Any, settings: Any) -> None:
     """Refuses to change what has been trained with: half of a run would follow other settings than its record says."""
-    changed = sorted(f"--{name.replace('_', '-')}" for name in given if name != "epochs")
-    changed += ["--config"] * (config is not None)
+    fields = (field.name for field in dataclasses.fields(begun) if field.name not in ("epochs", "data"))
+    changed = [
+        f"--{name.replace('_', '-')}" for name in sorted(fields) if getattr(begun, name) != getattr(settings, name)
+    ]
     if changed:
         raise click.UsageError(
             f"--resume: {', '.join(changed)} cannot change now; only --epochs, --data and --devices can"

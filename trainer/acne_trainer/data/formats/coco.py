@@ -69,12 +69,14 @@ def read_coco(file: Path, folder: Path, on_error: OnError | None = None) -> Data
     """
     images, annotations, categories = _parts(file)
     categories = _without_root(categories, {annotation["category_id"] for annotation in annotations})
-    classes = checked_class_names((category["name"] for category in categories), file)
+    classes = checked_class_names((category["name"].strip() for category in categories), file)
     index_of = {category["id"]: index for index, category in enumerate(categories)}
     crowds = sum(bool(annotation.get("iscrowd")) for annotation in annotations)
     if crowds:  # regions with many lesions, not lesions
         logger.warning("%s: %d crowd region(s) left out (iscrowd)", file, crowds)
         annotations = [annotation for annotation in annotations if not annotation.get("iscrowd")]
+    if annotations and all(_is_fraction(annotation.get("bbox")) for annotation in annotations):
+        raise SourceError(f"{file}: its boxes are fractions of the photographs; export them in pixels")
     by_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in images}
     for annotation in annotations:
         with collect_errors(on_error):
@@ -153,13 +155,16 @@ def _sample(
     )
 
 
+def _is_fraction(bbox: object) -> bool:
+    return isinstance(bbox, list) and all(isinstance(side, float) and 0 <= side <= 1 for side in bbox)
+
+
 def _box(file: Path, annotation: dict[str, Any]) -> list[float]:
     """Returns `xyxy`, pixels."""
     bbox = annotation.get("bbox")
     numbers = [number for number in bbox if isinstance(number, (int, float))] if isinstance(bbox, list) else []
     in_range = all(abs(number) < _MAX_PIXELS for number in numbers)  # NaN is not
     if not (len(numbers) == 4 == len(bbox or ()) and in_range and min(numbers[2:]) >= 0):
-
         raise SourceError(
             f"{file}: annotation {annotation.get('id')}: bbox {shortened(str(bbox))} is not [x, y, width, height]"
         )

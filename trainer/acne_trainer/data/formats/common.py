@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +16,9 @@ from numpy.typing import ArrayLike
 from PIL import Image, UnidentifiedImageError
 
 from acne_runtime.errors import SourceError
+from acne_runtime.sources import jpeg
 from acne_runtime.sources.heif import is_heif
-from acne_runtime.sources.image_files import SUFFIXES, read_image
-from acne_runtime.sources.image_header import START_BYTES
+from acne_runtime.sources.image_files import SUFFIXES, decode_image
 from acne_trainer.data.dataset import Dataset, Sample
 from acne_trainer.data.formats.names import UNSPLIT
 
@@ -29,6 +31,8 @@ Reader: TypeAlias = Callable[[OnError | None], Dataset]
 Readers: TypeAlias = dict[str, Reader]
 """By split: of `train`, `valid` and `test` those that are there, or `all`."""
 
+Image.MAX_IMAGE_PIXELS = None
+"""Pillow reads sizes only; the runtime, which decodes, has its own limit."""
 _ORIENTATION = 0x0112
 """The EXIF tag."""
 _QUARTER_TURNS = frozenset({5, 6, 7, 8})
@@ -153,6 +157,19 @@ def write_class_names(data: Dataset, folder: Path) -> None:
     (folder / CLASSES_FILE).write_text("".join(f"{name}\n" for name in data.classes), encoding="utf-8")
 
 
+def check_one_photograph(label: Path, photo: Path, first_of: dict[Path, Path]) -> None:
+    """Raises `SourceError` if a label file belongs to an earlier photograph too, such as a.png next to a.jpg.
+
+    Args:
+        label: The file.
+        photo: The photograph.
+        first_of: The first photograph of each label file, which is added to.
+    """
+    first = first_of.setdefault(label, photo)
+    if first != photo and label.is_file():
+        raise SourceError(f"{label}: labels both {first.name} and {photo.name}; rename one of them")
+
+
 def is_file(path: Path) -> bool:
     """Returns whether there is such a file; `Path.is_file` raises for names that are too long."""
     return os.path.isfile(path)  # noqa: PTH113
@@ -184,16 +201,23 @@ def upright_size(file: Path) -> tuple[int, int]:
         SourceError: It is missing, empty, or no picture.
     """
     try:
-        with Image.open(file) as image:
+        data = file.read_bytes()
+        if data.startswith(jpeg.START):
+            return jpeg.upright_size(data)
+        if is_heif(data):
+            height, width = decode_image(data, str(file)).shape[:2]
+            return width, height
+        with Image.open(io.BytesIO(data)) as image:
             width, height = image.size
+            for name in ("xmp", "XML:com.adobe.xmp"):  # Pillow takes an orientation from it, OpenCV does not
+                image.info.pop(name, None)
             # Pillow states the upright size of a TIFF itself (from version 11.0 on).
             turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
     except UnidentifiedImageError:
-        if is_heif(file.read_bytes()[:START_BYTES]):  # Pillow reads HEIC only once a plugin is registered
-            height, width = read_image(file).shape[:2]
-            return width, height
-        problem = "not an image, or corrupt" if file.stat().st_size else "the file is empty"
-        raise SourceError(f"{file}: {problem}") from None
-    except (OSError, Image.DecompressionBombError) as error:
-        raise SourceError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
+        raise SourceError(f"{file}: {'not an image, or corrupt' if data else 'the file is empty'}") from None
+    except ValueError:  # Pillow's limits of texts and profiles, which do not matter here
+        height, width = decode_image(data, str(file)).shape[:2]
+        return width, height
+    except (OSError, IndexError, struct.error) as error:
+        raise SourceError(f"{file}: {getattr(error, 'strerror', None) or f'corrupt ({error})'}") from None
     return (height, width) if turned else (width, height)

@@ -24,6 +24,7 @@ from acne_trainer.data.formats.common import (
     OnError,
     Reader,
     Readers,
+    check_one_photograph,
     check_stated_size,
     checked_class_names,
     collect_errors,
@@ -99,16 +100,18 @@ def read_voc(photos: Path, labels: Path, classes: tuple[str, ...], on_error: OnE
             and the line or the object.
     """
     samples = []
-    files = list_images(photos)
-    for photo in files:
-        label = labels / f"{photo.stem}.xml"
+    by_photo = {photo: labels / f"{photo.stem}.xml" for photo in list_images(photos)}
+    first_of: dict[Path, Path] = {}
+    for photo, label in by_photo.items():
         with collect_errors(on_error):
+            check_one_photograph(label, photo, first_of)
             root = _root(label) if label.is_file() else Element("annotation")
             samples.append(_sample(photo, label, root, classes))
-    stems = {photo.stem for photo in files}
-    for orphan in sorted(file for file in labels.glob("*.xml") if file.stem not in stems):
+    used = set(by_photo.values())
+    for orphan in sorted(file for file in labels.iterdir() if file.suffix.lower() == ".xml" and file not in used):
         with collect_errors(on_error):
-            raise SourceError(f"{orphan}: labels a photograph that is not in {photos}")
+            hint = "" if orphan.suffix == ".xml" else f"; rename it to {orphan.stem}.xml"
+            raise SourceError(f"{orphan}: labels a photograph that is not in {photos}{hint}")
     return Dataset(photos, classes, tuple(samples))
 
 

@@ -19,12 +19,13 @@ import numpy as np
 import yaml  # type: ignore[import-untyped]
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources.image_files import list_images
+from acne_runtime.sources.image_files import SUFFIXES, list_images
 from acne_trainer.data.dataset import Dataset, Sample
 from acne_trainer.data.formats.common import (
     OnError,
     Reader,
     Readers,
+    check_one_photograph,
     checked_class_names,
     collect_errors,
     find_splits,
@@ -70,6 +71,10 @@ def read_data_yaml(file: Path) -> DataYaml:
         line = f":{mark.line + 1}" if mark else ""
         raise SourceError(f"{file}{line}: not YAML ({getattr(error, 'problem', None) or 'corrupt'})") from None
     names = data.get("names") if isinstance(data, dict) else None
+    stated = list(names.values()) if isinstance(names, dict) else names if isinstance(names, list) else []
+    odd = [name for name in stated if isinstance(name, bool | None)]
+    if odd:
+        raise SourceError(f"{file}: a class is named {odd[0]}; put names such as yes, no and null in quotes")
     if isinstance(names, dict):
         if sorted(map(str, names)) != sorted(map(str, range(len(names)))):
             raise SourceError(f"{file}: names must have the indices 0 to {len(names) - 1}, not {list(names)}")
@@ -132,15 +137,19 @@ def read_yolo(data: DataYaml, places: tuple[Path, ...], on_error: OnError | None
         for photo in (list_images(place, recursive=True) if place.is_dir() else _listed(place))
     ]
     labels = {photo: _label_file(photo) for photo in photos}
-    if not any(label.is_file() for label in labels.values()):
+    if not any(label.is_file() for label in labels.values()) and not _orphans(labels):
         raise SourceError(f"{places[0]}: none of its photographs has a label (looked in {labels[photos[0]].parent})")
     samples = []
+    first_of: dict[Path, Path] = {}
     for photo, label in labels.items():
         with collect_errors(on_error):
+            check_one_photograph(label, photo, first_of)
             samples.append(_sample(photo, label, len(data.classes)))
     for orphan in _orphans(labels):
         with collect_errors(on_error):
-            raise SourceError(f"{orphan}: labels a photograph that is not there")
+            renamed = f"; rename it to {orphan.stem.partition('.')[0]}.txt"
+            hint = renamed if orphan.suffix != ".txt" or Path(orphan.stem).suffix.lower() in SUFFIXES else ""
+            raise SourceError(f"{orphan}: labels a photograph that is not there{hint}")
     return Dataset(places[0], data.classes, tuple(samples))
 
 
@@ -171,8 +180,9 @@ def _orphans(labels: dict[Path, Path]) -> list[Path]:
     # Text files next to photographs may be anything; in a folder of labels they are labels.
     folders = {label.parent for label in labels.values()} - {photo.parent for photo in labels}
     used = set(labels.values())
-    files = sorted(file for folder in folders if folder.is_dir() for file in folder.glob("*.txt"))
-    return [file for file in files if file not in used and file.name not in _NOT_LABELS]
+    files = sorted(file for folder in folders if folder.is_dir() for file in folder.iterdir())
+    texts = [file for file in files if file.suffix.lower() == ".txt" and file.name not in _NOT_LABELS]
+    return [file for file in texts if file not in used]
 
 
 def _sample(photo: Path, label: Path, class_count: int) -> Sample:
@@ -220,6 +230,8 @@ def _parse_line(line: str) -> tuple[int, list[float]]:
         raise ValueError(f"Invalid YOLO annotation line {line!r}; expected finite numbers")
     if len(numbers) > 9 and len(numbers) % 3 == 1 and 2 in numbers[6::3] and set(numbers[6::3]) <= {0, 1, 2}:
         raise ValueError(f"keypoints, not a polygon: {line!r}; export boxes instead")
+    if len(numbers) == 6 and numbers[5] > 1 and numbers[5] % 1 == 0:
+        numbers = numbers[:4]  # a box, its confidence and the number of a track
     if len(numbers) > 5:
         points = numbers[: len(numbers) // 2 * 2]
         return int(index), [min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])]

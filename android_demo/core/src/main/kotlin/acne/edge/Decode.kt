@@ -54,7 +54,7 @@ object Decode {
             val scores = outputs.getValue(manifest.outputs.first { it.kind == "score" && it.stride == spec.stride }.name)
             val columns = manifest.input.width / spec.stride
             for (cell in 0 until scores.size / classCount) {
-                if ((0 until classCount).none { scores[cell * classCount + it] >= minimum }) continue
+                if ((0 until classCount).all { scores[cell * classCount + it] < minimum }) continue // NaN stays
                 val types = FloatArray(classCount) { clipRounding(scores[cell * classCount + it]) }
                 val score = lesionScore(types)
                 if (score < threshold) continue // NaN stays, to be rejected
