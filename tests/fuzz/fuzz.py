@@ -20,6 +20,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter, sleep
 from types import SimpleNamespace
@@ -39,7 +40,6 @@ from acne_runtime.sources.container import missing_bytes
 from acne_runtime.sources.image_files import decode_image
 from acne_runtime.sources.standard_input import read_stream
 from acne_runtime.sources.video_file import Video
-from acne_trainer.data.load import read_splits
 
 SHIPPED = Path(__file__).parents[2] / "models"
 HEIF_FILES = Path(__file__).parents[1] / "runtime" / "sources" / "heif_files"
@@ -222,7 +222,7 @@ def targets() -> list[Target]:
 
     heif = [file.read_bytes() for file in sorted(HEIF_FILES.iterdir()) if file.suffix in (".heic", ".avif")]
     clips = _clips()
-    onnx = _small_onnx()
+    onnx = _small_onnx() if find_spec("onnx") else b""
 
     def video(rng: Rng) -> object:
         suffix = list(clips)[rng.integers(len(clips))]
@@ -231,31 +231,19 @@ def targets() -> list[Target]:
         missing_bytes(file)
         return [frame.time_s for frame, _ in zip(Video(file), range(30), strict=False)]
 
-    def labels(rng: Rng) -> object:
-        folder, files = LABELS[list(LABELS)[rng.integers(len(LABELS))]]
-        root = _scratch() / folder
-        if not root.is_dir():
-            for name, content in files:
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                (root / name).write_bytes(content)
-        name, content = files[rng.integers(sum(not name.endswith(".png") for name, _ in files))]
-        damage = damaged_text if rng.random() < 0.7 else damaged_bytes
-        (root / name).write_bytes(damage(content, [content], rng))
-        try:
-            return [len(data.samples) for data in read_splits(root).values()]
-        finally:
-            (root / name).write_bytes(content)
-
     def onnx_file(rng: Rng) -> object:
         file = _scratch() / "model.onnx"
         file.write_bytes(damaged_bytes(onnx, [onnx], rng))
         return load_model(file)(np.zeros((40, 60, 3), np.uint8))
 
+    optional = {
+        "pi_heif": Target("HEIC and AVIF", 0.02, lambda rng: decode_image(_one(heif, rng), "fuzz", MAX_PIXELS)),
+        "tensorflow": Target("labels", 0.1, damaged_labels),
+        "onnx": Target("ONNX file", 0.03, onnx_file),
+    }
     return [
-        Target("HEIC and AVIF", 0.02, lambda rng: decode_image(_one(heif, rng), "fuzz", MAX_PIXELS)),
+        *(target for package, target in optional.items() if find_spec(package)),
         Target("video", 0.03, video),
-        Target("labels", 0.1, labels),
-        Target("ONNX file", 0.03, onnx_file),
         Target("picture", 0.42, lambda rng: decode_image(_one(seeds, rng), "fuzz", MAX_PIXELS)),
         Target("pictures on stdin", 0.1, lambda rng: list(read_stream(_stream(seeds, rng), MAX_PIXELS))),
         Target("manifest, values", 0.1, manifest_values),
@@ -400,6 +388,25 @@ def _small_tflite() -> bytes:
     )
     builder.Finish(model, file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def damaged_labels(rng: Rng) -> object:
+    """Reads a small labelled set of which one file is damaged."""
+    folder, files = LABELS[list(LABELS)[rng.integers(len(LABELS))]]
+    root = _scratch() / folder
+    if not root.is_dir():
+        for name, content in files:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+    name, content = files[rng.integers(sum(not name.endswith(".png") for name, _ in files))]
+    damage = damaged_text if rng.random() < 0.7 else damaged_bytes
+    (root / name).write_bytes(damage(content, [content], rng))
+    from acne_trainer.data.load import read_splits
+
+    try:
+        return [len(data.samples) for data in read_splits(root).values()]
+    finally:
+        (root / name).write_bytes(content)
 
 
 def fuzz(target: Target, inputs: int, first: int = 0) -> tuple[Counter[str], list[str]]:

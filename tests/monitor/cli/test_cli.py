@@ -142,7 +142,9 @@ def test_a_photograph_from_the_future_is_not_believed(store, tmp_path):
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9003] = "2099:01:02 03:04:05"
     Image.fromarray(SKIN).save(tmp_path / "a.jpg", exif=exif)
-    refused = CliRunner().invoke(main, ["add", str(store), "S-01", str(tmp_path / "a.jpg"), "--view", "chin"])
+    refused = CliRunner().invoke(
+        main, ["add", str(store), "S-01", str(tmp_path / "a.jpg"), "--view", "chin", "--override"]
+    )
     assert refused.exit_code == 1
     assert "taken on 2099-01-02, says the photograph, which is still to come; give the time with --at" in refused.output
 
