@@ -68,7 +68,6 @@ def started(words: Sequence[str]) -> int:
     """Returns the process in which a command runs."""
     child = os.fork()
     if child == 0:
-        os.setsid()
         null = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1):
             os.dup2(null, stream)
@@ -84,7 +83,7 @@ def finish(words: Sequence[str]) -> float:
     child = started(words)
     while not (ended := os.waitpid(child, os.WNOHANG))[0]:
         if time.monotonic() - begun > LIMIT_S:
-            os.killpg(child, signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             raise AssertionError(f"{words[:3]} takes longer than {LIMIT_S} s")
         time.sleep(0.005)
@@ -269,13 +268,14 @@ def main(kills: int, only: str | None) -> None:
                 case.begin(out)
                 child = started(words)
                 time.sleep(float(rng.uniform(0, taken)))
-                os.killpg(child, signal.SIGKILL)
+                os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
                 try:
                     case.check(out)
                 except Exception as error:  # what this looks for
                     broken += 1
                     faults.append(f"{case.name}: {type(error).__name__}: {error}")
+                    click.echo(faults[-1], err=True)
                 try:
                     if case.again and (out / "run").exists():
                         finish([*words, *case.again])
@@ -288,6 +288,7 @@ def main(kills: int, only: str | None) -> None:
                 except Exception as error:
                     stuck += 1
                     faults.append(f"{case.name}, again: {type(error).__name__}: {error}")
+                    click.echo(faults[-1], err=True)
                 shutil.rmtree(out)
             click.echo(f"{case.name:28}{kills:6}{taken:9.1f}{broken:11}{stuck:13}")
     click.echo("\n".join(faults[:20]))
