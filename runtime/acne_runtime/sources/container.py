@@ -28,8 +28,8 @@ def missing_bytes(file: Path) -> int:
                 return max(0, _end_of_segment(stream, size) - size)
             if start[:4] == b"RIFF" and start[8:12] == b"AVI ":
                 return max(0, _end_of_riff(stream, size) - size)
-        except (struct.error, IndexError):
-            pass  # its own header is cut, which the decoder says
+        except (struct.error, IndexError, ValueError, OSError):
+            pass  # its own header is cut, or states places beyond any file, which the decoder says
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -172,10 +173,14 @@ def _decode(data: bytes, reduction: int) -> NDArray[np.uint8]:
 
 
 def _decode_tiff(data: bytes) -> NDArray[np.uint8]:
-    if tiff.is_preview(data):
+    try:
+        preview, content = tiff.is_preview(data), tiff.without_alpha(data)
+    except struct.error as error:
+        raise ValueError("a truncated TIFF; copy it again") from error
+    if preview:
         raise ValueError("a raw photograph, or one whose first page is a preview; export it as JPEG")
     try:
-        image = cv2.imdecode(np.frombuffer(tiff.without_alpha(data), np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise ValueError(f"cannot be decoded ({error.err})") from error
     if image is None:
