@@ -235,6 +235,35 @@ def cases(work: Path) -> list[Case]:
     ]
 
 
+def kill_once(case: Case, out: Path, words: Sequence[str], after_s: float) -> tuple[str, str]:
+    """Kills a command once, and runs it to its end; returns what was not whole, and why it did not go on."""
+
+    def fault(call: Callable[[], object]) -> str:
+        try:
+            call()
+        except Exception as error:  # what this looks for
+            click.echo(f"{case.name}: {type(error).__name__}: {error}", err=True)
+            return f"{case.name}: {type(error).__name__}: {error}"
+        return ""
+
+    def go_on() -> None:
+        if case.name == "acne-train data convert":  # which writes into a new folder only
+            shutil.rmtree(out / "set", ignore_errors=True)
+        finish([*words, *case.again] if (out / "run").exists() else words)
+        case.check(out)
+
+    out.mkdir()
+    case.begin(out)
+    child = started(words)
+    time.sleep(after_s)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    try:
+        return fault(lambda: case.check(out)), fault(go_on)
+    finally:
+        shutil.rmtree(out)
+
+
 @click.command(help=__doc__)
 @click.option("--kills", default=200, show_default=True, help="Of each command.")
 @click.option("--only", help="One command of the table.")
@@ -262,34 +291,9 @@ def main(kills: int, only: str | None) -> None:
             case.begin(out)
             taken = finish(words)
             shutil.rmtree(out)
-            broken = stuck = 0
-            for _ in range(kills):
-                out.mkdir()
-                case.begin(out)
-                child = started(words)
-                time.sleep(float(rng.uniform(0, taken)))
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-                try:
-                    case.check(out)
-                except Exception as error:  # what this looks for
-                    broken += 1
-                    faults.append(f"{case.name}: {type(error).__name__}: {error}")
-                    click.echo(faults[-1], err=True)
-                try:
-                    if case.again and (out / "run").exists():
-                        finish([*words, *case.again])
-                    elif case.name == "acne-train data convert":
-                        shutil.rmtree(out / "set", ignore_errors=True)
-                        finish(words)
-                    else:
-                        finish(words)
-                    case.check(out)
-                except Exception as error:
-                    stuck += 1
-                    faults.append(f"{case.name}, again: {type(error).__name__}: {error}")
-                    click.echo(faults[-1], err=True)
-                shutil.rmtree(out)
+            found = [kill_once(case, out, words, float(rng.uniform(0, taken))) for _ in range(kills)]
+            broken, stuck = (sum(bool(fault) for fault in kind) for kind in zip(*found, strict=True))
+            faults += [fault for kind in found for fault in kind if fault]
             click.echo(f"{case.name:28}{kills:6}{taken:9.1f}{broken:11}{stuck:13}")
     click.echo("\n".join(faults[:20]))
     raise SystemExit(bool(faults))

@@ -51,6 +51,7 @@ class LiveStream:
         max_fps: float = 0.0,
         opener: Callable[[int | str], Capture] = open_capture,
         pause: float = FIRST_PAUSE_S,
+        give_up_after: float = GIVE_UP_AFTER_S,
     ):
         """Prepares the stream; it is opened when the first frame is requested.
 
@@ -60,6 +61,7 @@ class LiveStream:
             max_fps: Maximum frames per second, 0.001 to 1000; 0 for no limit.
             opener: Opens the address.
             pause: Seconds before the first attempt to reconnect.
+            give_up_after: Seconds without a frame after which it is given up.
 
         Raises:
             SourceError: `max_fps` is out of range.
@@ -69,6 +71,7 @@ class LiveStream:
                 f"`max_fps` {max_fps}: neither 0 nor within {_MIN_RATE} to {_MAX_RATE:g}", parameter="max_fps"
             )
         self._address, self._name, self._opener, self._pause = address, name, opener, pause
+        self._give_up_after = give_up_after
         self._min_interval = 1 / max_fps if max_fps else 0.0
         self.dropped = 0
         self.gaps: list[float] = []
@@ -82,7 +85,7 @@ class LiveStream:
         """Yields the latest frame each time one is requested.
 
         Raises:
-            SourceError: The source does not open, fails, gives no frame for `GIVE_UP_AFTER_S`, or is read twice.
+            SourceError: The source does not open, fails, gives no frame for `give_up_after` seconds, or is read twice.
         """
         if self._begun:
             raise SourceError(f"{self._name}: already read; open it again")
@@ -95,9 +98,11 @@ class LiveStream:
             while True:
                 self._stop.wait(max(0.0, due - monotonic()))
                 with self._ready:
+                    asked = monotonic()
                     # With a timeout: on Windows, Ctrl-C does not interrupt a wait.
                     while not self._ready.wait_for(lambda: self._newest or self._end, timeout=0.5):
-                        pass
+                        if monotonic() - asked > self._give_up_after:  # a driver that neither reads nor fails
+                            raise SourceError(f"{self._name}: no frame for {self._give_up_after:.0f} s")
                     if self._newest is None:
                         if isinstance(self._end, EOFError):
                             return
@@ -147,8 +152,8 @@ class LiveStream:
                 if not lost:
                     logger.warning("%s: lost; reconnecting", self._name)
                 lost = True
-                if monotonic() - last > GIVE_UP_AFTER_S:
-                    raise SourceError(f"{self._name}: no frame for {GIVE_UP_AFTER_S:.0f} s")
+                if monotonic() - last > self._give_up_after:
+                    raise SourceError(f"{self._name}: no frame for {self._give_up_after:.0f} s")
                 capture.release()
                 if self._stop.wait(pause):
                     return

@@ -155,7 +155,7 @@ def test_options_that_do_not_go_together_are_said(arguments, problem):
 def test_a_wrong_model_or_cluster_is_said_before_any_worker_starts(archive, model, tmp_path):
     for arguments, problem in (
         (["--model", "nosuch"], "neither a .onnx or .tflite file nor a shipped model"),
-        (["--model", model, "--severity"], "--severity: none of the models detects"),
+        (["--model", "acne-cnn", "--severity"], "--severity: none of the models detects"),
     ):
         refused = run("--engine", "ray", "--source", archive, "--out", tmp_path / "out", *arguments)
         assert refused.exit_code == 1

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from acne_runtime.errors import SourceError
-from acne_runtime.sources import stream as module
 from acne_runtime.sources.stream import LiveStream
 
 
@@ -111,22 +110,40 @@ def test_a_lost_camera_is_reconnected_and_the_gap_logged(caplog):
     assert caplog.messages[1].startswith("camera:0: reconnected after ")
 
 
-def test_a_camera_that_stays_away_ends_it(monkeypatch):
-    monkeypatch.setattr(module, "GIVE_UP_AFTER_S", 0.05)
-    live = LiveStream(0, "camera:0", opener=Camera([1]), pause=0.01)
+def test_a_camera_that_stays_away_ends_it():
+    live = LiveStream(0, "camera:0", opener=Camera([1]), pause=0.01, give_up_after=0.05)
     frames = iter(live)
     next(frames)
     with pytest.raises(SourceError, match="camera:0: no frame for"):
         next(frames)
 
 
-def test_a_camera_that_opens_and_gives_no_frame_ends_it_too(monkeypatch):
-    monkeypatch.setattr(module, "GIVE_UP_AFTER_S", 0.05)
+def test_a_camera_that_opens_and_gives_no_frame_ends_it_too():
     camera = Camera(*([] for _ in range(100)), pace=0.001)
     with pytest.raises(SourceError, match="camera:0: no frame for"):
-        next(iter(LiveStream(0, "camera:0", opener=camera, pause=0.005)))
+        next(iter(LiveStream(0, "camera:0", opener=camera, pause=0.005, give_up_after=0.05)))
     assert 1 < len(camera.opened) < 100
     assert camera.released == len(camera.opened)
+
+
+def test_a_camera_that_stalls_without_an_error_ends_it():
+    stalled = threading.Event()
+
+    class Stalling(Opened):
+        def read(self):
+            if not self.frames:
+                stalled.wait(20)  # a driver that never comes back
+            return super().read()
+
+    live = LiveStream(0, "camera:0", opener=lambda _: Stalling(Camera(), [1, 2]), give_up_after=0.6)
+    frames = iter(live)
+    next(frames)
+    try:
+        with pytest.raises(SourceError, match="camera:0: no frame for"):
+            for _ in range(3):
+                next(frames)
+    finally:
+        stalled.set()
 
 
 def test_the_pause_grows_until_a_frame_comes(monkeypatch):
