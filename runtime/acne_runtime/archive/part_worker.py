@@ -54,13 +54,9 @@ class ArchiveSettings:
             load_model(name, backend=self.backend, threads=1, score_threshold=self.score_threshold)
             for name in self.models
         ]
-        if self.severity and not any(map(_is_graded, models)):
+        if self.severity and not any(supports_severity(model.manifest) for model in models):
             raise AcneEdgeError("`severity`: none of the models detects what the grade counts", parameter="severity")
         return models
-
-
-def _is_graded(model: Model) -> bool:
-    return model.manifest.task == "detection" and supports_severity(model.manifest)
 
 
 class PartWorker:
@@ -79,7 +75,8 @@ class PartWorker:
         self._settings = settings
         self._models = settings.load_models()
         self._predictors: list[Predictor] = [
-            SeverityModel(model) if settings.severity and _is_graded(model) else model for model in self._models
+            SeverityModel(model) if settings.severity and supports_severity(model.manifest) else model
+            for model in self._models
         ]
         self._store = PartStore(settings.out, settings.format)
 
