@@ -73,19 +73,23 @@ def _list_url(url: str) -> tuple[list[str], str]:
     return names, image_files.describe_counts(others)
 
 
-def read_photograph(name: str) -> bytes:
+def read_photograph(name: str, max_pixels: int) -> bytes:
     """Returns the content of a photograph of an archive.
+
+    Args:
+        name: Its path or URL.
+        max_pixels: As for `image_files.read_image`.
 
     Raises:
         SourceError: It cannot be read.
     """
+    if not is_url(name):
+        return image_files.read_content(Path(name), max_pixels)
     try:
-        if not is_url(name):
-            return Path(name).read_bytes()
         file_system, path = open_file_system(name)
         content: bytes = file_system.cat_file(path)
     except SourceError:
         raise
     except Exception as error:  # of the network, of permissions; each file system has its own
-        raise SourceError(f"{name}: {getattr(error, 'strerror', None) or one_line(error)}") from error
+        raise SourceError(f"{name}: {one_line(error)}") from error
     return content

@@ -107,7 +107,7 @@ class PartWorker:
         def scale(width: int, height: int) -> int:
             return min(reading_scale(width, height, model.manifest.input) for model in self._models)
 
-        frame = decode_frame(read_photograph(name), name, self._settings.max_pixels, scale)
+        frame = decode_frame(read_photograph(name, self._settings.max_pixels), name, self._settings.max_pixels, scale)
         quality = None
         if self._settings.quality != "off":
             quality = measure_quality(frame.image)

@@ -75,6 +75,19 @@ def read_frame(file: Path, max_pixels: int = MAX_PIXELS, scale: ReadingScale = f
     Raises:
         SourceError: As for `read_image`.
     """
+    return decode_frame(read_content(file, max_pixels), str(file), max_pixels, scale)
+
+
+def read_content(file: Path, max_pixels: int = MAX_PIXELS) -> bytes:
+    """Returns the content of an image file.
+
+    Args:
+        file: The file.
+        max_pixels: As for `read_image`; no image within it has so many bytes as a larger file.
+
+    Raises:
+        SourceError: It is missing, too large, or cannot be read.
+    """
     try:
         size = file.stat().st_size
         if size > max_bytes(max_pixels):
@@ -82,10 +95,9 @@ def read_frame(file: Path, max_pixels: int = MAX_PIXELS, scale: ReadingScale = f
                 f"{file}: {size:,} bytes are more than an image within the limit has; raise `max_pixels`",
                 parameter="max_pixels",
             )
-        data = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise SourceError(f"{file}: {error.strerror}") from error
-    return decode_frame(data, str(file), max_pixels, scale)
 
 
 def read_full_image(frame: Frame) -> NDArray[np.uint8]:

@@ -38,10 +38,10 @@ def test_an_object_store_is_listed_to_its_depth_and_read(tmp_path):
     names, left_out = list_archive("memory://faces")
     assert [Path(name).name for name in names] == ["a.JPG", "b.jpg"]
     assert left_out == "left out: 1 .mp4"
-    assert read_photograph(names[1]) == b"content of /faces/b.jpg"
+    assert read_photograph(names[1], 10**6) == b"content of /faces/b.jpg"
     store.rm("/faces/b.jpg")
     with pytest.raises(SourceError, match=r"memory://.*b\.jpg: "):
-        read_photograph(names[1])
+        read_photograph(names[1], 10**6)
 
 
 @pytest.mark.parametrize(
