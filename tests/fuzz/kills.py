@@ -202,6 +202,7 @@ def cases(work: Path) -> list[Case]:
                 "{out}/m.tflite",
             ],
             check_export,
+            ["--force"],
         ),
         Case(
             "acne-train fit",
@@ -230,6 +231,7 @@ def cases(work: Path) -> list[Case]:
             "acne-monitor add",
             ["acne-monitor", "add", "{out}/store", "S1", str(photographs / "0.jpg"), "--override"],
             check_monitor,
+            ["--view", "again"],
             begin=lambda out: shutil.copytree(store, out / "store"),
         ),
     ]
@@ -249,7 +251,7 @@ def kill_once(case: Case, out: Path, words: Sequence[str], after_s: float) -> tu
     def go_on() -> None:
         if case.name == "acne-train data convert":  # which writes into a new folder only
             shutil.rmtree(out / "set", ignore_errors=True)
-        finish([*words, *case.again] if (out / "run").exists() else words)
+        finish([*words, *case.again] if any(out.iterdir()) else words)  # what it left is there
         case.check(out)
 
     out.mkdir()
