@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from acne_runtime import __version__
@@ -67,14 +66,14 @@ def run_archive(
     settings.load_models()  # a wrong model or threshold is said before workers start
     store = PartStore(settings.out, settings.format)
     finished = _begin(store, _describe_run(names, settings, part_size), resume)
-    starts = [start for start in range(0, len(names), part_size) if start // part_size not in finished]
-    done = len(names) - sum(len(names[start : start + part_size]) for start in starts)
+    missing = [number for number in range(-(-len(names) // part_size)) if number not in finished]
+    parts = [{"number": number, "names": names[number * part_size : (number + 1) * part_size]} for number in missing]
     total, failed = len(names), 0
+    done = sum(min(part_size, total - number * part_size) for number in finished)
     if progress is not None:
         progress(done, total, failed)
-    if not starts:
+    if not parts:
         return total, store.count_failures()
-    parts = [{"number": start // part_size, "names": names[start : start + part_size]} for start in starts]
     (start or start_ray)(workers, cluster)
     for row in _process_on_ray(parts, settings, workers):
         if row["error"]:
@@ -94,7 +93,7 @@ def _describe_run(names: list[str], settings: ArchiveSettings, part_size: int) -
         "photographs": len(names),
         "list_sha256": digest,
         "part_size": part_size,
-        "models": [[file.name, hashlib.sha256(Path(file).read_bytes()).hexdigest()] for file in files],
+        "models": [[file.name, hashlib.sha256(file.read_bytes()).hexdigest()] for file in files],
         "format": settings.format,
         "score_threshold": settings.score_threshold,
         "severity": settings.severity,

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from acne_runtime import __version__
+from acne_runtime.archive.ray_engine import PART_SIZE
 from acne_runtime.cli.click_command import Command
 from acne_runtime.cli.log_handler import log_to_stderr
 from acne_runtime.cli.pipeline import RunOptions, run
@@ -95,7 +96,13 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--out", metavar="DIR|URL", help="Ray: the folder of the results, which are written in parts.")
 @click.option("--out-format", type=click.Choice(["jsonl", "parquet"]), default="jsonl", show_default=True)
-@click.option("--part-size", type=click.IntRange(min=1), default=256, show_default=True, help="Ray: images of a part.")
+@click.option(
+    "--part-size",
+    type=click.IntRange(min=1),
+    default=PART_SIZE,
+    show_default=True,
+    help="Ray: images of a part.",
+)
 @click.option("--num-workers", type=click.IntRange(min=0), default=0, help="Ray: worker processes; 0: one per core.")
 @click.option("--cluster", metavar="ADDRESS", help="Ray: a cluster, such as ray://head:10001, instead of this machine.")
 @click.option("--resume", is_flag=True, help="Ray: go on with the parts that are missing in --out.")
