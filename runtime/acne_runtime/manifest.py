@@ -115,6 +115,8 @@ class Manifest:
         bins: Bins of the distance distribution of each side (DFL, Li et al. 2020); 0 for `multilabel`.
         nms_iou: IoU above which two boxes are one lesion; for Ultralytics detectors, two boxes of one class.
         max_detections: Maximum number of boxes per image.
+        box_voting_score: Score above which a candidate votes on the box of the lesion it belongs to, see
+            `acne_runtime.postprocess.box_voting`; 1, as in older files, if each lesion has its best candidate's box.
         precision: How the weights and activations are stored, such as `float32` or `int8`.
         validation: Measured metrics, before and after conversion.
         provenance: Data fingerprint, library versions, revision and licence of the weights.
@@ -132,6 +134,7 @@ class Manifest:
     bins: int = 0
     nms_iou: float = 0.5
     max_detections: int = MAX_DETECTIONS
+    box_voting_score: float = 1.0
     precision: str = "float32"
     validation: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -162,6 +165,7 @@ class Manifest:
         _check(0 <= self.input.pad_value <= 255, f"pad_value {self.input.pad_value} is not within 0 to 255")
         _check(self.input.batch >= 0, f"batch {self.input.batch} is negative")
         _check(0.0 < self.nms_iou <= 1.0, f"nms_iou {self.nms_iou} is not within 0 to 1")
+        _check(0.0 <= self.box_voting_score <= 1.0, f"box_voting_score {self.box_voting_score} is not within 0 to 1")
         _check(self.max_detections > 0, f"max_detections {self.max_detections} is not positive")
         names = [output.name for output in self.outputs]
         _check(len(set(names)) == len(names), f"outputs {names} are not unique")

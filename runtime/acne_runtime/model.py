@@ -13,6 +13,7 @@ from acne_runtime.backends.base import Backend
 from acne_runtime.errors import ModelError
 from acne_runtime.frame import Frame
 from acne_runtime.manifest import ANY, Manifest
+from acne_runtime.postprocess.box_voting import vote_on_boxes
 from acne_runtime.postprocess.decode import (
     Candidates,
     are_probabilities,
@@ -203,17 +204,31 @@ class Model(Predictor):
             elif manifest.has_nms:
                 candidates = read_nms_outputs(outputs, manifest, self.thresholds[0])
             else:
-                candidates = decode(outputs, manifest.outputs, self.thresholds[0], manifest.bins)
+                minimum = min(self.thresholds[0], np.float32(manifest.box_voting_score))
+                candidates = decode(outputs, manifest.outputs, minimum, manifest.bins)
             types = candidates.types
             if not (are_probabilities(candidates.scores) and (types is None or are_probabilities(types))):
                 raise ModelError(f"{manifest.name}: the model returned scores outside 0 to 1")
             if not manifest.has_nms:
-                candidates = non_max_suppression(candidates, manifest.nms_iou, manifest.max_detections)
+                candidates = self._suppress(candidates)
         limit = _MAX_COORDINATE
         for left, top, right, bottom in candidates.boxes.tolist():
             if not (-limit < left <= right < limit and -limit < top <= bottom < limit):  # NaN fails too
                 raise ModelError(f"{manifest.name}: the model returned invalid boxes (NaN, infinite or out of range)")
         return to_lesions(candidates, letterbox.to_image(candidates.boxes), manifest.classes)
+
+    def _suppress(self, candidates: Candidates) -> Candidates:
+        """Returns each lesion above the threshold once; other candidates only vote on its box."""
+        manifest = self.manifest
+        if not manifest.one_box_per_lesion:
+            return non_max_suppression(candidates, manifest.nms_iou, manifest.max_detections)
+        shown = candidates.take(~(candidates.scores < self.thresholds[0]))
+        kept = non_max_suppression(shown, manifest.nms_iou, manifest.max_detections)
+        voted = vote_on_boxes(kept, candidates, manifest.nms_iou, manifest.box_voting_score)
+        if voted is kept:
+            return kept
+        # Two boxes of one lesion may overlap enough to be known as such only after the vote.
+        return non_max_suppression(voted, manifest.nms_iou, manifest.max_detections)
 
 
 def to_lesions(candidates: Candidates, boxes: NDArray[np.float32], classes: tuple[str, ...]) -> tuple[Lesion, ...]:

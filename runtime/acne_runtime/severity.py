@@ -23,6 +23,7 @@ UPPER = (5, 20, 50)
 """Maximum number of lesions of each grade but the last."""
 COUNTED = ("papules", "pustules")
 """Types that count, unless the manifest names others."""
+NOT_INFLAMMATORY = "comedones"
 COUNTING = "counting"
 """Key of the counting calibration in a manifest's `validation`."""
 
@@ -78,7 +79,9 @@ class Severity:
 
     @property
     def _what(self) -> str:
-        return " and ".join(COUNTED) if set(self.types) == set(COUNTED) else "lesions"
+        if set(self.types) == set(COUNTED):
+            return " and ".join(COUNTED)
+        return "lesions" if NOT_INFLAMMATORY in self.types else "inflammatory lesions"
 
     def _span(self) -> str:
         return " to ".join(dict.fromkeys(self.grades_interval or ()))

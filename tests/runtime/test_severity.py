@@ -29,7 +29,7 @@ def test_the_grades_are_those_of_hayashi(lesions, grade):
             Severity("moderate", 12, (4, 31)),
             "moderate (about 12 papules and pustules; 90 %: 4 to 31, mild to severe)",
         ),
-        (Severity("mild", 1, types=("papules",)), "mild (about 1 lesions)"),
+        (Severity("mild", 1, types=("papules",)), "mild (about 1 inflammatory lesions)"),
     ],
 )
 def test_it_reads_as_words(one, words):

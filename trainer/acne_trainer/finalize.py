@@ -39,7 +39,7 @@ from acne_trainer.evaluation.score_calibration import OPERATING_POINT, calibrate
 from acne_trainer.metrics.catalog import headline
 from acne_trainer.metrics.scored_image import pair_with_ground_truth
 from acne_trainer.run_folder import FURTHER
-from acne_trainer.tasks.detection import DetectionTask
+from acne_trainer.tasks.detection import BOX_VOTING_SCORE, DetectionTask
 from acne_trainer.tasks.multilabel import MultilabelTask
 
 _CALIBRATION_PHOTOGRAPHS = 200
@@ -88,7 +88,7 @@ def finalize_run(
     # Counts are measured where every lesion is marked: on a set without types, where there is one.
     index = next((index for index, labelled in enumerate(sets) if labelled.is_untyped), 0)
     valid = as_lesions(sets[index].valid) if sets[index].is_untyped else sets[index].valid
-    counted = calibrate_counts(manifest, valid, on_valid[index])
+    counted = calibrate_counts(manifest, valid, on_valid[index], sets[index].source.untyped_as)
     if counted:
         validation[COUNTING] = counted | {"data": f"{sets[index].name}/valid"}
     manifest = dataclasses.replace(
@@ -128,8 +128,8 @@ def _with_calibrated_scores(
     """Folds the calibration of the lesion score into the model that is exported, and saves it again.
 
     Returns:
-        The manifest with the operating point as its threshold, and what to tell of the calibration; nothing where the
-        model found no marked lesion on any validation photograph.
+        The manifest with the operating point as its threshold and the calibrated voting score, and what to tell of the
+        calibration; nothing where the model found no marked lesion on any validation photograph.
     """
     runner = Model(manifest, KerasBackend(keras.models.load_model(run / INFERENCE_MODEL, compile=False)))
     photographs = [
@@ -145,7 +145,8 @@ def _with_calibrated_scores(
         return manifest, {}
     fold_into_heads(plain, calibration)
     _save(plain, run / INFERENCE_MODEL)
-    return dataclasses.replace(manifest, thresholds=(OPERATING_POINT,)), {"lesion_score": calibration.to_dict()}
+    calibrated = dataclasses.replace(manifest, thresholds=(OPERATING_POINT,), box_voting_score=BOX_VOTING_SCORE)
+    return calibrated, {"lesion_score": calibration.to_dict()}
 
 
 def _save(model: keras.Model, file: Path) -> None:

@@ -1,4 +1,4 @@
-"""Appends box decoding and NMS to the graph, for callers who do no postprocessing of their own."""
+"""Appends box decoding, NMS and box voting to the graph, for callers who do no postprocessing of their own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from acne_runtime.manifest import NMS_KINDS, Manifest, OutputSpec
+from acne_runtime.postprocess.box_voting import MAX_VOTERS
 
 
 class DecodeAndSuppress(keras.layers.Layer):  # type: ignore[misc]
@@ -45,22 +46,44 @@ class DecodeAndSuppress(keras.layers.Layer):  # type: ignore[misc]
             absent = absent * (1.0 - probability[:, index])
         lesion = 1.0 - absent
         score = tf.where(lesion >= np.float32(threshold), lesion, 0.0)
+        found = self._suppress(box, score, probability)
+        if manifest.box_voting_score < 1:
+            voted = self._vote(found[0], box, lesion)
+            found = self._suppress(voted, found[1], found[2])
+        box, score, probability, real = found
+        outputs = (box, score, probability, tf.reduce_sum(real, keepdims=True))
+        return {kind: tf.expand_dims(output, 0) for kind, output in zip(NMS_KINDS, outputs, strict=True)}
+
+    def _suppress(self, box: tf.Tensor, score: tf.Tensor, probability: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Returns boxes, scores and probabilities of what is kept, zeros after them, and which rows those are."""
+        manifest = self.manifest
         kept, count = tf.raw_ops.NonMaxSuppressionV4(
             boxes=box,
             scores=score,
             max_output_size=manifest.max_detections,
             iou_threshold=manifest.nms_iou,
-            score_threshold=threshold / 2,
+            score_threshold=manifest.thresholds[0] / 2,
             pad_to_max_output_size=True,
         )
         real = tf.cast(tf.range(manifest.max_detections) < count, tf.float32)
-        outputs = (
-            tf.gather(box, kept) * real[:, None],
-            tf.gather(score, kept) * real,
-            tf.gather(probability, kept) * real[:, None],
-            tf.cast(tf.reshape(count, [1]), tf.float32),
+        parts = (box, score, probability)
+        rows = (tf.gather(part, kept) * (real if part is score else real[:, None]) for part in parts)
+        return (*rows, real)
+
+    def _vote(self, own: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+        """Returns the kept boxes as `acne_runtime.postprocess.box_voting` moves them."""
+        scores, best = tf.math.top_k(scores, min(MAX_VOTERS, scores.shape[0]))
+        boxes = tf.gather(boxes, best)
+        left, top, right, bottom = tf.unstack(own[:, None], axis=-1)
+        lefts, tops, rights, bottoms = tf.unstack(boxes[None], axis=-1)
+        overlap = tf.nn.relu(tf.minimum(right, rights) - tf.maximum(left, lefts)) * tf.nn.relu(
+            tf.minimum(bottom, bottoms) - tf.maximum(top, tops)
         )
-        return {kind: tf.expand_dims(output, 0) for kind, output in zip(NMS_KINDS, outputs, strict=True)}
+        union = (right - left) * (bottom - top) + (rights - lefts) * (bottoms - tops) - overlap
+        iou = overlap / tf.maximum(union, 1e-9)
+        weight = tf.nn.relu(iou - self.manifest.nms_iou) * tf.nn.relu(scores - self.manifest.box_voting_score)
+        total = tf.reduce_sum(weight, axis=1, keepdims=True)
+        return tf.where(total > 0, tf.matmul(weight, boxes) / tf.maximum(total, 1e-20), own)
 
 
 def append_nms(model: keras.Model, manifest: Manifest) -> keras.Model:

@@ -79,14 +79,16 @@ def counts(run: Path, data: Path, split: str) -> None:
     """Calibrates the lesion counts of a detector, on which severity grades are based.
 
     Training does this on its own valid split; this command repeats it on a fully annotated data set. In a data set of
-    one class all lesions count. The run's manifest is updated; export the model again.
+    one class those types count that its marks follow best. The run's manifest is updated; export the model again.
     """
     load_tensorflow()
+    from acne_runtime.severity import COUNTED
     from acne_trainer.evaluation.count_calibration import measure_counting
 
     measured = measure_counting(run, data, split)
     low, high = measured["ratio_90"]
-    click.echo(f"papules and pustules count from a score of {measured['threshold']} on")
+    types = measured.get("types", COUNTED)
+    click.echo(f"{', '.join(types[:-1])} and {types[-1]} count from a score of {measured['threshold']} on")
     click.echo(
         f"(labelled + 1) / (counted + 1): {low} to {high} on nine of ten of {measured['photographs']} photographs"
     )

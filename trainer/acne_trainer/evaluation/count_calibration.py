@@ -19,17 +19,18 @@ from acne_runtime.manifest import Manifest
 from acne_runtime.model import Model
 from acne_runtime.result import Result
 from acne_runtime.run_folder import INFERENCE_MODEL, MANIFEST
-from acne_runtime.severity import COUNTED, COUNTING, counted_types, supports_severity
+from acne_runtime.severity import COUNTED, COUNTING, NOT_INFLAMMATORY, counted_types, supports_severity
 from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.load import read_split
 from acne_trainer.evaluation.evaluate import predict_split
 from acne_trainer.run_folder import read_run
 
-NOT_INFLAMMATORY = "comedones"
 _LEVEL = 0.9
 
 
-def calibrate_counts(manifest: Manifest, labelled: Dataset, results: Sequence[Result]) -> dict[str, Any] | None:
+def calibrate_counts(
+    manifest: Manifest, labelled: Dataset, results: Sequence[Result], untyped_as: Sequence[str] = ()
+) -> dict[str, Any] | None:
     """Chooses from which score on a lesion counts, and returns how far the counts are off then.
 
     Lesions of the types that count (`severity.counted_types`) are counted once, as their most probable type.
@@ -43,6 +44,7 @@ def calibrate_counts(manifest: Manifest, labelled: Dataset, results: Sequence[Re
         labelled: Photographs that it did not learn from, with all lesions of these types marked; where the set has one
             class only, all lesions.
         results: What `predict_split` gave for them.
+        untyped_as: Of labels with one class, the types that those lesions may be of; none for any.
 
     Returns:
         `threshold`, rounded down to four digits; `ratio_90`, the two quantiles to three digits; `photographs`; `types`,
@@ -51,16 +53,18 @@ def calibrate_counts(manifest: Manifest, labelled: Dataset, results: Sequence[Re
     if not supports_severity(manifest) or not labelled.samples:
         return None
     if len(labelled.classes) == 1:  # it does not say which types are marked: those that the counts follow best
-        measured = [_measured(types, labelled, labelled.classes, results) for types in _of_interest(manifest)]
+        candidates = _of_interest(untyped_as or manifest.classes)
+        measured = [_measured(types, labelled, labelled.classes, results) for types in candidates]
         return min(measured, key=lambda one: one[0])[1]
     types = counted_types(manifest)
     return _measured(types, labelled, types, results)[1] if set(types) <= set(labelled.classes) else None
 
 
-def _of_interest(manifest: Manifest) -> list[tuple[str, ...]]:
+def _of_interest(possible: Sequence[str]) -> list[tuple[str, ...]]:
     """Returns the sets of types that may be what people counted: Hayashi's, all inflammatory ones, all."""
-    inflammatory = tuple(name for name in manifest.classes if name != NOT_INFLAMMATORY)
-    return list(dict.fromkeys([counted_types(manifest), inflammatory, manifest.classes]))
+    inflammatory = tuple(name for name in possible if name != NOT_INFLAMMATORY)
+    hayashi = tuple(name for name in COUNTED if name in possible)
+    return list(dict.fromkeys(types for types in (hayashi, inflammatory, tuple(possible)) if types))
 
 
 def _measured(
@@ -100,7 +104,7 @@ def measure_counting(run: Path, data: Path, split: str) -> dict[str, Any]:
     if supports_severity(manifest):
         network = keras.models.load_model(run / INFERENCE_MODEL, compile=False)
         results = predict_split(Model(manifest, KerasBackend(network)), labelled)
-    measured = calibrate_counts(manifest, labelled, results)
+    measured = calibrate_counts(manifest, labelled, results, _untyped_as(manifest, data.name))
     if measured is None:
         names = " and ".join(counted_types(manifest))
         raise AcneEdgeError(f"{run} on {data / split}: the model or the labels have no {names}")
@@ -108,3 +112,11 @@ def measure_counting(run: Path, data: Path, split: str) -> dict[str, Any]:
     changed = dataclasses.replace(manifest, validation=manifest.validation | {COUNTING: measured})
     write_atomically(run / MANIFEST, changed.to_json().encode())
     return measured
+
+
+def _untyped_as(manifest: Manifest, name: str) -> Sequence[str]:
+    """Returns the types that the training took a set's lesions of unknown type for."""
+    sets = manifest.provenance.get("settings", {}).get("data")
+    if not isinstance(sets, list):  # one set, by its name
+        return ()
+    return next((one.get("untyped_as", ()) for one in sets if one.get("path") == name), ())

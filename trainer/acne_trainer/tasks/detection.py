@@ -35,8 +35,9 @@ _STATISTICS_BATCHES = 64
 """Batches of full images from which the batch-norm statistics of a validated network are computed."""
 NMS_IOU = 0.35
 """Boxes that overlap more are one lesion. Sets that draw loosely and tightly teach two boxes for one lesion, with an
-IoU below one half: on acne04/valid 0.5, 0.35 and 0.25 gave an F1 of 0.447, 0.491 and 0.502 and an AP50 of 0.159, 0.142
-and 0.123."""
+IoU below one half; see docs/experiments.md, "Box voting", for what other values gave."""
+BOX_VOTING_SCORE = 0.1
+"""Calibrated score above which a candidate votes on a lesion's box; from 0.02 to 0.25 it makes little difference."""
 
 
 class DetectionTask:
@@ -149,6 +150,7 @@ class DetectionTask:
             thresholds=(DEFAULT,),
             bins=BINS,
             nms_iou=NMS_IOU,
+            box_voting_score=SCORE_THRESHOLD,  # until its scores are calibrated
         )
 
 

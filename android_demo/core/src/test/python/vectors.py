@@ -20,6 +20,7 @@ from acne_runtime.frame import Frame
 from acne_runtime.load import load_model
 from acne_runtime.manifest import InputSpec
 from acne_runtime.model import Model
+from acne_runtime.postprocess.box_voting import vote_on_boxes
 from acne_runtime.postprocess.decode import Candidates, decode
 from acne_runtime.postprocess.nms import non_max_suppression
 from acne_runtime.predictors.severity_model import SeverityModel
@@ -115,17 +116,20 @@ def decoded(model: Model) -> list[dict]:
 
 
 def suppressed() -> list[dict]:
-    """Random boxes, suppressed."""
+    """Random boxes, suppressed, and voted on."""
     cases = []
     for seed in range(SUPPRESSED):
         rng = np.random.default_rng(seed)
-        count = int(rng.integers(0, 250))
+        count = 1500 if seed % 100 == 0 else int(rng.integers(0, 250))  # more than may vote
         corner = rng.uniform(-20, 640, (count, 2))
         boxes = np.concatenate([corner, corner + rng.uniform(0, 80, (count, 2))], axis=1).astype(np.float32)
         scores = (rng.integers(0, 256, count) / 256).astype(np.float32)  # many are equal, as in int8
         types = rng.uniform(0, 1, (count, 4)).astype(np.float32)
         iou, limit = float(np.float32(rng.uniform(0.1, 0.9))), int(rng.integers(1, 100))
-        kept = non_max_suppression(Candidates(boxes, scores, types.argmax(axis=1), types), iou, limit)
+        found = Candidates(boxes, scores, types.argmax(axis=1), types)
+        kept = non_max_suppression(found, iou, limit)
+        voting_score = float(np.float32(rng.uniform(0, 1)))
+        voted = vote_on_boxes(kept, found, iou, voting_score)
         cases.append(
             {
                 "boxes": boxes.tolist(),
@@ -133,6 +137,8 @@ def suppressed() -> list[dict]:
                 "iou": iou,
                 "max": limit,
                 "kept": [kept.scores.tolist(), kept.boxes.tolist()],
+                "voting_score": voting_score,
+                "voted": voted.boxes.tolist(),
             }
         )
     return cases

@@ -94,8 +94,8 @@ class AcneDetector private constructor(val manifest: Manifest, private val backe
         val candidates = if (manifest.hasNms) {
             Decode.readNmsOutputs(outputs, manifest, threshold).onEach { checkScores(it.types + it.score) }
         } else {
-            val decoded = Decode.run(outputs, manifest, threshold).onEach { checkScores(it.types + it.score) }
-            Nms.run(decoded, manifest.nmsIou, manifest.maxDetections)
+            val minimum = minOf(threshold, manifest.boxVotingScore)
+            suppress(Decode.run(outputs, manifest, minimum).onEach { checkScores(it.types + it.score) }, threshold)
         }
         for (candidate in candidates) {
             val (x1, y1, x2, y2) = candidate.box
@@ -106,6 +106,16 @@ class AcneDetector private constructor(val manifest: Manifest, private val backe
         return candidates.map {
             Lesion.ofTypes(manifest.classes, it.score, letterbox.toImage(it.box), it.types)
         } to null
+    }
+
+    /** Returns each lesion above the threshold once; other candidates only vote on its box. */
+    private fun suppress(candidates: List<Candidate>, threshold: Float): List<Candidate> {
+        val shown = candidates.filterNot { it.score < threshold } // NaN stays
+        val kept = Nms.run(shown, manifest.nmsIou, manifest.maxDetections)
+        if (manifest.boxVotingScore >= 1f) return kept
+        val voted = BoxVoting.run(kept, candidates, manifest.nmsIou, manifest.boxVotingScore)
+        // Two boxes of one lesion may overlap enough to be known as such only after the vote.
+        return Nms.run(voted, manifest.nmsIou, manifest.maxDetections)
     }
 
     private fun checkScores(scores: FloatArray) {

@@ -16,6 +16,7 @@ class OutputSpec(val name: String, val kind: String, val stride: Int)
  * Everything a device needs to know about a model; stored in the model file. Mirrors `acne_runtime.manifest`.
  *
  * @property thresholds Of a detector one, for the lesion score; else one per class.
+ * @property boxVotingScore Score above which a candidate votes on a lesion's box; 1 if none does.
  * @property digest SHA-256 of the model file with its own digits as zeros; empty where there is none.
  * @property raw The whole manifest, with what only people read: validation, provenance, licence.
  */
@@ -29,6 +30,7 @@ class Manifest private constructor(
     val bins: Int,
     val nmsIou: Float,
     val maxDetections: Int,
+    val boxVotingScore: Float,
     val precision: String,
     val digest: String,
     val raw: JSONObject,
@@ -92,6 +94,7 @@ class Manifest private constructor(
                     raw.getInt("bins"),
                     raw.getDouble("nms_iou").toFloat(),
                     raw.getInt("max_detections"),
+                    raw.optDouble("box_voting_score", 1.0).toFloat(), // older files: no candidate votes
                     raw.getString("precision"),
                     raw.getString("digest"),
                     raw,
@@ -111,6 +114,7 @@ class Manifest private constructor(
             check(input.resize in listOf("stretch", "letterbox"), "unknown resize ${input.resize}; update the app")
             check(input.shrink in listOf("bilinear", "average"), "unknown shrink ${input.shrink}; update the app")
             check(thresholds.all { it in 0f..1f }, "invalid manifest: thresholds")
+            check(boxVotingScore in 0f..1f, "invalid manifest: box_voting_score")
             check(thresholds.size == (if (isDetector) 1 else classes.size), "invalid manifest: number of thresholds")
             val kinds = outputs.map { it.kind }
             when {

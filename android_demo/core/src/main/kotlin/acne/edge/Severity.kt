@@ -18,12 +18,18 @@ class Severity(val lesions: Int, val interval: IntRange?, val types: List<String
     val gradesInterval: Pair<String, String>? get() = interval?.let { gradeOf(it.first) to gradeOf(it.last) }
 
     /** What was counted, in words. */
-    val what: String get() = if (types.toSet() == COUNTED.toSet()) COUNTED.joinToString(" and ") else "lesions"
+    val what: String
+        get() = when {
+            types.toSet() == COUNTED.toSet() -> COUNTED.joinToString(" and ")
+            NOT_INFLAMMATORY in types -> "lesions"
+            else -> "inflammatory lesions"
+        }
 
     companion object {
         val GRADES = listOf("mild", "moderate", "severe", "very severe")
         private val UPPER = intArrayOf(5, 20, 50)
         val COUNTED = listOf("papules", "pustules")
+        private const val NOT_INFLAMMATORY = "comedones"
 
         /** Returns the grade for a number of lesions on half of a face. */
         fun gradeOf(lesions: Int): String = GRADES[UPPER.count { it < lesions }]

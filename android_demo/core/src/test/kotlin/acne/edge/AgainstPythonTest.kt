@@ -56,7 +56,8 @@ class AgainstPythonTest {
     }
 
     @Test
-    fun `random boxes are suppressed alike`() {
+    fun `random boxes are suppressed and voted on alike`() {
+        var worst = 0f
         for (case in cases("nms")) {
             val boxes = floats(case.getJSONArray("boxes"))
             val scores = floats(case.getJSONArray("scores"))
@@ -66,7 +67,12 @@ class AgainstPythonTest {
             val kept = Nms.run(candidates, case.getDouble("iou").toFloat(), case.getInt("max"))
             assertEquals(floats(case.getJSONArray("kept").getJSONArray(0)), kept.map { it.score })
             assertEquals(floats(case.getJSONArray("kept").getJSONArray(1)), kept.flatMap { it.box.toList() })
+            val voted = BoxVoting.run(
+                kept, candidates, case.getDouble("iou").toFloat(), case.getDouble("voting_score").toFloat()
+            )
+            worst = maxOf(worst, largestDifference(floats(case.getJSONArray("voted")), voted.flatMap { it.box.toList() }))
         }
+        assertTrue(worst < 2e-4, "sides differ by $worst pixels")
     }
 
     @Test
