@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -48,6 +49,7 @@ def main(data: Path, model: str, split: str) -> None:
     commonest, count = Counter(truth).most_common(1)[0]
     click.echo(f"{len(truth)} photographs of {data.name}/{split}; {runner.manifest.name}")
     click.echo(f"grade as the dermatologists'   {_told(right)}")
+    click.echo(f"weighted kappa, quadratic      {_interval(weighted_kappa, truth, graded)}")
     click.echo(f"at most one grade off          {_told(near)}")
     click.echo(f"always {GRADES[commonest]!r}: {count / len(truth):.3f}; within one: ", nl=False)
     click.echo(f"{np.mean(np.abs(np.array(truth) - commonest) <= 1):.3f}")
@@ -59,11 +61,23 @@ def main(data: Path, model: str, split: str) -> None:
         click.echo(f"{name:12}" + "".join(f"{cell:5}" for cell in cells))
 
 
+def weighted_kappa(truth: np.ndarray, graded: np.ndarray) -> float:
+    """Returns Cohen's kappa with quadratic weights (Cohen 1968): 0 for chance, 1 for full agreement."""
+    observed = ((truth - graded) ** 2).mean()
+    return float(1 - observed / ((truth[:, None] - graded[None]) ** 2).mean())
+
+
 def _told(hits: np.ndarray) -> str:
-    rng = np.random.default_rng(0)
-    means = [rng.choice(hits, len(hits)).mean() for _ in range(RESAMPLES)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return f"{hits.mean():.3f} ({low:.3f} to {high:.3f})"
+    return _interval(np.mean, hits)
+
+
+def _interval(statistic: Callable[..., float], *values: Sequence[int] | np.ndarray) -> str:
+    """Returns a statistic of the photographs with its 95 % bootstrap interval."""
+    arrays = [np.asarray(value) for value in values]
+    rng, count = np.random.default_rng(0), len(arrays[0])
+    drawn = (rng.integers(count, size=count) for _ in range(RESAMPLES))
+    low, high = np.percentile([statistic(*(array[rows] for array in arrays)) for rows in drawn], [2.5, 97.5])
+    return f"{statistic(*arrays):.3f} ({low:.3f} to {high:.3f})"
 
 
 if __name__ == "__main__":

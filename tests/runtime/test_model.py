@@ -234,6 +234,41 @@ def scores(rows, columns, channels, value=0.0):
     return np.full((1, rows, columns, channels), value, np.float32)
 
 
+VOTING = replace(DETECTION, nms_iou=0.35, box_voting_score=0.1)
+# Of one lesion: the neighbours' boxes, 16 pixels wide, lie 8 pixels to the right.
+SEEN_TWICE = (PAPULE, (8, 3, 5, 2, 0.4, (1, 1, 2, 1)), NODULE)
+
+
+def test_the_box_of_a_lesion_is_voted_on_by_candidates_too_faint_to_be_shown():
+    plain, voted = (Model(manifest, FakeBackend(heads(*SEEN_TWICE)))(PHOTOGRAPH) for manifest in (DETECTION, VOTING))
+    assert [lesion.score for lesion in plain.lesions] == [lesion.score for lesion in voted.lesions]
+    moved = [a.box[0] - b.box[0] for a, b in zip(voted.lesions, plain.lesions, strict=True)]
+    scale = 200 / SIZE
+    iou = 16 / 32
+    weights = (1 - 0.35) * (0.9 - 0.1), (iou - 0.35) * (0.4 - 0.1)
+    assert moved == pytest.approx([8 * scale * weights[1] / sum(weights), 0], abs=1e-3)
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.5, 0.7])
+def test_a_voted_box_does_not_depend_on_the_threshold(threshold):
+    backend = FakeBackend(heads(*SEEN_TWICE))
+    usual, other = (Model(VOTING, backend, score_threshold)(PHOTOGRAPH) for score_threshold in (None, threshold))
+    shown = [lesion for lesion in other.lesions if lesion.score >= 0.6]
+    assert shown == list(usual.lesions)[: len(shown)]
+    assert shown
+
+
+def test_boxes_that_the_vote_moved_together_are_one_lesion():
+    between = [(8, 3, column, 2, 0.55, (1, 1, 3, 1)) for column in (5, 6)]
+    outputs = heads((8, 3, 4, 2, 0.9, (1, 1, 3, 1)), *between, (8, 3, 7, 2, 0.8, (1, 1, 3, 1)))
+    found = {
+        manifest.box_voting_score: Model(manifest, FakeBackend(outputs))(PHOTOGRAPH).lesions
+        for manifest in (replace(VOTING, nms_iou=0.2, box_voting_score=score) for score in (0.1, 1.0))
+    }
+    assert len(found[1.0]) == 2
+    assert len(found[0.1]) == 1
+
+
 @pytest.mark.parametrize(
     "outputs",
     [

@@ -37,6 +37,24 @@ def test_suppression_inside_finds_what_the_runtime_finds(exported, form):
             assert a.box == pytest.approx(b.box, abs=0.5)
 
 
+@pytest.mark.parametrize("form", ["onnx", "tflite"])
+def test_box_voting_inside_moves_boxes_as_the_runtime_does(runs, tmp_path, form):
+    run = read_run_folder(runs["detection"])
+    voting = dataclasses.replace(run, manifest=dataclasses.replace(run.manifest, nms_iou=0.2, box_voting_score=0.1))
+    files = [tmp_path / f"{name}.{form}" for name in ("inside", "outside", "unvoted")]
+    for file, of_run, nms in zip(files, (voting, voting, run), (True, False, False), strict=True):
+        export(of_run, recipe(form, nms=nms), file)
+    inside, outside, unvoted = (load_model(file) for file in files)
+    moved = 0
+    for photograph in PHOTOGRAPHS:
+        one, other = inside(photograph).lesions, outside(photograph).lesions
+        assert len(one) == len(other) > 0
+        for a, b in zip(sorted(one, key=by_box), sorted(other, key=by_box), strict=True):
+            assert a.box == pytest.approx(b.box, abs=0.01)
+        moved += {lesion.box for lesion in other} != {lesion.box for lesion in unvoted(photograph).lesions}
+    assert moved
+
+
 def by_box(lesion):
     return tuple(round(side, 1) for side in lesion.box)
 
