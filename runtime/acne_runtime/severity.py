@@ -1,9 +1,9 @@
 """Severity grade from lesion counts (Hayashi, Akamatsu and Kawashima 2008, J Dermatol 35:255-260).
 
 The grade counts inflammatory lesions on half of a face: papules and pustules, no comedones. The trainer calibrates a
-model's counts on validation images: the counting threshold is chosen so that the median count is unbiased, and the
-errors give the interval. The threshold for lesions that are shown is usually higher. A lesion counts once, as its most
-probable type.
+model's counts on validation images: the counting threshold is that from which counts follow the labelled ones best, the
+median ratio of the two corrects them, and the errors give the interval. The threshold for lesions that are shown is
+usually higher. A lesion counts once, as its most probable type.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Severity:
 
     Attributes:
         grade: One of `GRADES`.
-        lesions: Number of lesions counted, including those with too low a score to be shown.
+        lesions: About how many lesions there are: those counted, which may include some with too low a score to be
+            shown, times the median ratio of labelled to counted ones on validation images.
         lesions_interval: 90 % prediction interval of the labelled count (split conformal prediction on validation
             images); `None` for a model without calibrated counts.
         types: The types that were counted.
@@ -54,6 +55,12 @@ class Severity:
         return grade_of(low), grade_of(high)
 
     @property
+    def lesions_to_next_grade(self) -> int | None:
+        """How many more lesions make the next grade; `None` for the last one."""
+        index = GRADES.index(self.grade)
+        return UPPER[index] + 1 - self.lesions if index < len(UPPER) else None
+
+    @property
     def grades(self) -> str:
         """The grade and, where they differ, the grades of the interval, such as `moderate (mild to severe)`."""
         return self.grade if self._span() in ("", self.grade) else f"{self.grade} ({self._span()})"
@@ -68,6 +75,8 @@ class Severity:
         if self.lesions_interval is not None:
             fields["lesions_interval_90"] = list(self.lesions_interval)
             fields["grades_interval_90"] = list(self.grades_interval or ())
+        if self.lesions_to_next_grade is not None:
+            fields["lesions_to_next_grade"] = self.lesions_to_next_grade
         return fields | {"note": NO_DIAGNOSIS}
 
     def __str__(self) -> str:

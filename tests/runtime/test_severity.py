@@ -36,6 +36,14 @@ def test_it_reads_as_words(one, words):
     assert str(one) == words
 
 
+@pytest.mark.parametrize(("lesions", "more"), [(0, 6), (5, 1), (6, 15), (50, 1), (51, None)])
+def test_it_says_how_many_lesions_more_make_the_next_grade(lesions, more):
+    one = Severity(grade_of(lesions), lesions)
+    assert one.lesions_to_next_grade == more
+    assert one.to_dict().get("lesions_to_next_grade") == more
+    assert more is None or grade_of(lesions + more) == GRADES[GRADES.index(one.grade) + 1]
+
+
 def test_there_are_four_grades():
     assert {grade_of(count) for count in range(100)} == set(GRADES)
 

@@ -24,9 +24,9 @@ class SeverityModel(Predictor):
 
         Args:
             model: Its manifest's `validation["counting"]` holds `threshold`, the score from which a lesion counts;
-                `ratio_90`, the 5 % and 95 % quantiles of (labelled + 1) / (counted + 1) on validation images; and
-                `types`, the types that count, unless they are `COUNTED`. Without it the lesions shown are counted and
-                there is no interval.
+                `ratio_90`, the 5 % and 95 % quantiles of (labelled + 1) / (counted + 1) on validation images;
+                `ratio_50`, their median, 1 if it is missing; and `types`, the types that count, unless they are
+                `COUNTED`. Without it the lesions shown are counted and there is no interval.
 
         Raises:
             ModelError: The model does not detect the types that count, its manifest's counting is invalid, or the
@@ -40,9 +40,9 @@ class SeverityModel(Predictor):
         shown = model.thresholds.tolist()
         by_class = shown * len(manifest.classes) if manifest.one_box_per_lesion else shown
         self._shown = dict(zip(manifest.classes, by_class, strict=True))
-        self._counted, self._ratio = {name: self._shown[name] for name in self._types}, None
+        self._counted, self._ratios = {name: self._shown[name] for name in self._types}, None
         if COUNTING in manifest.validation:
-            threshold, self._ratio = _read_counting(manifest)
+            threshold, self._ratios = _read_counting(manifest)
             self._counted = dict.fromkeys(self._types, float(np.float32(threshold)))
         lowest = [min(threshold, self._counted.get(name, threshold)) for name, threshold in self._shown.items()]
         if manifest.one_box_per_lesion:
@@ -68,22 +68,23 @@ class SeverityModel(Predictor):
 
     def severity(self, count: int) -> Severity:
         """Returns the severity for a number of counted lesions."""
-        if self._ratio is None:
+        if self._ratios is None:
             return Severity(grade_of(count), count, types=self._types)
-        low, high = (max(0, round((count + 1) * ratio - 1)) for ratio in self._ratio)
-        return Severity(grade_of(count), count, (low, high), self._types)
+        low, middle, high = (max(0, round((count + 1) * ratio - 1)) for ratio in self._ratios)
+        return Severity(grade_of(middle), middle, (low, high), self._types)
 
 
-def _read_counting(manifest: Manifest) -> tuple[float, tuple[float, float]]:
-    """Returns the counting threshold and the ends of the ratio's interval."""
+def _read_counting(manifest: Manifest) -> tuple[float, tuple[float, float, float]]:
+    """Returns the counting threshold; and the low end, the median and the high end of the ratio's interval."""
     counting = manifest.validation[COUNTING]
     try:
         threshold, (low, high) = counting["threshold"], counting["ratio_90"]
-        if type(threshold) in (int, float) and 0 <= threshold <= 1 and 0 <= low <= high <= _MAX_RATIO:
-            return threshold, (low, high)
-    except (TypeError, ValueError, KeyError):
+        middle = counting.get("ratio_50", min(max(1, low), high))
+        if type(threshold) in (int, float) and 0 <= threshold <= 1 and 0 <= low <= middle <= high <= _MAX_RATIO:
+            return threshold, (low, middle, high)
+    except (TypeError, ValueError, KeyError, AttributeError):
         pass
     raise ModelError(
         f"{manifest.name}: validation.{COUNTING} {counting!r} needs threshold, a number within 0 to 1, and ratio_90, "
-        "two numbers in ascending order"
+        "two numbers in ascending order, with ratio_50 between them"
     )

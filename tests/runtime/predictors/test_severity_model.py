@@ -106,6 +106,11 @@ def test_the_interval_is_what_the_model_says_of_its_counting(papules, interval, 
     assert got.grades_interval == grades
 
 
+def test_the_count_is_corrected_by_the_median_ratio():
+    got = graded(counting(ratio_50=0.5), papules=19).severity
+    assert got == Severity("moderate", 9, (4, 59))
+
+
 def test_a_model_that_does_not_say_how_it_counts_gives_no_interval():
     got = graded(DETECTOR, papules=3).severity
     assert (got.lesions_interval, got.grades_interval) == (None, None)
@@ -113,6 +118,7 @@ def test_a_model_that_does_not_say_how_it_counts_gives_no_interval():
         "grade": "mild",
         "scale": "Hayashi 2008: papules and pustules on half of a face",
         "lesions": 3,
+        "lesions_to_next_grade": 3,
         "note": NO_DIAGNOSIS,
     }
 
@@ -160,6 +166,7 @@ def test_a_graded_result_has_it_in_its_json():
         "lesions": 19,
         "lesions_interval_90": [4, 59],
         "grades_interval_90": ["mild", "very severe"],
+        "lesions_to_next_grade": 2,
         "note": NO_DIAGNOSIS,
     }
     assert list(answer).index("severity") == list(answer).index("counts") + 1
@@ -195,6 +202,7 @@ RATIOS = ("12", [1.0], 7, [1.0, "x"], [None, None], [1, 1e999], [1, {}], [3, 1],
         {"threshold": 0.5},
         *({"threshold": value, "ratio_90": [1, 2]} for value in ("x", -1, 2, None, True)),
         *({"threshold": 0.5, "ratio_90": ratio} for ratio in RATIOS),
+        *({"threshold": 0.5, "ratio_90": [1, 2], "ratio_50": median} for median in (0.5, 3, "x", None)),
     ],
     ids=str,
 )
@@ -237,7 +245,7 @@ ALL = list(CLASSES)
         (["papules", "pustules"], 3, "papules and pustules"),
         (["pustules", "papules"], 3, "papules and pustules"),
         (ALL, 10, "lesions"),
-        (["nodules"], 7, "lesions"),
+        (["nodules"], 7, "inflammatory lesions"),
     ],
     ids=str,
 )

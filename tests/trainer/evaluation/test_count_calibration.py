@@ -47,7 +47,34 @@ def test_a_model_that_counts_rightly_has_a_ratio_of_one():
 
 def test_a_model_that_finds_a_third_has_a_ratio_of_three():
     got = calibrate_counts(manifest("detection"), labelled([28] * 30), found([2] * 30, noise=0))
-    assert got["ratio_90"] == [9.67, 9.67]
+    assert (got["ratio_50"], got["ratio_90"]) == (9.67, [9.67, 9.67])
+
+
+def test_of_two_thresholds_that_one_counts_by_which_the_ratio_varies_least():
+    counts = list(range(5, 45))
+    rng = np.random.default_rng(0)
+    results = []
+    for count in counts:  # one in ten or so is seen well, all are seen faintly, each as two
+        scores = [0.9] * rng.binomial(count, 0.1) + [0.3] * (2 * count + 1)
+        results.append(result(tuple(Lesion("papules", score, (0, 0, 1, 1)) for score in scores)))
+    got = calibrate_counts(manifest("detection"), labelled(counts), results)
+    assert 0.2 < got["threshold"] <= 0.3
+    assert 0.45 < got["ratio_50"] < 0.55
+
+
+@pytest.mark.parametrize(
+    ("untyped_as", "types"),
+    [((), list(CLASSES)), (("papules", "pustules"), None)],
+    ids=["of any type", "of two types"],
+)
+def test_of_untyped_labels_only_types_count_that_they_may_be_of(untyped_as, types):
+    samples = [Sample(np.zeros(count, int)) for count in range(30)]
+    results = [  # every second lesion is a comedo for the model
+        result(tuple(Lesion(CLASSES[0] if i % 2 else "papules", 0.9, (0, 0, 1, 1)) for i in range(count)))
+        for count in range(30)
+    ]
+    got = calibrate_counts(manifest("detection"), Labelled(("lesion",), samples), results, untyped_as)
+    assert got.get("types") == types
 
 
 def test_the_threshold_is_where_counts_are_right_in_the_middle():
@@ -71,8 +98,8 @@ def test_a_score_at_the_threshold_counts():
 
 
 def test_of_a_set_of_one_class_all_lesions_count():
-    samples = [Sample(np.zeros(4, int))] * 30
-    got = calibrate_counts(manifest("detection"), Labelled(("lesion",), samples), found([4] * 30))
+    samples = [Sample(np.zeros(count, int)) for count in range(30)]
+    got = calibrate_counts(manifest("detection"), Labelled(("lesion",), samples), found(range(30)))
     assert got["ratio_90"] == [1.0, 1.0]
 
 

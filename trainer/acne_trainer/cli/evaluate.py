@@ -89,7 +89,6 @@ def counts(run: Path, data: Path, split: str) -> None:
     low, high = measured["ratio_90"]
     types = measured.get("types", COUNTED)
     click.echo(f"{', '.join(types[:-1])} and {types[-1]} count from a score of {measured['threshold']} on")
-    click.echo(
-        f"(labelled + 1) / (counted + 1): {low} to {high} on nine of ten of {measured['photographs']} photographs"
-    )
+    click.echo(f"(labelled + 1) / (counted + 1): median {measured['ratio_50']}; ", nl=False)
+    click.echo(f"{low} to {high} on nine of ten of {measured['photographs']} photographs")
     click.echo(f"wrote {run / 'manifest.json'}")

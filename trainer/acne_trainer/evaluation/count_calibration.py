@@ -35,9 +35,10 @@ def calibrate_counts(
 
     Lesions of the types that count (`severity.counted_types`) are counted once, as their most probable type.
 
-    The score is that with the least mean of |log((labelled + 1) / (counted + 1))|. The interval is split conformal
-    prediction (Vovk et al. 2005; Lei et al. 2018): the quantiles of that ratio, taken one rank further out than a
-    sample's own, hold 90 % of the photographs to come, if those are like these.
+    The score is that from which counts follow the labelled ones best: the ratio (labelled + 1) / (counted + 1) deviates
+    least, by the mean of |log(ratio / median ratio)|. The interval is split conformal prediction (Vovk et al. 2005; Lei
+    et al. 2018): the quantiles of that ratio, taken one rank further out than a sample's own, hold 90 % of the
+    photographs to come, if those are like these.
 
     Args:
         manifest: The model's.
@@ -47,7 +48,8 @@ def calibrate_counts(
         untyped_as: Of labels with one class, the types that those lesions may be of; none for any.
 
     Returns:
-        `threshold`, rounded down to four digits; `ratio_90`, the two quantiles to three digits; `photographs`; `types`,
+        `threshold`, rounded down to four digits; `ratio_50`, the median, and `ratio_90`, the two quantiles, to three
+        digits; `photographs`; `types`,
         where they are not `COUNTED`. `None` for a model or labels without these types.
     """
     if not supports_severity(manifest) or not labelled.samples:
@@ -81,16 +83,22 @@ def _measured(
         return ratio
 
     tried = np.unique(np.floor(np.concatenate([*scores, [1.0]]) * 1e4) / 1e4)
-    errors = [float(np.abs(np.log(ratios(candidate))).mean()) for candidate in tried]
+    errors = [_deviation(ratios(candidate)) for candidate in tried]
     threshold = float(tried[int(np.argmin(errors))])
     ordered, tail = np.sort(ratios(threshold)), (1 - _LEVEL) / 2
     high = min(math.ceil((1 - tail) * (len(ordered) + 1)), len(ordered)) - 1
     low = max(math.floor(tail * (len(ordered) + 1)), 1) - 1
     return min(errors), {
         "threshold": threshold,
+        "ratio_50": float(f"{np.median(ordered):.3g}"),
         "ratio_90": [float(f"{ordered[place]:.3g}") for place in (low, high)],
         "photographs": len(ordered),
     } | ({} if set(types) == set(COUNTED) else {"types": list(types)})
+
+
+def _deviation(ratios: NDArray[np.float64]) -> float:
+    logs = np.log(ratios)
+    return float(np.abs(logs - np.median(logs)).mean())
 
 
 def measure_counting(run: Path, data: Path, split: str) -> dict[str, Any]:

@@ -74,6 +74,7 @@ class Result(
             json.key("scale").value("Hayashi 2008: ${severity.what} on half of a face").key("lesions").value(severity.lesions)
             severity.interval?.let { json.key("lesions_interval_90").array().value(it.first).value(it.last).endArray() }
             severity.gradesInterval?.let { json.key("grades_interval_90").array().value(it.first).value(it.second).endArray() }
+            severity.lesionsToNextGrade?.let { json.key("lesions_to_next_grade").value(it) }
             json.key("note").value(NO_DIAGNOSIS).endObject()
         }
         json.key("timing_ms").`object`().key("preprocess").value(rounded(timing.preprocess, 3))

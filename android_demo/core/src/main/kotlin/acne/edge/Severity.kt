@@ -6,7 +6,8 @@ import org.json.JSONObject
 /**
  * Severity of half a face by Hayashi, Akamatsu and Kawashima 2008; mirrors `acne_runtime.severity`.
  *
- * @property lesions Number of lesions counted, including those with too low a score to be shown.
+ * @property lesions About how many lesions there are: those counted, which may include some with too low a score to be
+ *     shown, times the median ratio of labelled to counted ones on validation images.
  * @property interval 90 % prediction interval of the labelled count; null for a model without calibrated counts.
  * @property types The types that were counted.
  */
@@ -16,6 +17,9 @@ class Severity(val lesions: Int, val interval: IntRange?, val types: List<String
 
     /** The grades of the interval's ends. */
     val gradesInterval: Pair<String, String>? get() = interval?.let { gradeOf(it.first) to gradeOf(it.last) }
+
+    /** How many more lesions make the next grade; null for the last one. */
+    val lesionsToNextGrade: Int? get() = UPPER.firstOrNull { lesions <= it }?.let { it + 1 - lesions }
 
     /** What was counted, in words. */
     val what: String
@@ -38,12 +42,12 @@ class Severity(val lesions: Int, val interval: IntRange?, val types: List<String
 
 /** Counts for the severity as the trainer calibrated it; mirrors `acne_runtime.predictors.severity_model`. */
 internal class SeverityCounter private constructor(
-    private val types: List<String>, val threshold: Float, private val ratio: Pair<Double, Double>?
+    private val types: List<String>, val threshold: Float, private val median: Double, private val ratio: Pair<Double, Double>?
 ) {
     fun severity(lesions: List<Lesion>): Severity {
         val count = lesions.count { it.name in types && it.score >= threshold }
         val interval = ratio?.let { (low, high) -> scaled(count, low)..scaled(count, high) }
-        return Severity(count, interval, types)
+        return Severity(scaled(count, median), interval, types)
     }
 
     private fun scaled(count: Int, ratio: Double): Int = maxOf(0, roundHalfEven((count + 1) * ratio - 1))
@@ -57,11 +61,11 @@ internal class SeverityCounter private constructor(
                 val listed = counting?.optJSONArray("types")
                 val types = listed?.let { array -> List(array.length()) { array.getString(it) } } ?: Severity.COUNTED
                 if (!manifest.classes.containsAll(types)) return null
-                if (counting == null) return SeverityCounter(types, manifest.thresholds[0], null)
+                if (counting == null) return SeverityCounter(types, manifest.thresholds[0], 1.0, null)
                 val ratio = counting.getJSONArray("ratio_90")
-                return SeverityCounter(
-                    types, counting.getDouble("threshold").toFloat(), ratio.getDouble(0) to ratio.getDouble(1)
-                )
+                val (low, high) = ratio.getDouble(0) to ratio.getDouble(1)
+                val median = counting.optDouble("ratio_50", maxOf(1.0, low).coerceAtMost(high))
+                return SeverityCounter(types, counting.getDouble("threshold").toFloat(), median, low to high)
             } catch (error: JSONException) {
                 throw ModelException("${manifest.name}: invalid validation.counting (${error.message})", error)
             }
