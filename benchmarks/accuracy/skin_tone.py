@@ -34,8 +34,9 @@ def typology_angle(sample: Sample) -> float:
     """Returns the ITA of a photograph's skin in degrees, -90 to 90; NaN where hardly any skin is left to measure."""
     image = sample.image()
     luma, cr, cb = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2YCrCb))
-    # Skin of all tones lies in this range of chroma (Chai and Ngan 1999); luma excludes shadows and reflections.
-    skin = (cr >= 133) & (cr <= 173) & (cb >= 77) & (cb <= 127) & (luma >= 40) & (luma <= 245)
+    # Skin of all tones lies in this range of chroma (Chai and Ngan 1999); walls in warm light and red skin, at its
+    # edges, are left out, and so are shadows and reflections.
+    skin = (cr >= 138) & (cr <= 168) & (cb >= 77) & (cb <= 120) & (luma >= 50) & (luma <= 245)
     for x1, y1, x2, y2 in sample.boxes:
         margin = 0.25 * max(x2 - x1, y2 - y1)
         left, top = (int(max(0, side - margin)) for side in (x1, y1))
