@@ -114,6 +114,8 @@ class Manifest:
             of `classes`.
         bins: Bins of the distance distribution of each side (DFL, Li et al. 2020); 0 for `multilabel`.
         nms_iou: IoU above which two boxes are one lesion; for Ultralytics detectors, two boxes of one class.
+        nms_containment: Share of a box's area inside a worse, larger one, above which the larger one is dropped; 1, as
+            in older files, if none is.
         max_detections: Maximum number of boxes per image.
         box_voting_score: Score above which a candidate votes on the box of the lesion it belongs to, see
             `acne_runtime.postprocess.box_voting`; 1, as in older files, if each lesion has its best candidate's box.
@@ -133,6 +135,7 @@ class Manifest:
     thresholds: tuple[float, ...]
     bins: int = 0
     nms_iou: float = 0.5
+    nms_containment: float = 1.0
     max_detections: int = MAX_DETECTIONS
     box_voting_score: float = 1.0
     precision: str = "float32"
@@ -165,6 +168,7 @@ class Manifest:
         _check(0 <= self.input.pad_value <= 255, f"pad_value {self.input.pad_value} is not within 0 to 255")
         _check(self.input.batch >= 0, f"batch {self.input.batch} is negative")
         _check(0.0 < self.nms_iou <= 1.0, f"nms_iou {self.nms_iou} is not within 0 to 1")
+        _check(0.0 < self.nms_containment <= 1.0, f"nms_containment {self.nms_containment} is not within 0 to 1")
         _check(0.0 <= self.box_voting_score <= 1.0, f"box_voting_score {self.box_voting_score} is not within 0 to 1")
         _check(self.max_detections > 0, f"max_detections {self.max_detections} is not positive")
         names = [output.name for output in self.outputs]

@@ -22,7 +22,7 @@ from acne_runtime.postprocess.decode import (
     decode_ultralytics,
     read_nms_outputs,
 )
-from acne_runtime.postprocess.nms import non_max_suppression
+from acne_runtime.postprocess.nms import drop_surrounding, non_max_suppression
 from acne_runtime.preprocess import Letterbox, preprocess
 from acne_runtime.result import Label, Lesion, Result, Timing
 
@@ -225,10 +225,9 @@ class Model(Predictor):
         shown = candidates.take(~(candidates.scores < self.thresholds[0]))
         kept = non_max_suppression(shown, manifest.nms_iou, manifest.max_detections)
         voted = vote_on_boxes(kept, candidates, manifest.nms_iou, manifest.box_voting_score)
-        if voted is kept:
-            return kept
-        # Two boxes of one lesion may overlap enough to be known as such only after the vote.
-        return non_max_suppression(voted, manifest.nms_iou, manifest.max_detections)
+        if voted is not kept:  # two boxes of one lesion may overlap enough to be known as such only after the vote
+            kept = non_max_suppression(voted, manifest.nms_iou, manifest.max_detections)
+        return drop_surrounding(kept, manifest.nms_containment)
 
 
 def to_lesions(candidates: Candidates, boxes: NDArray[np.float32], classes: tuple[str, ...]) -> tuple[Lesion, ...]:

@@ -110,6 +110,8 @@ LABEL = {"name": "label", "kind": "label", "stride": 0}
         ({"input": {**INPUT, "pad_value": -1}}, "pad_value -1"),
         ({"nms_iou": 0}, "nms_iou 0"),
         ({"nms_iou": 1.01}, r"nms_iou 1\.01"),
+        ({"nms_containment": 0}, "nms_containment 0"),
+        ({"nms_containment": 1.5}, r"nms_containment 1\.5"),
         ({"box_voting_score": -0.1}, r"box_voting_score -0\.1"),
         ({"box_voting_score": 1.5}, r"box_voting_score 1\.5"),
         ({"max_detections": 0}, "max_detections 0"),

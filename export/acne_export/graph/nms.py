@@ -50,6 +50,8 @@ class DecodeAndSuppress(keras.layers.Layer):  # type: ignore[misc]
         if manifest.box_voting_score < 1:
             voted = self._vote(found[0], box, lesion)
             found = self._suppress(voted, found[1], found[2])
+        if manifest.nms_containment < 1:
+            found = self._suppress(found[0], found[1] * self._not_surrounding(found[0], found[3]), found[2])
         box, score, probability, real = found
         outputs = (box, score, probability, tf.reduce_sum(real, keepdims=True))
         return {kind: tf.expand_dims(output, 0) for kind, output in zip(NMS_KINDS, outputs, strict=True)}
@@ -69,6 +71,19 @@ class DecodeAndSuppress(keras.layers.Layer):  # type: ignore[misc]
         parts = (box, score, probability)
         rows = (tf.gather(part, kept) * (real if part is score else real[:, None]) for part in parts)
         return (*rows, real)
+
+    def _not_surrounding(self, box: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+        """Returns 0 for boxes that `acne_runtime.postprocess.nms.drop_surrounding` drops, 1 for all others."""
+        count = self.manifest.max_detections
+        x1, y1, x2, y2 = tf.unstack(box, axis=-1)
+        width = tf.nn.relu(tf.minimum(x2[:, None], x2) - tf.maximum(x1[:, None], x1))
+        height = tf.nn.relu(tf.minimum(y2[:, None], y2) - tf.maximum(y1[:, None], y1))
+        area = (x2 - x1) * (y2 - y1)
+        excess = tf.nn.relu(width * height - np.float32(self.manifest.nms_containment) * area[:, None])
+        larger = tf.cast(area > area[:, None], tf.float32)
+        better = np.triu(np.ones((count, count), np.float32), 1)
+        inside = tf.reduce_max(excess * larger * better * real[:, None], axis=0)
+        return tf.cast(inside <= 0, tf.float32)
 
     def _vote(self, own: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
         """Returns the kept boxes as `acne_runtime.postprocess.box_voting` moves them."""

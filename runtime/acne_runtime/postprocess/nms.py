@@ -1,4 +1,4 @@
-"""Non-maximum suppression: of boxes that overlap, the one with the best score is kept."""
+"""Non-maximum suppression: of boxes that overlap, the one with the best score is kept; and of boxes in each other."""
 
 from __future__ import annotations
 
@@ -37,3 +37,23 @@ def non_max_suppression(candidates: Candidates, iou_threshold: float, max_detect
     # As a list: converting an array takes OpenCV three times as long.
     kept = cv2.dnn.NMSBoxesBatched(xywh.tolist(), scores, labels, -1.0, iou_threshold)  # type: ignore[arg-type]
     return candidates.take(np.asarray(kept, np.int64).ravel()[:max_detections])  # sorted by score
+
+
+def drop_surrounding(kept: Candidates, containment: float) -> Candidates:
+    """Drops larger boxes around a better one: a lesion's second box, of too low an IoU to be suppressed.
+
+    A smaller box inside a better one stays: it is often a lesion on a larger one.
+
+    Args:
+        kept: What `non_max_suppression` kept, best score first.
+        containment: Share of a box's area that lies in a worse, larger one, above which the larger one is dropped; at 1
+            none is.
+    """
+    if containment >= 1 or len(kept.boxes) < 2:
+        return kept
+    x1, y1, x2, y2 = kept.boxes.T
+    width = np.maximum(np.minimum(x2[:, None], x2) - np.maximum(x1[:, None], x1), 0)
+    height = np.maximum(np.minimum(y2[:, None], y2) - np.maximum(y1[:, None], y1), 0)
+    area = (x2 - x1) * (y2 - y1)
+    inside = (width * height > np.float32(containment) * area[:, None]) & (area > area[:, None])
+    return kept.take(~np.triu(inside, 1).any(axis=0))  # rows are the better ones

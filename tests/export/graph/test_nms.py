@@ -40,7 +40,9 @@ def test_suppression_inside_finds_what_the_runtime_finds(exported, form):
 @pytest.mark.parametrize("form", ["onnx", "tflite"])
 def test_box_voting_inside_moves_boxes_as_the_runtime_does(runs, tmp_path, form):
     run = read_run_folder(runs["detection"])
-    voting = dataclasses.replace(run, manifest=dataclasses.replace(run.manifest, nms_iou=0.2, box_voting_score=0.1))
+    voting = dataclasses.replace(
+        run, manifest=dataclasses.replace(run.manifest, nms_iou=0.2, nms_containment=0.3, box_voting_score=0.1)
+    )
     files = [tmp_path / f"{name}.{form}" for name in ("inside", "outside", "unvoted")]
     for file, of_run, nms in zip(files, (voting, voting, run), (True, False, False), strict=True):
         export(of_run, recipe(form, nms=nms), file)

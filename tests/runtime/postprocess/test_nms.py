@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from acne_runtime.postprocess.decode import Candidates
-from acne_runtime.postprocess.nms import MAX_CANDIDATES, non_max_suppression
+from acne_runtime.postprocess.nms import MAX_CANDIDATES, drop_surrounding, non_max_suppression
 
 
 def candidates(boxes, scores, classes, types=None):
@@ -252,3 +252,26 @@ def test_a_box_without_area_and_another_beside_it_leave_each_other_alone(found, 
         )
     )
     assert_survivors_as_a_plain_double_loop_says(found, data)
+
+
+SMALL, AROUND, ASIDE, BESIDE = [20, 20, 40, 40], [5, 5, 60, 60], [36, 20, 90, 70], [100, 100, 120, 120]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "left"),
+    [
+        ([SMALL, AROUND], [SMALL]),
+        ([AROUND, SMALL], [AROUND, SMALL]),
+        ([SMALL, ASIDE, BESIDE], [SMALL, ASIDE, BESIDE]),
+        ([BESIDE, AROUND, SMALL], [BESIDE, AROUND, SMALL]),
+        ([SMALL, BESIDE, AROUND], [SMALL, BESIDE]),
+        ([SMALL, SMALL], [SMALL, SMALL]),
+        ([], []),
+    ],
+    ids=["a box around", "a box inside", "a fifth inside", "a better one around", "not the next", "as large", "none"],
+)
+def test_of_a_lesion_with_a_second_larger_box_the_better_smaller_one_stays(boxes, left):
+    scores = np.linspace(0.9, 0.5, len(boxes))
+    found = candidates(boxes, scores, [0] * len(boxes))
+    assert drop_surrounding(found, 0.8).boxes.tolist() == np.reshape(left, (-1, 4)).tolist()
+    assert drop_surrounding(found, 1.0) is found

@@ -36,6 +36,8 @@ _STATISTICS_BATCHES = 64
 NMS_IOU = 0.35
 """Boxes that overlap more are one lesion. Sets that draw loosely and tightly teach two boxes for one lesion, with an
 IoU below one half; see docs/experiments.md, "Box voting", for what other values gave."""
+NMS_CONTAINMENT = 0.8
+"""A larger box around a better one is a lesion's second box; see docs/experiments.md, "Box voting"."""
 BOX_VOTING_SCORE = 0.1
 """Calibrated score above which a candidate votes on a lesion's box; from 0.02 to 0.25 it makes little difference."""
 
@@ -150,6 +152,7 @@ class DetectionTask:
             thresholds=(DEFAULT,),
             bins=BINS,
             nms_iou=NMS_IOU,
+            nms_containment=NMS_CONTAINMENT,
             box_voting_score=SCORE_THRESHOLD,  # until its scores are calibrated
         )
 

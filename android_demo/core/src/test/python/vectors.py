@@ -22,7 +22,7 @@ from acne_runtime.manifest import InputSpec
 from acne_runtime.model import Model
 from acne_runtime.postprocess.box_voting import vote_on_boxes
 from acne_runtime.postprocess.decode import Candidates, decode
-from acne_runtime.postprocess.nms import non_max_suppression
+from acne_runtime.postprocess.nms import drop_surrounding, non_max_suppression
 from acne_runtime.predictors.severity_model import SeverityModel
 from acne_runtime.predictors.tiling import TiledModel, _Region, tiles
 from acne_runtime.preprocess import preprocess
@@ -129,6 +129,7 @@ def suppressed() -> list[dict]:
         found = Candidates(boxes, scores, types.argmax(axis=1), types)
         kept = non_max_suppression(found, iou, limit)
         voting_score = float(np.float32(rng.uniform(0, 1)))
+        containment = float(np.float32(rng.uniform(0.2, 1)))
         voted = vote_on_boxes(kept, found, iou, voting_score)
         cases.append(
             {
@@ -139,6 +140,8 @@ def suppressed() -> list[dict]:
                 "kept": [kept.scores.tolist(), kept.boxes.tolist()],
                 "voting_score": voting_score,
                 "voted": voted.boxes.tolist(),
+                "containment": containment,
+                "not_surrounding": drop_surrounding(kept, containment).scores.tolist(),
             }
         )
     return cases

@@ -111,11 +111,13 @@ class AcneDetector private constructor(val manifest: Manifest, private val backe
     /** Returns each lesion above the threshold once; other candidates only vote on its box. */
     private fun suppress(candidates: List<Candidate>, threshold: Float): List<Candidate> {
         val shown = candidates.filterNot { it.score < threshold } // NaN stays
-        val kept = Nms.run(shown, manifest.nmsIou, manifest.maxDetections)
-        if (manifest.boxVotingScore >= 1f) return kept
-        val voted = BoxVoting.run(kept, candidates, manifest.nmsIou, manifest.boxVotingScore)
-        // Two boxes of one lesion may overlap enough to be known as such only after the vote.
-        return Nms.run(voted, manifest.nmsIou, manifest.maxDetections)
+        var kept = Nms.run(shown, manifest.nmsIou, manifest.maxDetections)
+        if (manifest.boxVotingScore < 1f) {
+            val voted = BoxVoting.run(kept, candidates, manifest.nmsIou, manifest.boxVotingScore)
+            // Two boxes of one lesion may overlap enough to be known as such only after the vote.
+            kept = Nms.run(voted, manifest.nmsIou, manifest.maxDetections)
+        }
+        return Nms.dropSurrounding(kept, manifest.nmsContainment)
     }
 
     private fun checkScores(scores: FloatArray) {

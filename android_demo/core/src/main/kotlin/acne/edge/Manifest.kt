@@ -16,6 +16,7 @@ class OutputSpec(val name: String, val kind: String, val stride: Int)
  * Everything a device needs to know about a model; stored in the model file. Mirrors `acne_runtime.manifest`.
  *
  * @property thresholds Of a detector one, for the lesion score; else one per class.
+ * @property nmsContainment Share of a box inside a worse, larger one, above which the larger one is dropped.
  * @property boxVotingScore Score above which a candidate votes on a lesion's box; 1 if none does.
  * @property digest SHA-256 of the model file with its own digits as zeros; empty where there is none.
  * @property raw The whole manifest, with what only people read: validation, provenance, licence.
@@ -29,6 +30,7 @@ class Manifest private constructor(
     val thresholds: FloatArray,
     val bins: Int,
     val nmsIou: Float,
+    val nmsContainment: Float,
     val maxDetections: Int,
     val boxVotingScore: Float,
     val precision: String,
@@ -93,6 +95,7 @@ class Manifest private constructor(
                     raw.getJSONArray("thresholds").map { getDouble(it).toFloat() }.toFloatArray(),
                     raw.getInt("bins"),
                     raw.getDouble("nms_iou").toFloat(),
+                    raw.optDouble("nms_containment", 1.0).toFloat(), // older files: none is dropped
                     raw.getInt("max_detections"),
                     raw.optDouble("box_voting_score", 1.0).toFloat(), // older files: no candidate votes
                     raw.getString("precision"),

@@ -37,6 +37,26 @@ object Nms {
         return kept
     }
 
+    /**
+     * Drops larger boxes around a better one: a lesion's second box, of too low an IoU to be suppressed.
+     *
+     * @param kept What [run] kept, best score first.
+     * @param containment Share of a box's area that lies in a worse, larger one, above which the larger one is dropped.
+     */
+    fun dropSurrounding(kept: List<Candidate>, containment: Float): List<Candidate> {
+        if (containment >= 1f) return kept
+        return kept.filterIndexed { index, larger ->
+            kept.take(index).none { isInside(it.box, larger.box, containment) }
+        }
+    }
+
+    private fun isInside(a: FloatArray, larger: FloatArray, containment: Float): Boolean {
+        val width = max(min(a[2], larger[2]) - max(a[0], larger[0]), 0f)
+        val height = max(min(a[3], larger[3]) - max(a[1], larger[1]), 0f)
+        val area = (a[2] - a[0]) * (a[3] - a[1])
+        return width * height > containment * area && (larger[2] - larger[0]) * (larger[3] - larger[1]) > area
+    }
+
     private fun iou(a: Rectangle, b: Rectangle): Float {
         val width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
         val height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)

@@ -67,6 +67,8 @@ class AgainstPythonTest {
             val kept = Nms.run(candidates, case.getDouble("iou").toFloat(), case.getInt("max"))
             assertEquals(floats(case.getJSONArray("kept").getJSONArray(0)), kept.map { it.score })
             assertEquals(floats(case.getJSONArray("kept").getJSONArray(1)), kept.flatMap { it.box.toList() })
+            val outer = Nms.dropSurrounding(kept, case.getDouble("containment").toFloat())
+            assertEquals(floats(case.getJSONArray("not_surrounding")), outer.map { it.score })
             val voted = BoxVoting.run(
                 kept, candidates, case.getDouble("iou").toFloat(), case.getDouble("voting_score").toFloat()
             )
