@@ -6,7 +6,7 @@
 Both train the same network (xs) from scratch, each in a process of its own, one after the other; both are scored on
 `valid` through the same decoding, suppression and evaluator. Ours pays for its validations out of its minutes, KerasCV
 does not. KerasCV gets what its guide gives it: whole photographs, batches of 4, Adam at 1e-3 with clipped gradients.
-Writes `learning-SET.json` and `learning-SET.png`; nothing else should run meanwhile.
+Writes `convergence-SET.json` and `convergence-SET.png`; nothing else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def main(data: str, minutes: float, input_size: int, crop_size: int, epochs: int
             click.echo(f"{each}: best AP50 on valid {max(score for _, score in curves[each]):.3f}")
     out.mkdir(parents=True, exist_ok=True)
     record = {"set": name, "minutes": minutes, "input_size": input_size, "ap50_on_valid": curves}
-    (out / f"learning-{name}.json").write_text(json.dumps(record, indent=1))
-    _draw(curves, f"{name}, {input_size} px, from scratch, 2 cores", out / f"learning-{name}.png")
-    click.echo(f"wrote {out / f'learning-{name}.png'}")
+    (out / f"convergence-{name}.json").write_text(json.dumps(record, indent=1))
+    _draw(curves, f"{name}, {input_size} px, from scratch, 2 cores", out / f"convergence-{name}.png")
+    click.echo(f"wrote {out / f'convergence-{name}.png'}")
 
 
 def _learn(side: str, data: Path, minutes: float, sizes: tuple[int, int, int]) -> Curve:

@@ -23,7 +23,9 @@ def describe(file: Path, manifest: Manifest) -> str:
     rows.append(("thresholds", _pairs(dict(zip(manifest.threshold_names, manifest.thresholds, strict=True)))))
     if manifest.task == "detection":
         where = "in the graph" if manifest.has_nms else "in the runtime"
-        rows.append(("NMS", f"{where}: IoU {manifest.nms_iou}, at most {manifest.max_detections} boxes"))
+        more = f", containment {manifest.nms_containment}" if manifest.nms_containment < 1 else ""
+        more += f", box voting from a score of {manifest.box_voting_score}" if manifest.box_voting_score < 1 else ""
+        rows.append(("NMS", f"{where}: IoU {manifest.nms_iou}{more}, at most {manifest.max_detections} boxes"))
     for name, value in manifest.validation.items():
         rows.append((name, _pairs(value)))
     for name, value in manifest.provenance.items():

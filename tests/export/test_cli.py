@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -184,6 +185,12 @@ def test_inspect_tells_what_a_file_says_about_itself(exported):
     for part in ("tiny-detector", "int8", "comedones", "letterbox", "[1, 8, 8, 64]", "IoU 0.5", "snr_db", "recipe"):
         assert part in done.stdout, part
     assert json.loads(run("inspect", file, "--json").stdout) == json.loads(manifest_path(file).read_text())
+
+
+def test_inspect_tells_how_a_detector_suppresses():
+    told = run("inspect", str(Path(__file__).parents[2] / "models/acne-yolov8-lite0/acne-yolov8-lite0.onnx")).stdout
+    suppression = "IoU 0.35, containment 0.8, box voting from a score of 0.1, at most 300 boxes"
+    assert f"in the runtime: {suppression}" in told
 
 
 def test_inspect_of_no_model_is_one_line(here):

@@ -118,6 +118,7 @@ class Manifest private constructor(
             check(input.shrink in listOf("bilinear", "average"), "unknown shrink ${input.shrink}; update the app")
             check(thresholds.all { it in 0f..1f }, "invalid manifest: thresholds")
             check(boxVotingScore in 0f..1f, "invalid manifest: box_voting_score")
+            check(nmsContainment > 0 && nmsContainment <= 1, "invalid manifest: nms_containment")
             check(thresholds.size == (if (isDetector) 1 else classes.size), "invalid manifest: number of thresholds")
             val kinds = outputs.map { it.kind }
             when {
