@@ -232,7 +232,7 @@ def test_the_shutter_adds_a_burst_and_a_correction_is_kept(browser, place):
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads the memory of a process from /proc")
-@pytest.mark.parametrize("seconds", [5, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [5, pytest.param(15, marks=pytest.mark.slow)])
 def test_a_reader_that_never_reads_costs_no_memory(browser, seconds):
     def resident():
         status = Path(f"/proc/{browser.process.pid}/status").read_text()
