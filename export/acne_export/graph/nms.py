@@ -75,11 +75,8 @@ class DecodeAndSuppress(keras.layers.Layer):  # type: ignore[misc]
     def _not_surrounding(self, box: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
         """Returns 0 for boxes that `acne_runtime.postprocess.nms.drop_surrounding` drops, 1 for all others."""
         count = self.manifest.max_detections
-        x1, y1, x2, y2 = tf.unstack(box, axis=-1)
-        width = tf.nn.relu(tf.minimum(x2[:, None], x2) - tf.maximum(x1[:, None], x1))
-        height = tf.nn.relu(tf.minimum(y2[:, None], y2) - tf.maximum(y1[:, None], y1))
-        area = (x2 - x1) * (y2 - y1)
-        excess = tf.nn.relu(width * height - np.float32(self.manifest.nms_containment) * area[:, None])
+        area = _areas(box)
+        excess = tf.nn.relu(_overlaps(box, box) - np.float32(self.manifest.nms_containment) * area[:, None])
         larger = tf.cast(area > area[:, None], tf.float32)
         better = np.triu(np.ones((count, count), np.float32), 1)
         inside = tf.reduce_max(excess * larger * better * real[:, None], axis=0)
@@ -89,16 +86,24 @@ class DecodeAndSuppress(keras.layers.Layer):  # type: ignore[misc]
         """Returns the kept boxes as `acne_runtime.postprocess.box_voting` moves them."""
         scores, best = tf.math.top_k(scores, min(MAX_VOTERS, scores.shape[0]))
         boxes = tf.gather(boxes, best)
-        left, top, right, bottom = tf.unstack(own[:, None], axis=-1)
-        lefts, tops, rights, bottoms = tf.unstack(boxes[None], axis=-1)
-        overlap = tf.nn.relu(tf.minimum(right, rights) - tf.maximum(left, lefts)) * tf.nn.relu(
-            tf.minimum(bottom, bottoms) - tf.maximum(top, tops)
-        )
-        union = (right - left) * (bottom - top) + (rights - lefts) * (bottoms - tops) - overlap
-        iou = overlap / tf.maximum(union, 1e-9)
+        overlap = _overlaps(own, boxes)
+        iou = overlap / tf.maximum(_areas(own)[:, None] + _areas(boxes) - overlap, 1e-9)
         weight = tf.nn.relu(iou - self.manifest.nms_iou) * tf.nn.relu(scores - self.manifest.box_voting_score)
         total = tf.reduce_sum(weight, axis=1, keepdims=True)
         return tf.where(total > 0, tf.matmul(weight, boxes) / tf.maximum(total, 1e-20), own)
+
+
+def _overlaps(boxes: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+    """Returns `[n, m]`, the area that each of `[n, 4]` boxes shares with each of `[m, 4]` others."""
+    left, top, right, bottom = tf.unstack(boxes[:, None], axis=-1)
+    x1, y1, x2, y2 = tf.unstack(others[None], axis=-1)
+    width = tf.nn.relu(tf.minimum(right, x2) - tf.maximum(left, x1))
+    return width * tf.nn.relu(tf.minimum(bottom, y2) - tf.maximum(top, y1))
+
+
+def _areas(boxes: tf.Tensor) -> tf.Tensor:
+    x1, y1, x2, y2 = tf.unstack(boxes, axis=-1)
+    return (x2 - x1) * (y2 - y1)
 
 
 def append_nms(model: keras.Model, manifest: Manifest) -> keras.Model:

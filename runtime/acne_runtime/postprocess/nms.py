@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from acne_runtime.postprocess.decode import Candidates
 
@@ -46,14 +47,31 @@ def drop_surrounding(kept: Candidates, containment: float) -> Candidates:
 
     Args:
         kept: What `non_max_suppression` kept, best score first.
-        containment: Share of a box's area that lies in a worse, larger one, above which the larger one is dropped; at 1
-            none is.
+        containment: Share of a box's area that lies in a worse, larger one, above which the larger one is dropped, 0 to
+            1; at 1 none is.
+
+    Returns:
+        The others, in their order.
     """
     if containment >= 1 or len(kept.boxes) < 2:
         return kept
     x1, y1, x2, y2 = kept.boxes.T
-    width = np.maximum(np.minimum(x2[:, None], x2) - np.maximum(x1[:, None], x1), 0)
-    height = np.maximum(np.minimum(y2[:, None], y2) - np.maximum(y1[:, None], y1), 0)
     area = (x2 - x1) * (y2 - y1)
-    inside = (width * height > np.float32(containment) * area[:, None]) & (area > area[:, None])
+    overlap = overlap_areas(kept.boxes, kept.boxes)
+    inside = (overlap > np.float32(containment) * area[:, None]) & (area > area[:, None])
     return kept.take(~np.triu(inside, 1).any(axis=0))  # rows are the better ones
+
+
+def overlap_areas(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns `[n, m]` float32, the area in square pixels that each box shares with each other one.
+
+    Args:
+        boxes: `[n, 4]` float32 `xyxy`, pixels.
+        others: `[m, 4]` float32 `xyxy`, pixels.
+    """
+    left, top, right, bottom = boxes.T[:, :, None]
+    x1, y1, x2, y2 = np.ascontiguousarray(others.T)  # columns of four are slow to compute with
+    width = np.maximum(np.minimum(right, x2) - np.maximum(left, x1), 0)
+    height = np.maximum(np.minimum(bottom, y2) - np.maximum(top, y1), 0)
+    area: NDArray[np.float32] = width * height
+    return area

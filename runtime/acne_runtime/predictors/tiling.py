@@ -13,7 +13,7 @@ from acne_runtime.errors import ModelError
 from acne_runtime.frame import Frame
 from acne_runtime.model import Model, Predictor, to_lesions
 from acne_runtime.postprocess.decode import Candidates
-from acne_runtime.postprocess.nms import non_max_suppression
+from acne_runtime.postprocess.nms import non_max_suppression, overlap_areas
 from acne_runtime.result import Lesion, Result, Timing
 
 OVERLAP = 96
@@ -183,8 +183,7 @@ def _merge_cut_boxes(candidates: Candidates, cut: NDArray[np.bool_]) -> Candidat
 
 def _intersection_over_smaller(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns `[n]`, the intersection of `box` `[4]` with each of `others` `[n, 4]` over the smaller area."""
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    intersection = np.clip(sides, 0, None).prod(axis=1)
+    intersection = overlap_areas(box[None], others)[0]
     areas = (others[:, 2:] - others[:, :2]).prod(axis=1)
     ratio: NDArray[np.float32] = intersection / np.maximum(np.minimum(areas, (box[2:] - box[:2]).prod()), 1e-9)
     return ratio

@@ -87,8 +87,8 @@ def counts(run: Path, data: Path, split: str) -> None:
 
     measured = measure_counting(run, data, split)
     low, high = measured["ratio_90"]
-    types = measured.get("types", COUNTED)
-    click.echo(f"{', '.join(types[:-1])} and {types[-1]} count from a score of {measured['threshold']} on")
+    types = ", ".join(measured.get("types", COUNTED))
+    click.echo(f"{types} count from a score of {measured['threshold']} on")
     click.echo(f"(labelled + 1) / (counted + 1): median {measured['ratio_50']}; ", nl=False)
     click.echo(f"{low} to {high} on nine of ten of {measured['photographs']} photographs")
     click.echo(f"wrote {run / 'manifest.json'}")

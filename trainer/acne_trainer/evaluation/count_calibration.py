@@ -49,8 +49,7 @@ def calibrate_counts(
 
     Returns:
         `threshold`, rounded down to four digits; `ratio_50`, the median, and `ratio_90`, the two quantiles, to three
-        digits; `photographs`; `types`,
-        where they are not `COUNTED`. `None` for a model or labels without these types.
+        digits; `photographs`; `types`, where they are not `COUNTED`. `None` for a model or labels without these types.
     """
     if not supports_severity(manifest) or not labelled.samples:
         return None
