@@ -185,7 +185,8 @@ def _convert_and_evaluate(run: RunFolder, recipe: Recipe, options: ExportOptions
     reference = make_reference(run, recipe, images or _test_photographs(options.data, spec))
     if exporter_of(recipe).needs_ranges and images:
         logger.info("calibrating on %d photographs of %s", len(images), options.calibration)
-        reference = dataclasses.replace(reference, activations=measure_activations(reference.model, images))
+        activations = measure_activations(reference.model, images, run.manifest.distributions)
+        reference = dataclasses.replace(reference, activations=activations)
     logger.info("converting to %s %s", recipe.precision, recipe.format)
     conversion = convert(reference, recipe)
     validation: dict[str, Any] = {"conversion": _round_metrics(conversion.metrics)}

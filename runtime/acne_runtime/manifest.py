@@ -201,6 +201,11 @@ class Manifest:
         """What each threshold is for: `lesion`, or the classes."""
         return ("lesion",) if self.one_box_per_lesion else self.classes
 
+    @property
+    def distributions(self) -> dict[str, int]:
+        """The bins of each distribution in an output of box logits, by the output's name."""
+        return {output.name: self.bins for output in self.outputs if output.kind == "box"}
+
     def _check_detection(self) -> None:
         kinds = [output.kind for output in self.outputs]
         if self.is_ultralytics_layout:

@@ -91,7 +91,9 @@ def write_run(folder, network, manifest):
     network.save(folder / "inference.keras")
     (folder / "manifest.json").write_text(manifest.to_json())
     images = [picture(SIZE, SIZE, seed)[None, ..., ::-1] for seed in range(100, 116)]
-    (folder / "calibration.json").write_text(measure_activations(network, images).to_json(len(images)))
+    (folder / "calibration.json").write_text(
+        measure_activations(network, images, manifest.distributions).to_json(len(images))
+    )
     return folder
 
 

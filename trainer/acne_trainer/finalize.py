@@ -161,7 +161,7 @@ def _calibration(inference: keras.Model, manifest: Manifest, sets: Sequence[Labe
     count = min(_CALIBRATION_PHOTOGRAPHS, len(train.data.samples))
     chosen = train.draw(count, np.random.default_rng(seed))
     tensors = (preprocess(train.data.samples[i].image(), manifest.input)[0] for i in chosen)
-    return measure_activations(inference, tensors).to_json(count)
+    return measure_activations(inference, tensors, manifest.distributions).to_json(count)
 
 
 def _headline(task: str, metrics: dict[str, Any]) -> dict[str, Any]:

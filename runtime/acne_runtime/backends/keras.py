@@ -5,7 +5,7 @@ No device needs this module; it alone of the runtime imports Keras and TensorFlo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -20,8 +20,15 @@ _VALUES_PER_IMAGE = 4096
 _BINS = 4096
 _CONSTANT = 1e-6
 """Values that differ by less than this share of their size are rounding errors of one value."""
-_SHARES = np.linspace(0.3, 1, 15)
+_SHARES = np.linspace(0.2, 1, 17)
 """How far a range may be cut, as shares of the extreme value that was seen."""
+
+Reader = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""What is made of an activation, as a function of its values."""
+
+
+def _as_it_is(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values
 
 
 class KerasBackend:
@@ -70,19 +77,33 @@ def activation_extremes(model: keras.Model, inputs: Iterable[NDArray[Any]]) -> d
     return {name: (float(low), float(high)) for name, low, high in zip(names, minima, maxima, strict=True)}
 
 
-def measure_activations(model: keras.Model, inputs: Iterable[NDArray[Any]]) -> Activations:
+def measure_activations(
+    model: keras.Model, inputs: Iterable[NDArray[Any]], distributions: Mapping[str, int] | None = None
+) -> Activations:
     """Measures every activation on photographs.
 
     Of the ranges that include 0, the one is chosen whose 256 levels give the smallest mean squared error: a few
-    far-off values would make all others coarse.
+    far-off values would make all others coarse. Of logits, what counts is the error of the score or of the
+    mean bin: no levels are spent on telling scores of nearly 0 apart.
 
     Args:
         model: A functional model.
         inputs: Tensors `[1, height, width, 3]`, uint8 or float32 RGB; at least one.
+        distributions: By the names of outputs that hold logits of distributions: the bins of each.
     """
     probe = _probe(model)
     random = np.random.default_rng(0)
+    readers: dict[str, Reader] = {
+        layer.input._keras_history.operation.name: _sigmoid
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.sigmoid
+    }
     drawn = {name: random.integers(0, np.prod(out.shape), _VALUES_PER_IMAGE) for name, out in probe.output.items()}
+    for output, bins in (distributions or {}).items():
+        name = model.output[output]._keras_history.operation.name
+        first = random.integers(0, np.prod(probe.output[name].shape) // bins, _VALUES_PER_IMAGE // bins) * bins
+        drawn[name] = first[:, None] + np.arange(bins)
+        readers[name] = _mean_bin
     maps = [name for name, output in probe.output.items() if len(output.shape) == 4]
 
     @tf.function  # type: ignore[untyped-decorator]
@@ -99,7 +120,9 @@ def measure_activations(model: keras.Model, inputs: Iterable[NDArray[Any]]) -> A
     def range_of(name: str) -> tuple[float, float]:
         low = min(float(of_image[name][0]) for of_image in extremes)
         high = max(float(of_image[name][1]) for of_image in extremes)
-        return best_range(np.concatenate([of_image[name] for of_image in values]), low, high)
+        return best_range(
+            np.concatenate([of_image[name] for of_image in values]), low, high, readers.get(name, _as_it_is)
+        )
 
     return Activations(
         {name: range_of(name) for name in probe.output},
@@ -107,30 +130,46 @@ def measure_activations(model: keras.Model, inputs: Iterable[NDArray[Any]]) -> A
     )
 
 
-def best_range(values: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
+def best_range(values: NDArray[np.float32], low: float, high: float, reader: Reader = _as_it_is) -> tuple[float, float]:
     """Returns the range whose 256 levels represent values with the smallest mean squared error.
 
     Args:
-        values: `[n]`, drawn from an activation.
+        values: `[n]`, drawn from an activation, or `[n, bins]` where the reader needs all bins.
         low: Its smallest value.
         high: Its largest value.
+        reader: The error is that of what this makes of the values.
 
     Returns:
         A range within `low` to `high`, cut at neither end that lies on the far side of 0.
     """
     if high - low <= _CONSTANT * max(abs(low), abs(high)):
         return low, high
-    counts, edges = np.histogram(values.astype(np.float64), _BINS, (low, high))
-    centres = (edges[:-1] + edges[1:]) / 2
+    exact, counts = values.astype(np.float64), np.array(1)
+    if exact.ndim == 1:
+        counts, edges = np.histogram(exact, _BINS, (low, high))
+        exact = (edges[:-1] + edges[1:]) / 2
+    wanted = reader(exact)
     # A bound on the far side of 0 is no value that occurs: int8 has to include 0, and there is nothing to cut.
     lows = low * _SHARES if low < 0 else np.array([low])
     highs = high * _SHARES if high > 0 else np.array([high])
-    candidates = np.stack(np.meshgrid(lows, highs), axis=-1).reshape(-1, 2)
-    first = np.minimum(candidates[:, :1], 0)
-    step = (np.maximum(candidates[:, 1:], 0) - first) / 255
-    rounded = np.clip(np.round((centres - first) / step), 0, 255) * step + first
-    best = ((rounded - centres) ** 2 @ counts).argmin()
-    return float(candidates[best, 0]), float(candidates[best, 1])
+
+    def error(candidate: tuple[float, float]) -> float:
+        first = min(candidate[0], 0.0)
+        step = (max(candidate[1], 0.0) - first) / 255
+        rounded = np.clip(np.round((exact - first) / step), 0, 255) * step + first
+        return float((counts * (reader(rounded) - wanted) ** 2).sum())
+
+    return min(((float(first), float(last)) for last in highs for first in lows), key=error)
+
+
+def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 1 / (1 + np.exp(-values))
+
+
+def _mean_bin(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the mean bin of the distributions `[n, bins]`, as `acne_runtime.postprocess.decode` has it."""
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(weights @ np.arange(logits.shape[1]) / weights.sum(axis=1))
 
 
 def _probe(model: keras.Model) -> keras.Model:

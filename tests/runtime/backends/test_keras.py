@@ -111,6 +111,52 @@ def test_a_few_far_off_values_do_not_make_the_others_coarse():
     assert rounding_error(values, low, high) < 0.7 * rounding_error(values, float(values.min()), 12.0)
 
 
+def quantized(values, low, high):
+    step = (high - low) / 255
+    return np.clip(np.round((values - low) / step), 0, 255) * step + low
+
+
+def logit_model(logits, bins=0):
+    """A 1x1 convolution with given logits on a black image: under a sigmoid, or as they are."""
+    image = keras.Input(batch_shape=(1, 8, 12, 3), name="image")
+    values = layers.Conv2D(logits.shape[-1], 1, name="logits")(image)
+    output = values if bins else layers.Activation("sigmoid", name="score")(values)
+    made = keras.Model(image, {"box" if bins else "score": output})
+    made.get_layer("logits").set_weights([np.zeros((1, 1, 3, logits.shape[-1]), np.float32), logits])
+    return made
+
+
+BLACK = [np.zeros((1, 8, 12, 3), np.uint8)]
+
+
+def test_the_range_of_scores_logits_gives_the_smallest_error_of_the_scores():
+    logits = np.random.default_rng(0).normal(-12, 5, 512).astype(np.float32)
+    low, high = measure_activations(logit_model(logits), BLACK).ranges["logits"]
+    assert low > 0.6 * logits.min()  # nobody asks by how much a score is nearly 0
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    def error(low, high):
+        return ((sigmoid(quantized(logits, low, max(high, 0))) - sigmoid(logits)) ** 2).mean()
+
+    assert error(low, high) < 0.5 * error(*best_range(logits, logits.min(), logits.max()))
+
+
+def test_the_range_of_distributions_logits_gives_the_smallest_error_of_their_means():
+    logits = np.random.default_rng(0).normal(-6, 4, 1024).astype(np.float32)
+    low, high = measure_activations(logit_model(logits, bins=16), BLACK, {"box": 16}).ranges["logits"]
+
+    def mean_bin(x):
+        weights = np.exp(x.reshape(-1, 16))
+        return weights @ np.arange(16) / weights.sum(axis=1)
+
+    def error(low, high):
+        return ((mean_bin(quantized(logits, low, max(high, 0))) - mean_bin(logits)) ** 2).mean()
+
+    assert error(low, high) < 0.9 * error(*measure_activations(logit_model(logits, bins=16), BLACK).ranges["logits"])
+
+
 def test_evenly_spread_values_keep_their_whole_range():
     values = np.random.default_rng(0).uniform(-3, 1, 100_000).astype(np.float32)
     assert best_range(values, -3.0, 1.0) == (-3.0, 1.0)
