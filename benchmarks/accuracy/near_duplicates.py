@@ -1,6 +1,6 @@
 """What a multi-label model scores where no photograph of train looks nearly the same.
 
-    python benchmarks/accuracy/near_duplicates.py DATA MODEL...
+    python -m benchmarks.accuracy.near_duplicates DATA MODEL...
 
 Each model a run folder or what `acne-run --model` takes. No two splits
 of acne4 share a source photograph by its name; yet people stand in several photographs. A photograph counts as a near
@@ -32,6 +32,7 @@ from acne_trainer.metrics.baselines import ConstantClassifier
 from acne_trainer.metrics.multilabel import multilabel_report
 from acne_trainer.models.pretrained import build_pretrained
 from acne_trainer.tasks.in_memory import input_spec
+from benchmarks.tables import Row, publish
 
 COSINE = 0.9
 SIZE = 320
@@ -71,33 +72,42 @@ def main(data: Path, models: tuple[str, ...]) -> None:
     """Measures and prints."""
     train = read_split(data, "train")
     features = head_averages(train)
-    for split in ("valid", "test"):
-        measure(models, train, features, read_split(data, split), split)
+    rows = [
+        row for split in ("valid", "test") for row in measure(models, train, features, read_split(data, split), split)
+    ]
+    publish("near_duplicates", rows)
 
 
 def measure(
     models: tuple[str, ...], train: Dataset, train_features: NDArray[np.float32], part: Dataset, split: str
-) -> None:
-    """Prints the metrics of one split."""
+) -> list[Row]:
+    """Returns the metrics of one split."""
     cosine = nearest_cosine(head_averages(part), train_features)
     presence = [np.stack([sample.presence(len(some.classes)) for sample in some.samples]) for some in (train, part)]
     baseline = ConstantClassifier(presence[0].mean(axis=0), Counter(map(tuple, presence[0])).most_common(1)[0][0])
-    click.echo(f"{(cosine > COSINE).sum()} of {len(cosine)} photographs of {split} are near twins of one of train\n")
+    click.echo(f"{(cosine > COSINE).sum()} of {len(cosine)} photographs of {split} are near twins of one of train")
+    rows: list[Row] = []
     for model in models:
         results, thresholds = answers(model, part, split)
         scores = np.array([[label.score for label in result.labels or ()] for result in results], np.float32)
-        for which, rows in (("all", cosine > -1), ("without near twins", cosine <= COSINE)):
-            names = [one.path.name for one, kept in zip(part.samples, rows, strict=True) if kept]
+        for which, chosen in (("all", cosine > -1), ("without near twins", cosine <= COSINE)):
+            names = [one.path.name for one, kept in zip(part.samples, chosen, strict=True) if kept]
             report = multilabel_report(
-                [source_of(name) for name in names], presence[1][rows], scores[rows], part.classes, thresholds, baseline
+                [source_of(name) for name in names],
+                presence[1][chosen],
+                scores[chosen],
+                part.classes,
+                thresholds,
+                baseline,
             )
             for who in ("model", "baseline"):
-                shown = "  ".join(
-                    f"{name} {report[who][name]:.3f} ({report[who][f'{name}_interval_95'][0]:.3f} to "
-                    f"{report[who][f'{name}_interval_95'][1]:.3f})"
+                shown = {
+                    name: "{:.3f} ({:.3f} to {:.3f})".format(report[who][name], *report[who][f"{name}_interval_95"])
                     for name in METRICS
-                )
-                click.echo(f"{model if who == 'model' else who}, {which} ({rows.sum()}):  {shown}")
+                }
+                told = model if who == "model" else f"{who} of {model}"
+                rows.append({"model": told, "photographs": f"{split}, {which}: {chosen.sum()}"} | shown)
+    return rows
 
 
 if __name__ == "__main__":

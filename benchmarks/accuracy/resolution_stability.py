@@ -1,6 +1,6 @@
 """The same skin at 1, 3, 12 and 48 megapixels: does the answer stay?
 
-    python benchmarks/accuracy/resolution_stability.py [SPLIT]
+    python -m benchmarks.accuracy.resolution_stability [SPLIT]
 
 The rendered sample, whose lesions' places are known, is enlarged, given the grain of a sensor of that many pixels, and
 saved as a JPEG. Three ways to the model's input: sampled by bilinear interpolation (as files without `shrink` are),

@@ -1,6 +1,6 @@
 """What a detector finds on light and on dark skin, as a rough estimate.
 
-    python benchmarks/accuracy/skin_tone.py ../shared/data/acne04 ../shared/data/acne4 [--model NAME|FILE]
+    python -m benchmarks.accuracy.skin_tone ../shared/data/acne04 ../shared/data/acne4 [--model NAME|FILE]
 
 Nobody noted skin tones, so a proxy stands for them: the individual typology angle, ITA = atan((L* - 50) / b*), of the
 median skin pixel outside of marked lesions (Chardon et al. 1991; names of the ranges after Del Bino and Bernerd 2013).

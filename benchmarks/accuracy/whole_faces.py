@@ -1,6 +1,6 @@
 """What a detector finds on whole faces.
 
-    python benchmarks/accuracy/whole_faces.py ../shared/data [--model NAME|FILE] [--split test]
+    python -m benchmarks.accuracy.whole_faces ../shared/data [--model NAME|FILE] [--split test]
 
 All types as one lesion, on the photographs of acne04, against two sets of marks: the dermatologists' loose boxes
 (acne04), and the second, tighter marks, three times as many (acne04v2), which are compared by centre only.

@@ -1,4 +1,4 @@
-"""What the exporter's changes to a graph are worth: `python benchmarks/export/graph_passes.py [RUN]`.
+"""What the exporter's changes to a graph are worth: `python -m benchmarks.export.graph_passes [RUN]`.
 
 One trained model, converted as it is, by Keras' own `model.export(format="onnx")`, and as `acne-export` converts it.
 All files take turns in one run, so that a noisy machine troubles all alike.
@@ -25,6 +25,7 @@ from acne_export.graph.fold import simplify
 from acne_export.graph.fold_forward import fold_batch_norm_forward
 from acne_export.recipe import Recipe
 from acne_export.run_folder import read_run_folder
+from benchmarks.tables import publish
 
 THREADS = 2
 
@@ -69,9 +70,14 @@ def main(run: Path, runs: int) -> None:
             counts[name] = operations(converted, form)
             calls[name] = partial(open_in_runtime(converted, form, THREADS).run, picture)
     taken = interleaved_times(calls, runs)
-    click.echo(f"{source.manifest.name}, {size} px, median of {runs}, {THREADS} threads")
-    for name, values in taken.items():
-        click.echo(f"{name:28} {np.median(values):7.1f} ms  {counts[name]:4} operations")
+    name = source.manifest.name
+    publish(
+        f"graph_passes_{name}",
+        [
+            {f"{name}, {size} px": file, "ms": round(np.median(values), 1), "operations": counts[file]}
+            for file, values in taken.items()
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Steady counts against the truth on a minute of rendered skin, on which lesions appear and heal.
 
 python samples/render_course.py course.mp4
-python benchmarks/monitor/live_course.py course.mp4
+python -m benchmarks.monitor.live_course course.mp4
 """
 
 from __future__ import annotations

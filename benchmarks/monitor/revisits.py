@@ -1,8 +1,8 @@
 """How well two visits are compared, where the truth is known: photographs taken again by `samples/render_revisit.py`.
 
-    python benchmarks/monitor/revisits.py matching ../shared/data/acne04      true boxes
-    python benchmarks/monitor/revisits.py strangers ../shared/data/acne04     different people: none may be aligned
-    python benchmarks/monitor/revisits.py change ../shared/data/acne04        the whole chain with detector and store
+    python -m benchmarks.monitor.revisits matching ../shared/data/acne04      true boxes
+    python -m benchmarks.monitor.revisits strangers ../shared/data/acne04     different people: none may be aligned
+    python -m benchmarks.monitor.revisits change ../shared/data/acne04        the whole chain with detector and store
 
 The background and the skin are the same at both visits, which flatters. Nothing is chosen on `test`.
 """

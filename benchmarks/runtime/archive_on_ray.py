@@ -4,7 +4,7 @@ Generates photographs, answers them by the plain command, then by `--engine ray`
 done, the command by `kill -9` when two thirds are, and `--resume` does the rest. Every photograph must be there once,
 with the bytes of the plain command. Speed: per worker of two undisturbed ones, against the plain command on one thread.
 
-    python benchmarks/runtime/archive_on_ray.py --photographs 20000 --model acne-cnn
+    python -m benchmarks.runtime.archive_on_ray --photographs 20000 --model acne-cnn
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From nothing to the first answer: `python benchmarks/runtime/cold_start.py`.
+"""From nothing to the first answer: `python -m benchmarks.runtime.cold_start`.
 
 Each run is a new process: the shipped detector through the runtime's API, through `acne-run`, and the floor, which
 imports numpy and the backend, opens the same file and runs it once on zeros. They take turns. Seconds are wall time
@@ -16,8 +16,10 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks.tables import publish
+
 MODELS = Path("models/acne-yolov8-lite0")
-FILES = {"onnx": MODELS / "acne-yolov8-lite0.onnx", "int8 tflite": MODELS / "acne-yolov8-lite0-int8.tflite"}
+FILES = {"ONNX float32": MODELS / "acne-yolov8-lite0.onnx", "TFLite int8": MODELS / "acne-yolov8-lite0-int8.tflite"}
 
 API = """
 import cv2
@@ -26,14 +28,14 @@ result = load_model({file!r}, threads=2)(cv2.imread({photo!r}))
 print(len(result.lesions))
 """
 FLOOR = {
-    "onnx": """
+    "ONNX float32": """
 import numpy, onnxruntime
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 2
 session = onnxruntime.InferenceSession({file!r}, options, providers=["CPUExecutionProvider"])
 session.run(None, {{session.get_inputs()[0].name: numpy.zeros((1, 640, 640, 3), numpy.uint8)}})
 """,
-    "int8 tflite": """
+    "TFLite int8": """
 import numpy
 from ai_edge_litert.interpreter import Interpreter
 interpreter = Interpreter({file!r}, num_threads=2)
@@ -62,11 +64,11 @@ def main(photo: str, runs: int) -> None:
             measured = run_process(command)
             if turn:  # the first of each reads the files from the disk
                 taken[name].append(measured)
-    click.echo(f"medians of {runs} processes of each, in turns")
-    click.echo(f"{'file':14}{'':10}{'seconds':>9}{'peak MB':>9}")
+    rows = []
     for (form, who), values in taken.items():
         seconds, peak = np.median(values, axis=0)
-        click.echo(f"{form:14}{who:10}{seconds:9.3f}{peak:9.0f}")
+        rows.append({"file": form, "process": who, "seconds": round(seconds, 3), "peak MB": round(peak)})
+    publish("cold_start", rows)
 
 
 def run_process(command: list[str], folder: Path | None = None) -> tuple[float, float]:

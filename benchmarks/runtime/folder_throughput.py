@@ -1,4 +1,4 @@
-"""Photographs a second of a folder: `python benchmarks/runtime/folder_throughput.py`.
+"""Photographs a second of a folder: `python -m benchmarks.runtime.folder_throughput`.
 
 Generated photographs of 12 megapixels through `acne-run` as it is (each by one thread, side by side), against one after
 the other with the backend's own threads, decoded by OpenCV at the scale that suffices, as it was before 26 November.
@@ -24,6 +24,7 @@ from acne_runtime.preprocess import reading_scale
 from acne_runtime.sinks.json_lines import JsonLines
 from acne_runtime.sources.image_files import list_images, read_frame, read_images
 from acne_runtime.sources.open_source import open_source
+from benchmarks.tables import publish
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "rendered_skin.jpg"
 WIDTH, HEIGHT = 4032, 3024
@@ -86,8 +87,8 @@ def main(photographs: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         generate(folder, photographs)
-        click.echo("file              before/s    now/s   ratio   decoding/s  inference/s   slower of the two is now's")
-        for backend in ("onnx", "litert"):
+        rows = []
+        for file, backend in (("ONNX float32", "onnx"), ("TFLite int8", "litert")):
             taken: dict[str, list[float]] = {}
             for _ in range(rounds + 1):
                 for way, call in ways(folder, backend).items():
@@ -98,10 +99,18 @@ def main(photographs: int, rounds: int) -> None:
                 way: photographs / float(np.median(seconds[1:])) for way, seconds in taken.items()
             }  # first: warm up
             bound = min(rate["decoding"], rate["inference"])
-            click.echo(
-                f"{backend:16}{rate['before']:10.1f}{rate['now']:9.1f}{rate['now'] / rate['before']:8.2f}"
-                f"{rate['decoding']:13.1f}{rate['inference']:13.1f}{bound / rate['now']:14.2f} x"
+            rows.append(
+                {
+                    "photographs a second": file,
+                    "before": round(rate["before"], 1),
+                    "now": round(rate["now"], 1),
+                    "ratio": round(rate["now"] / rate["before"], 2),
+                    "decoding alone": round(rate["decoding"], 1),
+                    "inference alone": round(rate["inference"], 1),
+                    "the slower over now": round(bound / rate["now"], 2),
+                }
             )
+    publish("folder_throughput", rows)
 
 
 if __name__ == "__main__":

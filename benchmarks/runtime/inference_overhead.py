@@ -1,4 +1,4 @@
-"""What the runtime adds to a bare inference: `python benchmarks/runtime/inference_overhead.py`.
+"""What the runtime adds to a bare inference: `python -m benchmarks.runtime.inference_overhead`.
 
 The shipped detector, exported at 416 px; a photograph in memory, uint8 BGR, to boxes in its pixels. Bare is the same
 file in a session of its own, given a finished tensor. All take turns of thirty frames in one run. The photograph comes
@@ -25,6 +25,7 @@ from acne_runtime.load import load_model
 from acne_runtime.preprocess import preprocess
 from acne_runtime.result import Result
 from acne_runtime.sources.image_files import read_image
+from benchmarks.tables import Row, publish
 
 THREADS = 2
 TURN = 30
@@ -39,16 +40,16 @@ def main(run: Path, photo: Path, imgsz: int, runs: int) -> None:
     """Exports, measures and prints."""
     photograph = read_image(photo)
     images = {f"{w} x {h}": cv2.resize(photograph, (w, h)) for w, h in ((imgsz, imgsz), (640, 480), (4000, 3000))}
-    click.echo(f"{photo.name}; {imgsz} px; {THREADS} threads; medians of {runs}")
-    click.echo("file           photograph  bare ms  ours ms  ratio  pre us  post us  lesions")
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         for form in ("onnx", "tflite"):
             file = Path(folder) / f"model.{form}"
             _export(run, form, imgsz, file)
-            _measure(file, images, runs)
+            rows += _measure(file, images, runs)
+    publish("inference_overhead", rows)
 
 
-def _measure(file: Path, images: Mapping[str, NDArray[np.uint8]], runs: int) -> None:
+def _measure(file: Path, images: Mapping[str, NDArray[np.uint8]], runs: int) -> list[Row]:
     model = load_model(file, threads=THREADS)
     tensor, _ = preprocess(next(iter(images.values())), model.manifest.input)
     results: dict[str, list[Result]] = {name: [] for name in images}
@@ -56,13 +57,22 @@ def _measure(file: Path, images: Mapping[str, NDArray[np.uint8]], runs: int) -> 
     for name, image in images.items():
         calls[name] = lambda name=name, image=image: results[name].append(model(image))
     times = {name: float(np.median(taken)) for name, taken in interleaved_times(calls, runs, TURN).items()}
+    rows: list[Row] = []
     for name in images:
         before = 1e3 * float(np.median([result.timing.preprocess for result in results[name]]))
         after = 1e3 * float(np.median([result.timing.postprocess for result in results[name]]))
-        click.echo(
-            f"{model.manifest.precision + ' ' + file.suffix[1:]:13}{name:>12}{times['bare']:9.2f}{times[name]:9.2f}"
-            f"{times[name] / times['bare']:7.3f}{before:8.0f}{after:9.0f}{len(results[name][0].lesions or ()):9}"
+        rows.append(
+            {
+                "file": f"{file.suffix[1:]} {model.manifest.precision}",
+                "photograph": name,
+                "of bare": round(times[name] / times["bare"], 3),
+                "bare, ms": round(times["bare"], 1),
+                "pre, µs": round(before),
+                "post, µs": round(after),
+                "lesions": len(results[name][0].lesions or ()),
+            }
         )
+    return rows
 
 
 def bare_onnx(file: Path, tensor: NDArray[np.uint8]) -> Callable[[], object]:

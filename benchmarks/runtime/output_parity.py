@@ -1,4 +1,4 @@
-"""Whether the answer is the same everywhere: `python benchmarks/runtime/output_parity.py ../shared/data/acne4/test`.
+"""Whether the answer is the same everywhere: `python -m benchmarks.runtime.output_parity ../shared/data/acne4/test`.
 
 Every photograph of a folder through every backend, as a file, from a folder, as a frame of a (losslessly coded) video,
 and from a camera, that is through the thread that reads cameras. Each lesion must be found again with the same type,
@@ -27,6 +27,7 @@ from acne_runtime.sources.image_files import list_images, read_image
 from acne_runtime.sources.open_source import open_source
 from acne_runtime.sources.stream import LiveStream
 from acne_runtime.sources.video_file import Capture
+from benchmarks.tables import Row, publish
 
 MOST_PIXELS_APART, MOST_SCORE_APART = 0.5, 1e-3
 MODELS = Path("models/acne-yolov8-lite0")
@@ -81,7 +82,7 @@ def main(folder: Path, most: int) -> None:
             "camera": lambda: camera(video, len(files)),
         }
         click.echo(f"{len(files)} photographs of {folder}; lesions found again within 0.5 px and 0.001")
-        click.echo("backend         source  lesions  not found again  new  most px apart  most score apart")
+        rows = []
         reference: list[list[Lesion]] = []
         for backend, file in zip(BACKENDS, _model_files(Path(made)), strict=True):
             model = load_model(file, threads=2)
@@ -89,10 +90,11 @@ def main(folder: Path, most: int) -> None:
                 answers = [list(result.lesions or ()) for result in model.stream(frames())]
                 if source == "file" and backend in REFERENCES:
                     reference = answers
-                click.echo(f"{backend:16}{source:8}{_compared(reference, answers)}")
+                rows.append({"backend": backend, "source": source} | _compared(reference, answers))
+    publish("output_parity", rows)
 
 
-def _compared(reference: list[list[Lesion]], answers: list[list[Lesion]]) -> str:
+def _compared(reference: list[list[Lesion]], answers: list[list[Lesion]]) -> Row:
     apart, lost, new = [(0.0, 0.0)], 0, 0
 
     def alike(one: Lesion, other: Lesion) -> bool:
@@ -107,7 +109,13 @@ def _compared(reference: list[list[Lesion]], answers: list[list[Lesion]]) -> str
         missing, added = unmatched(expected, got, alike)
         lost, new = lost + len(missing), new + len(added)
     pixels, score = (max(values) for values in zip(*apart, strict=True))
-    return f"{sum(map(len, answers)):7}{lost:17}{new:5}{pixels:15.5f}{score:18.7f}"
+    return {
+        "lesions": sum(map(len, answers)),
+        "not found again": lost,
+        "new": new,
+        "most px apart": f"{pixels:.2g}",
+        "most score apart": f"{score:.2g}",
+    }
 
 
 def _copies(photos: Iterable[Path], stills: Path, video: Path) -> list[Path]:

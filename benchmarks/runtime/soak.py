@@ -1,4 +1,4 @@
-"""Memory over many frames: `python benchmarks/runtime/soak.py --frames 100000`.
+"""Memory over many frames: `python -m benchmarks.runtime.soak --frames 100000`.
 
 Sends frames to `acne-run --source -` through a pipe, each another picture, and reads how much memory the command holds
 after each thousandth. Prints the curve, and the slope of its second half per 100,000 frames.
@@ -14,6 +14,8 @@ from pathlib import Path
 import click
 import cv2
 import numpy as np
+
+from benchmarks.tables import publish
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "rendered_skin.jpg"
 
@@ -47,8 +49,13 @@ def main(frames: int, model: str, backend: str) -> None:
             written = sum(1 for _ in lines)
     half = np.array(curve[len(curve) // 2 :])
     slope = np.polyfit(np.arange(len(half)) * 1000, half, 1)[0] * 100_000
-    shown = [f"{(index + 1):>4},000: {curve[index]:.1f} MB" for index in np.linspace(0, len(curve) - 1, 11).astype(int)]
-    click.echo("\n".join(shown))
+    publish(
+        "soak",
+        [
+            {"frames": 1000 * (index + 1), "resident MB": round(curve[index], 1)}
+            for index in np.linspace(0, len(curve) - 1, 11).astype(int).tolist()
+        ],
+    )
     click.echo(f"{written:,} of {frames:,} frames written, exit code {code}; {slope:+.2f} MB per 100,000 frames")
 
 

@@ -1,6 +1,6 @@
 """What tiled inference costs and finds.
 
-    python benchmarks/runtime/tiled_inference.py [../shared/data/acne4/test]
+    python -m benchmarks.runtime.tiled_inference [../shared/data/acne4/test]
 
 Cost: photographs of 3, 12 and 48 megapixels, each in a process of its own, in turns; seconds and peak memory, that of
 the photograph itself taken off. Found, where a labelled split is named: its photographs pasted at their own resolution
@@ -25,6 +25,7 @@ from acne_runtime.predictors.tiling import TiledModel
 from acne_trainer.data.dataset import Sample
 from acne_trainer.data.load import read_split
 from acne_trainer.metrics.matching import match
+from benchmarks.tables import publish
 
 SIZES = ((2000, 1500), (4000, 3000), (8000, 6000))
 FRAME = (4000, 3000)
@@ -61,13 +62,21 @@ def main(split: Path | None, runs: int) -> None:
         for size, rows in taken.items():
             child = subprocess.run([sys.executable, "-c", CHILD.format(size=size)], check=True, capture_output=True)
             rows.append(json.loads(child.stdout))
-    click.echo("megapixels  tiles  seconds  ratio  peak MB besides the photograph")
+    table = []
     before = 0.0
     for (width, height), rows in taken.items():
         seconds, peak, count = np.median(rows, axis=0)
-        ratio = f"{seconds / before:7.2f}" if before else " " * 7
-        click.echo(f"{width * height / 1e6:10.0f}{count:7.0f}{seconds:9.2f}{ratio}{peak:12.0f}")
+        table.append(
+            {
+                "megapixels": round(width * height / 1e6),
+                "tiles": round(count),
+                "seconds": round(seconds, 2),
+                "times the row above": f"{seconds / before:.1f}" if before else "",
+                "peak MB besides the photograph": round(peak),
+            }
+        )
         before = seconds
+    publish("tiled_inference_cost", table)
     if split:
         _recall(split)
 
@@ -88,7 +97,7 @@ def _recall(split: Path) -> None:
     small = np.concatenate(sides) <= SMALL
     small_alone = np.concatenate(alone_sides) <= SMALL
     click.echo(f"\n{len(samples)} photographs of {split}, {len(small)} lesions, {small.sum()} up to {SMALL:.0f} px")
-    click.echo("input                           recall  of small ones  boxes  precision")
+    rows = []
     for way, told in (
         ("whole", "12 megapixel frames, whole"),
         ("tiles", "12 megapixel frames, --tile"),
@@ -97,7 +106,16 @@ def _recall(split: Path) -> None:
         hit = np.concatenate([one for one, _ in ways[way]])
         count = sum(number for _, number in ways[way])
         of_small = hit[small_alone if way == "alone" else small].mean()
-        click.echo(f"{told:30}{hit.mean():8.3f}{of_small:15.3f}{count:7}{hit.sum() / max(1, count):11.3f}")
+        rows.append(
+            {
+                "input": told,
+                "recall": round(hit.mean(), 3),
+                f"of those up to {SMALL:.0f} px": round(of_small, 3),
+                "boxes": count,
+                "precision": round(hit.sum() / max(1, count), 3),
+            }
+        )
+    publish("tiled_inference_recall", rows)
 
 
 def _found(

@@ -3,7 +3,7 @@
 Each clip shows one photograph as a hand-held camera would: shifted by up to 4 px, turned by 1 degree, scaled by 2 % and
 5 % brighter or darker from frame to frame, with noise and JPEG. Nothing changes on the skin, so all change is error.
 
-    python benchmarks/runtime/tracking.py ../shared/data/acne04
+    python -m benchmarks.runtime.tracking ../shared/data/acne04
 """
 
 from __future__ import annotations

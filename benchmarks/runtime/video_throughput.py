@@ -1,4 +1,4 @@
-"""Frames a second of a video, and of the bare model: `python benchmarks/runtime/video_throughput.py`.
+"""Frames a second of a video, and of the bare model: `python -m benchmarks.runtime.video_throughput`.
 
 A made video of 300 frames, 640 x 480, through the shipped detector on two cores: the bare model alone on finished
 tensors, with two threads; read, processed and drawn on, as `--show` does; and the annotated video written too, as
@@ -8,7 +8,7 @@ tensors, with two threads; read, processed and drawn on, as `--show` does; and t
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from time import perf_counter
 
@@ -27,6 +27,7 @@ from acne_runtime.sinks.annotated_media import VideoWriter
 from acne_runtime.sinks.overwrite_guard import OverwriteGuard
 from acne_runtime.sources.image_files import read_image
 from acne_runtime.sources.open_source import open_source
+from benchmarks.tables import publish
 
 FRAMES, WIDTH, HEIGHT, RATE = 300, 640, 480, 30
 THREADS = 2
@@ -40,9 +41,8 @@ def main(photo: Path, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "video.mp4"
         _film(photo, video)
-        click.echo(f"{FRAMES} frames of {WIDTH} x {HEIGHT}; medians of {rounds} rounds")
-        click.echo("file             bare fps   drawn fps  of bare   saved fps  of bare")
-        for backend in ("onnx", "litert"):
+        rows = []
+        for file, backend in (("ONNX float32", "onnx"), ("TFLite int8", "litert")):
             bare, model = load_model(backend=backend, threads=2), load_model(backend=backend, threads=1)
             seconds: dict[str, list[float]] = {"bare": [], "drawn": [], "saved": []}
             for _ in range(rounds):
@@ -56,10 +56,19 @@ def main(photo: Path, rounds: int) -> None:
                         pass
                     seconds[name].append(perf_counter() - started)
             rate = {name: FRAMES / float(np.median(taken)) for name, taken in seconds.items()}
-            click.echo(
-                f"{model.manifest.precision + ' ' + backend:15}{rate['bare']:10.1f}"
-                + "".join(f"{rate[name]:12.1f}{rate[name] / rate['bare']:9.1%}" for name in ("drawn", "saved"))
+            rows.append(
+                {
+                    "frames a second": file,
+                    "bare": round(rate["bare"], 1),
+                    "processed and drawn on": _of_bare(rate, "drawn"),
+                    "saved as a video too": _of_bare(rate, "saved"),
+                }
             )
+    publish("video_throughput", rows)
+
+
+def _of_bare(rate: Mapping[str, float], what: str) -> str:
+    return f"{rate[what]:.1f} ({rate[what] / rate['bare']:.0%})"
 
 
 def _bare(model: Model, video: Path) -> Generator[None]:

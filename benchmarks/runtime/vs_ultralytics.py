@@ -1,4 +1,4 @@
-"""`acne-run` against `yolo predict`, on the same file: `python benchmarks/runtime/vs_ultralytics.py`.
+"""`acne-run` against `yolo predict`, on the same file: `python -m benchmarks.runtime.vs_ultralytics`.
 
 Two environments are made, one with this checkout's `.[onnx]`, one with `ultralytics` and `onnxruntime`. Ultralytics
 exports its YOLOv8n (weights at random: none is downloaded) as ONNX at 640 px; both commands run this file on the same
@@ -16,7 +16,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-from cold_start import run_process
+
+from benchmarks.runtime.cold_start import run_process
+from benchmarks.tables import publish
 
 OURS = """
 import cv2, json, time
@@ -78,16 +80,16 @@ def main(photo: str, runs: int, folder: Path | None) -> None:
                 output = subprocess.run(loops[name], cwd=place, check=True, capture_output=True, text=True).stdout
                 if turn:  # the first reads the files from the disk
                     taken[name].append((*once, json.loads(output.splitlines()[-1])))
-    click.echo(f"medians of {runs} processes of each, in turns")
-    click.echo(f"{'':24}{'acne-run':>10}{'yolo predict':>14}{'ratio':>8}")
     medians = {name: np.median(values, axis=0) for name, values in taken.items()}
-    rows = {"installed MB": size} | {
+    measured = {"installed, MB": size} | {
         what: {name: values[place] for name, values in medians.items()}
-        for place, what in enumerate(("start to answer, s", "peak memory, MB", "a frame, ms"))
+        for place, what in enumerate(("start to answer, s", "peak memory, MB", "a frame in a running process, ms"))
     }
-    for what, values in rows.items():
+    rows = []
+    for what, values in measured.items():
         one, other = values["acne-run"], values["yolo predict"]
-        click.echo(f"{what:24}{one:10.4g}{other:14.4g}{other / one:8.1f}")
+        rows.append({"": what, "acne-run": f"{one:.4g}", "yolo predict": f"{other:.4g}", "ratio": f"{other / one:.1f}"})
+    publish("vs_ultralytics", rows)
 
 
 def _environment(folder: Path, packages: list[str]) -> Path:

@@ -1,7 +1,7 @@
 """How fast the detector learns: `acne-train` against KerasCV's own `YOLOV8Detector.fit`, minute by minute.
 
-    python benchmarks/training/convergence_vs_kerascv.py blobs --minutes 10 --epochs 18
-    python benchmarks/training/convergence_vs_kerascv.py ../shared/data/acne04 --minutes 40 --epochs 38
+    python -m benchmarks.training.convergence_vs_kerascv blobs --minutes 10 --epochs 18
+    python -m benchmarks.training.convergence_vs_kerascv ../shared/data/acne04 --minutes 40 --epochs 38
 
 Both train the same network (xs) from scratch, each in a process of its own, one after the other; both are scored on
 `valid` through the same decoding, suppression and evaluator. Ours pays for its validations out of its minutes, KerasCV
@@ -23,6 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+
+from benchmarks.tables import publish
 
 Curve = list[tuple[float, float]]
 """(minutes, AP50 on valid)."""
@@ -47,11 +49,12 @@ def main(data: str, minutes: float, input_size: int, crop_size: int, epochs: int
     name = Path(data).name
     with tempfile.TemporaryDirectory() as folder:
         if data == "blobs":
-            from synthetic_blobs import write_set
+            from benchmarks.training.synthetic_blobs import write_set
 
             data = str(Path(folder) / "blobs")
             write_set(Path(data))
-        command = [sys.executable, __file__, data, *(f"--minutes {minutes} --input-size {input_size}".split())]
+        command = [sys.executable, "-m", "benchmarks.training.convergence_vs_kerascv", data]
+        command += f"--minutes {minutes} --input-size {input_size}".split()
         command += f"--crop-size {crop_size} --epochs {epochs}".split()
         curves: dict[str, Curve] = {}
         for each in SIDES:
@@ -60,8 +63,16 @@ def main(data: str, minutes: float, input_size: int, crop_size: int, epochs: int
             curves[each] = json.loads(done.stdout.splitlines()[-1])
             click.echo(f"{each}: best AP50 on valid {max(score for _, score in curves[each]):.3f}")
     out.mkdir(parents=True, exist_ok=True)
-    record = {"set": name, "minutes": minutes, "input_size": input_size, "ap50_on_valid": curves}
-    (out / f"convergence-{name}.json").write_text(json.dumps(record, indent=1))
+    rows = [
+        {
+            f"{name}, {input_size} px, {minutes:g} minutes each": side,
+            "best AP50": round(max(score for _, score in curve), 3),
+            "last": round(curve[-1][1], 3),
+            "half of the best after, minutes": next(m for m, score in curve if score >= max(s for _, s in curve) / 2),
+        }
+        for side, curve in curves.items()
+    ]
+    publish(f"convergence-{name}", rows, details=curves)
     _draw(curves, f"{name}, {input_size} px, from scratch, 2 cores", out / f"convergence-{name}.png")
     click.echo(f"wrote {out / f'convergence-{name}.png'}")
 

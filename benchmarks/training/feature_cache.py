@@ -1,4 +1,4 @@
-"""Costs of training a head, over the frozen backbone alone: `python benchmarks/training/feature_cache.py [DATA]`.
+"""Costs of training a head, over the frozen backbone alone: `python -m benchmarks.training.feature_cache [DATA]`.
 
 A frozen backbone answers each photograph once; its answers are kept. Prints the time of a whole head training, features
 and all epochs, over one bare forward pass of the backbone over the same photographs.
@@ -22,6 +22,7 @@ from acne_trainer.models.backbones import build_backbone, build_head
 from acne_trainer.tasks.frozen_backbone import FeatureCache, FrozenBackboneTask
 from acne_trainer.tasks.in_memory import InMemorySplit
 from acne_trainer.training.loop import Trainer
+from benchmarks.tables import publish
 
 BATCH = 8
 
@@ -58,9 +59,17 @@ def main(data: Path, model: str, photographs: int) -> None:
         Trainer(FrozenBackboneTask(settings, train, valid, features, head), settings, Path(folder)).fit()
         whole = time.perf_counter() - begun
 
-    click.echo(f"{model}, {len(train.images)} + {len(valid.images)} photographs of {settings.input_size} px")
-    click.echo(f"one bare forward pass          {bare:6.1f} s")
-    click.echo(f"{settings.epochs} epochs of a head, features and all {whole:6.1f} s  {whole / bare:.2f} x")
+    publish(
+        "feature_cache",
+        [
+            {
+                "photographs": f"{len(train.images)} + {len(valid.images)} of {settings.input_size} px",
+                f"one forward pass of {model}, s": round(bare, 1),
+                f"features and {settings.epochs} epochs of the head, s": round(whole, 1),
+                "ratio": round(whole / bare, 2),
+            }
+        ],
+    )
 
 
 if __name__ == "__main__":

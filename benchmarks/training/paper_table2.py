@@ -1,6 +1,6 @@
 """The paper's Table 2 on other photographs: frozen ImageNet networks under its head, by how the pixels are scaled.
 
-    python benchmarks/training/paper_table2.py ../shared/data/acne4
+    python -m benchmarks.training.paper_table2 ../shared/data/acne4
 
 Each frozen network answers every photograph once; the paper's head (flatten, dropout, dense sigmoid) is fitted on
 `train` by Keras' own binary cross-entropy, its epoch and the thresholds are chosen on `valid`, and `test` is scored

@@ -1,6 +1,6 @@
 """ImageNet features against random ones under the same detector, equal CPU minutes, learning from the same two sets.
 
-    python benchmarks/training/pretrained_vs_scratch.py ../shared/data [--minutes 10]
+    python -m benchmarks.training.pretrained_vs_scratch ../shared/data [--minutes 10]
 
 `acne-train`'s yolov8-lite0 from ImageNet weights and from random ones, and yolov8-xs from random ones; typed lesions
 (acne4) and untyped ones (acne04) in one training. Minutes are the process' own on all cores, so that a busy machine
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import tempfile
 import time
 from pathlib import Path
 
 import click
+
+from benchmarks.tables import publish
 
 CONTENDERS = {
     "lite0, ImageNet": ("yolov8-lite0", "imagenet"),
@@ -40,7 +41,15 @@ def main(root: Path, minutes: float, out: Path) -> None:
         curves[name] = _learn(model, weights, root, minutes)
         click.echo(f"{name}: " + ", ".join(f"{minute:.1f} min {score:.3f}" for minute, score in curves[name]))
     out.mkdir(parents=True, exist_ok=True)
-    (out / "pretrained.json").write_text(json.dumps({"cpu_minutes": minutes, "ap50_on_acne04_valid": curves}, indent=1))
+    publish(
+        "pretrained",
+        [
+            {"AP50 after CPU minutes": name}
+            | {f"{minutes * (place + 1) / POINTS:g}": round(score, 3) for place, (_, score) in enumerate(curve)}
+            for name, curve in curves.items()
+        ],
+        details=curves,
+    )
     _draw(curves, out / "pretrained.png")
     click.echo(f"wrote {out / 'pretrained.png'}")
 

@@ -1,4 +1,4 @@
-"""What a training step of the detector costs: `python benchmarks/training/step_cost.py [DATA]`.
+"""What a training step of the detector costs: `python -m benchmarks.training.step_cost [DATA]`.
 
 Prints the step over the bare forward and backward pass of the same network (batch and crop size alike, the two taken in
 turns), the shares of its parts, and how many times faster the input pipeline alone is than the step that it feeds.
@@ -25,6 +25,7 @@ from acne_trainer.models.yolov8 import STRIDES
 from acne_trainer.tasks.detection import DetectionTask
 from acne_trainer.tasks.detection_batches import DetectionBatches
 from acne_trainer.training.loop import Trainer
+from benchmarks.tables import publish
 
 WARM_UP = 3
 
@@ -98,17 +99,24 @@ def main(data: Path, rounds: int, jit: bool) -> None:
     pipeline = (time.perf_counter() - begun) / made * batch
 
     step = took["step"]
-    click.echo(f"{data}, {batch} crops of {side} px, {'XLA' if jit else 'no XLA'}, median of {rounds}")
-    click.echo(
-        f"step                    {1000 * step:6.0f} ms  {step / took['bare']:.3f} x bare forward and backward pass"
+    parts = {
+        "bare forward and backward pass": took["bare"],
+        "the whole step": step,
+        "its objective": took["objective"],
+        "of it the assigner": took["assigner"],
+        "augmentation, beside the step": pipeline,
+    }
+    publish(
+        "step_cost",
+        [
+            {
+                f"{batch} crops of {side} px, {'XLA' if jit else 'no XLA'}": name,
+                "ms": round(1000 * part),
+                "of the bare pass": f"{part / took['bare']:.1%}",
+            }
+            for name, part in parts.items()
+        ],
     )
-    for name, part in (
-        ("forward and backward", took["bare"]),
-        ("objective", took["objective"]),
-        ("  of it the assigner", took["assigner"]),
-        ("augmentation (concurrent)", pipeline),
-    ):
-        click.echo(f"{name:24}{1000 * part:6.0f} ms  {part / step:6.1%} of the step")
     click.echo(f"the input pipeline alone delivers {step / pipeline:.1f} x the images that the step consumes")
 
 

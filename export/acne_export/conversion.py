@@ -80,7 +80,9 @@ def convert(reference: Reference, recipe: Recipe) -> Conversion:
         # All photographs as one: a single one with few lesions says little.
         photographs = [(vector.outputs, outputs) for vector, outputs in pairs if not vector.is_noise]
         expected, got = (_concatenate(outputs) for outputs in zip(*photographs, strict=True))
-        metrics = check_reduced(expected, got, exporter.limits, min(reference.manifest.thresholds))
+        metrics = check_reduced(
+            expected, got, exporter.limits, min(reference.manifest.thresholds), reference.manifest.bins
+        )
     manifest = dataclasses.replace(reference.manifest, precision=recipe.precision)
     return Conversion(file, manifest, metrics, backend.run(golden_batch(manifest.input)))
 

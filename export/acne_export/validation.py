@@ -44,7 +44,7 @@ class Limits:
     The values are several times what sound conversions of our models measure, and far below what broken ones do.
 
     Attributes:
-        min_cosine: Smallest cosine similarity of a box output, up to 1.
+        min_cosine: Smallest cosine similarity of a box output's distributions, up to 1.
         max_score_error: Largest mean absolute error of a score or label output.
         max_relative_error: Largest error of the scores near and above the threshold, relative to them (root mean
             square).
@@ -138,7 +138,9 @@ def check_finite(reference: Outputs, converted: Outputs) -> None:
         pass
 
 
-def check_reduced(reference: Outputs, converted: Outputs, limits: Limits, threshold: float) -> dict[str, Any]:
+def check_reduced(
+    reference: Outputs, converted: Outputs, limits: Limits, threshold: float, bins: int
+) -> dict[str, Any]:
     """Compares the outputs of a conversion to reduced precision with those of the Keras model.
 
     Args:
@@ -147,6 +149,7 @@ def check_reduced(reference: Outputs, converted: Outputs, limits: Limits, thresh
         limits: How far they may differ.
         threshold: The lowest decision threshold. Nearly all probabilities of a detector are near zero, and any error
             there is small; from half the threshold up they matter.
+        bins: Bins of each distribution in the box outputs; 0 without any.
 
     Returns:
         `mean_score_error` (absolute) and `relative_score_error` (of the scores that matter), for detectors
@@ -164,7 +167,7 @@ def check_reduced(reference: Outputs, converted: Outputs, limits: Limits, thresh
     for name, expected, got in _pair_outputs(reference, converted):
         snr[name] = _signal_to_noise(expected, got)
         if name.startswith("box"):
-            cosines.append(_check_boxes(name, expected, got, limits))
+            cosines.append(_check_boxes(name, expected, got, limits, bins))
             continue
         errors.append(_check_scores(name, expected, got, limits))
         matters = np.maximum(expected, got) >= min_score
@@ -186,8 +189,12 @@ def _signal_to_noise(expected: NDArray[Any], got: NDArray[Any]) -> float:
     return round(10 * float(np.log10(max(signal, 1e-30) / max(noise, 1e-30))), 1)
 
 
-def _check_boxes(name: str, expected: NDArray[Any], got: NDArray[Any], limits: Limits) -> float:
-    """Returns the cosine similarity of a box output and the Keras model's."""
+def _check_boxes(name: str, expected: NDArray[Any], got: NDArray[Any], limits: Limits, bins: int) -> float:
+    """Returns the cosine similarity of a box output's distributions and the Keras model's, less the uniform one.
+
+    That of the logits would count by how much the least likely bins are unlikely, which moves no box.
+    """
+    expected, got = (_distributions(logits, bins) - 1 / bins for logits in (expected, got))
     magnitude = float(np.linalg.norm(expected)) * float(np.linalg.norm(got))
     cosine = float((expected * got).sum()) / max(1e-12, magnitude)
     if cosine < limits.min_cosine:
@@ -195,6 +202,13 @@ def _check_boxes(name: str, expected: NDArray[Any], got: NDArray[Any], limits: L
             f"output {name!r} differs from the Keras model: cosine similarity {cosine:.3f}, below {limits.min_cosine}"
         )
     return cosine
+
+
+def _distributions(logits: NDArray[Any], bins: int) -> NDArray[Any]:
+    """Returns the softmax of `[..., k * bins]` logits, `[n, bins]`."""
+    grouped = logits.reshape(-1, bins)
+    weights = np.exp(grouped - grouped.max(axis=1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def _check_scores(name: str, expected: NDArray[Any], got: NDArray[Any], limits: Limits) -> float:

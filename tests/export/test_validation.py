@@ -55,7 +55,7 @@ def one_value(value):
 
 def test_the_source_itself_passes(source, rounding):
     assert check_float32(source, source, rounding) == {"max_error": 0.0}
-    measured = check_reduced(source, source, LIMITS, 0.5)
+    measured = check_reduced(source, source, LIMITS, 0.5, 16)
     assert measured["min_box_cosine"] == pytest.approx(1)
     assert measured["mean_score_error"] == 0
     assert set(measured["snr_db"]) == set(source)
@@ -122,7 +122,7 @@ def test_a_conversion_that_lost_an_output_is_refused(source, rounding, output):
     with pytest.raises(ValidationError, match=f"output '{output}' is missing; the file has"):
         check_float32(source, without(source, output), rounding)
     with pytest.raises(ValidationError, match=f"output '{output}' is missing; the file has"):
-        check_reduced(source, without(source, output), LIMITS, 0.5)
+        check_reduced(source, without(source, output), LIMITS, 0.5, 16)
 
 
 @pytest.mark.parametrize("output", ["box_8", "score_16"])
@@ -135,7 +135,7 @@ def test_a_conversion_that_lost_an_output_is_refused(source, rounding, output):
     ],
     ids=["one nan", "all nan", "a row of cells"],
 )
-@pytest.mark.parametrize("check", [lambda *both: check_reduced(*both, LIMITS, 0.5), check_finite])
+@pytest.mark.parametrize("check", [lambda *both: check_reduced(*both, LIMITS, 0.5, 16), check_finite])
 def test_a_reduced_conversion_that_broke_is_refused_even_on_noise(source, output, change, problem, check):
     with pytest.raises(ValidationError, match=f"'{output}' {problem}"):
         check(source, changed(source, output, change))
@@ -156,20 +156,20 @@ WRONG = pytest.mark.parametrize(
 @WRONG
 def test_reduced_boxes_that_are_others_are_refused(source, change):
     with pytest.raises(ValidationError, match="'box_8' differs from the Keras model: cosine"):
-        check_reduced(source, changed(source, "box_8", change), LIMITS, 0.5)
+        check_reduced(source, changed(source, "box_8", change), LIMITS, 0.5, 16)
 
 
 @WRONG
 @pytest.mark.parametrize("output", ["score_16", "score_8"])
 def test_reduced_scores_that_are_others_are_refused(source, output, change):
     with pytest.raises(ValidationError, match=f"'{output}' (differ from the Keras model's|keeps 1 of)"):
-        check_reduced(source, changed(source, output, change), LIMITS, 0.5)
+        check_reduced(source, changed(source, output, change), LIMITS, 0.5, 16)
 
 
 @WRONG
 def test_reduced_labels_that_are_others_are_refused(labels, change):
     with pytest.raises(ValidationError, match="'label' differ from the Keras model's"):
-        check_reduced(labels, changed(labels, "label", change), LIMITS, 0.5)
+        check_reduced(labels, changed(labels, "label", change), LIMITS, 0.5, 16)
 
 
 def test_noise_may_be_answered_otherwise(source):
@@ -178,7 +178,7 @@ def test_noise_may_be_answered_otherwise(source):
 
 def test_a_coarser_answer_passes_and_its_error_is_reported(source):
     rounded = {name: np.round(output * 128) / 128 for name, output in source.items()}
-    measured = check_reduced(source, rounded, LIMITS, 0.5)
+    measured = check_reduced(source, rounded, LIMITS, 0.5, 16)
     assert 0.999 < measured["min_box_cosine"] < 1
     assert 0 < measured["mean_score_error"] <= 1 / 256
     assert all(30 < value < 80 for value in measured["snr_db"].values())
@@ -189,12 +189,12 @@ def test_scores_that_fell_to_a_few_levels_are_refused(source):
     with pytest.raises(
         ValidationError, match=r"'score_8' keeps \d+ of \d+ score levels: its scores share a quantization scale"
     ):
-        check_reduced(source, coarse, LIMITS, 0.5)
+        check_reduced(source, coarse, LIMITS, 0.5, 16)
 
 
 def test_the_signal_to_noise_ratio_is_in_decibels(source):
     off = changed(source, "box_8", lambda box: box + np.float32(0.1) * np.sqrt((box**2).mean()))
-    assert check_reduced(source, off, LIMITS, 0.5)["snr_db"]["box_8"] == pytest.approx(20, abs=0.1)
+    assert check_reduced(source, off, LIMITS, 0.5, 16)["snr_db"]["box_8"] == pytest.approx(20, abs=0.1)
 
 
 @pytest.mark.parametrize(("share", "passes"), [(0.89, False), (0.91, True), (3.0, True)])
@@ -314,14 +314,14 @@ def sparse():
 @pytest.mark.parametrize("pair", [pair for pair in EXPORTERS if EXPORTERS[pair].limits], ids="-".join)
 def test_lesions_count_among_thousands_of_scores_near_zero(sparse, change, pair):
     limits = EXPORTERS[pair].limits
-    assert check_reduced(sparse, sparse, limits, 0.1)["relative_score_error"] == 0
+    assert check_reduced(sparse, sparse, limits, 0.1, 16)["relative_score_error"] == 0
     broken = changed(sparse, "score_8", change)
     assert np.abs(broken["score_8"] - sparse["score_8"]).mean() < LIMITS.max_score_error  # the mean hardly shows it
     with pytest.raises(
         ValidationError,
         match=r"(0\.050 and above differ from the Keras model's by \d+%|'score_8' differ .* by 0\.021 on)",
     ):
-        check_reduced(sparse, broken, limits, 0.1)
+        check_reduced(sparse, broken, limits, 0.1, 16)
 
 
 def test_a_large_rounding_of_its_source_is_no_excuse_for_anything(source, rounding):

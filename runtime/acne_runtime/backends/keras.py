@@ -163,7 +163,7 @@ def best_range(values: NDArray[np.float32], low: float, high: float, reader: Rea
 
 
 def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 1 / (1 + np.exp(-values))
+    return (1 + np.tanh(values / 2)) / 2  # does not overflow
 
 
 def _mean_bin(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -99,6 +99,10 @@ def _png(data: bytes) -> tuple[int, int]:
 def _bmp(data: bytes) -> tuple[int, int]:
     (header,) = struct.unpack_from("<I", data, 14)
     width, height = struct.unpack_from("<HH" if header == 12 else "<ii", data, 18)
+    # 32 bits whose order masks state; OpenCV takes the usual one for granted.
+    has_masks = header == 40 and struct.unpack_from("<HI", data, 28) == (32, 3)
+    if has_masks and struct.unpack_from("<III", data, 54) != (0xFF0000, 0xFF00, 0xFF):
+        raise ValueError("a BMP whose colours are in an order of its own; save it as PNG")
     return width, abs(height)  # negative if the rows are stored from top to bottom
 
 

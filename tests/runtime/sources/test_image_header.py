@@ -44,6 +44,17 @@ def test_the_size_is_what_the_picture_has(kind):
     assert read_size(KINDS[kind]) == (53, 37)
 
 
+def bmp_with_masks(*masks):
+    header = struct.pack("<IiiHHIIiiII", 40, 3, 2, 1, 32, 3, 24, 0, 0, 0, 0) + struct.pack("<III", *masks)
+    return b"BM" + struct.pack("<IHHI", 14 + len(header) + 24, 0, 0, 14 + len(header)) + header + bytes(24)
+
+
+def test_a_bmp_with_colours_in_another_order_is_refused():
+    assert read_size(bmp_with_masks(0xFF0000, 0xFF00, 0xFF)) == (3, 2)
+    with pytest.raises(ValueError, match="order of its own; save it as PNG"):
+        read_size(bmp_with_masks(0xFF, 0xFF00, 0xFF0000))
+
+
 def test_a_bmp_from_top_to_bottom_has_a_height_all_the_same():
     data = bytearray(KINDS["bmp"])
     data[22:26] = struct.pack("<i", -37)

@@ -75,6 +75,11 @@ def test_another_table_beside_the_photographs_is_none_of_labels(tmp_path):
         ("a.jpg,1,0\n", ":1: 'a.jpg,1,0' is no header (expected: Name,comedones,...)"),
         ("Name\na.jpg\n", ":1: 'Name' is no header (expected: Name,comedones,...)"),
         ("Name,0\n", ": no photograph is listed"),
+        (
+            "filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,64,48,papules,1,1,9,9\n",
+            ": a table of boxes, as TensorFlow has it; export the set as YOLO, COCO or Pascal VOC",
+        ),
+        ("Name,a,A \na.jpg,0,1\n", ": names the class 'a' as 'A' too; write it in one way"),
         ("Name,a,a\na.jpg,0,1\n", ": names the class 'a' twice"),
         ("Name,0,1\na.jpg,1,0\na.jpg,1,0\n", ":3: 'a.jpg' is listed twice"),
         ("Name,0,1\na.jpg,1\n", ":2: 2 columns instead of 3"),
@@ -85,7 +90,7 @@ def test_another_table_beside_the_photographs_is_none_of_labels(tmp_path):
         ('Name,0,1\n"a.jpg,1,0\n', ":2: not CSV (unexpected end of data)"),
         (b"Name,0,1\nf\xfcr.jpg,1,0\n", ": not UTF-8 text (invalid start byte at byte 10)"),
     ],
-    ids=range(13),
+    ids=range(15),
 )
 def test_a_malformed_table_is_refused_with_its_line(tmp_path, text, problem):
     assert refusal(table(tmp_path, text)) == f"SET/train/_classes.csv{problem}"

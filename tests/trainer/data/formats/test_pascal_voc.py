@@ -134,6 +134,18 @@ def test_a_label_without_photograph_is_refused(tmp_path):
     assert refusal(root) == "SET/train/c.xml: labels a photograph that is not in SET/train"
 
 
+@pytest.mark.parametrize("stated", ["b.jpg", "C:\\photos\\b.png", "photos/b.jpg"])
+def test_a_file_that_names_another_photograph_of_the_set_is_refused(tmp_path, stated):
+    text = xml(marked("papules", 1, 1, 9, 9)).replace("x.jpg", stated)
+    message = "its <filename> names 'b', another photograph; rename it or mend it"
+    assert refusal(voc(tmp_path, {"a.xml": text})) == f"SET/train/a.xml: {message}"
+
+
+def test_a_class_in_two_spellings_is_refused(tmp_path):
+    root = voc(tmp_path, {"a.xml": xml(marked("Papules", 1, 1, 9, 9)), "b.xml": xml(marked("papules", 1, 1, 9, 9))})
+    assert refusal(root).endswith("names the class 'Papules' as 'papules' too; write it in one way")
+
+
 def test_a_set_without_any_object_is_refused(tmp_path):
     assert refusal(voc(tmp_path, {"a.xml": xml()})) == "SET/train: names no class"
 

@@ -107,14 +107,18 @@ def checked_class_names(names: Iterable[str], where: Path) -> tuple[str, ...]:
     """Returns the names as they stand.
 
     Raises:
-        SourceError: There is none, or one stands twice: labels could not be told apart.
+        SourceError: There is none, or one stands twice, if only in other letters (`Papules`, `papules`).
     """
     classes = tuple(names)
     if not classes:
         raise SourceError(f"{where}: names no class")
-    twice = next((name for name in classes if classes.count(name) > 1), None)
-    if twice is not None:
-        raise SourceError(f"{where}: names the class {twice!r} twice")
+    first: dict[str, str] = {}
+    for name in classes:
+        alike = first.setdefault(name.strip().casefold(), name)
+        if alike == name and classes.count(name) > 1:
+            raise SourceError(f"{where}: names the class {name!r} twice")
+        if alike != name:
+            raise SourceError(f"{where}: names the class {alike!r} as {name!r} too; write it in one way")
     return classes
 
 

@@ -77,6 +77,8 @@ def read_table(file: Path, folder: Path, on_error: OnError | None = None) -> Dat
         raise SourceError(f"{file}:{rows.line_num}: not CSV ({error})") from None
     if len(header) < 2 or header[0].strip().lower() not in NAME_COLUMNS:
         raise SourceError(f"{file}:1: {shortened(','.join(header))!r} is no header (expected: Name,comedones,...)")
+    if {"xmin", "ymin"} <= {name.strip().lower() for name in header}:
+        raise SourceError(f"{file}: a table of boxes, as TensorFlow has it; export the set as YOLO, COCO or Pascal VOC")
     classes = _classes(file, [name.strip() for name in header[1:]])
     samples: dict[Path, Sample] = {}
     for number, row in numbered:

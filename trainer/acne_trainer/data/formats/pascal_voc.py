@@ -96,16 +96,20 @@ def read_voc(photos: Path, labels: Path, classes: tuple[str, ...], on_error: OnE
         on_error: Gets the error of each XML file that cannot be read, which is then skipped; `None` raises.
 
     Raises:
-        SourceError: An XML file does not parse, has no photograph, or names another class; the message names the file
-            and the line or the object.
+        SourceError: An XML file does not parse, has no photograph, or names another one or another class; the message
+            names the file and the line or the object.
     """
     samples = []
     by_photo = {photo: labels / f"{photo.stem}.xml" for photo in list_images(photos)}
+    stems = {photo.stem for photo in by_photo}
     first_of: dict[Path, Path] = {}
     for photo, label in by_photo.items():
         with collect_errors(on_error):
             check_one_photograph(label, photo, first_of)
             root = _root(label) if label.is_file() else Element("annotation")
+            stated = Path((root.findtext("filename") or "").replace("\\", "/")).stem
+            if stated != photo.stem and stated in stems:  # another name alone says nothing: files get renamed
+                raise SourceError(f"{label}: its <filename> names {stated!r}, another photograph; rename it or mend it")
             samples.append(_sample(photo, label, root, classes))
     used = set(by_photo.values())
     for orphan in sorted(file for file in labels.iterdir() if file.suffix.lower() == ".xml" and file not in used):
