@@ -40,7 +40,10 @@ def with_tables(text: str) -> str:
     """Returns the README with the tables that the files in `results` hold."""
 
     def table(place: re.Match[str]) -> str:
-        rows = json.loads((RESULTS / f"{place[1]}.json").read_text())["rows"]
+        file = RESULTS / f"{place[1]}.json"
+        if not file.exists():
+            return place[0]
+        rows = json.loads(file.read_text())["rows"]
         return f"<!-- results/{place[1]}.json -->\n{as_markdown(rows)}\n"
 
     return _TABLE.sub(table, text)

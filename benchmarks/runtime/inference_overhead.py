@@ -1,12 +1,13 @@
 """What the runtime adds to a bare inference: `python -m benchmarks.runtime.inference_overhead`.
 
-The shipped detector, exported at 416 px; a photograph in memory, uint8 BGR, to boxes in its pixels. Bare is the same
-file in a session of its own, given a finished tensor. All take turns of thirty frames in one run. The photograph comes
-in three sizes: the model's own, a camera's frame, a phone's photograph.
+The shipped detector, exported at 416 and at 640 px; a photograph in memory, uint8 BGR, to boxes in its pixels. Bare is
+the same file in a session of its own, given a finished tensor. All take turns of thirty frames in one run. The
+photograph comes in three sizes: the model's own, a camera's frame, a phone's photograph.
 """
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -34,17 +35,18 @@ TURN = 30
 @click.command(help=__doc__)
 @click.argument("run", default="models/acne-yolov8-lite0", type=click.Path(exists=True, path_type=Path))
 @click.option("--photo", default="samples/rendered_skin.jpg", type=click.Path(exists=True, path_type=Path))
-@click.option("--imgsz", default=416, show_default=True)
+@click.option("--imgsz", "sizes", default=(416, 640), multiple=True, show_default=True)
 @click.option("--runs", default=300, show_default=True)
-def main(run: Path, photo: Path, imgsz: int, runs: int) -> None:
+def main(run: Path, photo: Path, sizes: tuple[int, ...], runs: int) -> None:
     """Exports, measures and prints."""
     photograph = read_image(photo)
-    images = {f"{w} x {h}": cv2.resize(photograph, (w, h)) for w, h in ((imgsz, imgsz), (640, 480), (4000, 3000))}
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for form in ("onnx", "tflite"):
+    for size, form in itertools.product(sizes, ("onnx", "tflite")):
+        shapes = dict.fromkeys(((size, size), (640, 480), (4000, 3000)))
+        images = {f"{width} x {height}": cv2.resize(photograph, (width, height)) for width, height in shapes}
+        with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / f"model.{form}"
-            _export(run, form, imgsz, file)
+            _export(run, form, size, file)
             rows += _measure(file, images, runs)
     publish("inference_overhead", rows)
 
@@ -63,7 +65,7 @@ def _measure(file: Path, images: Mapping[str, NDArray[np.uint8]], runs: int) -> 
         after = 1e3 * float(np.median([result.timing.postprocess for result in results[name]]))
         rows.append(
             {
-                "file": f"{file.suffix[1:]} {model.manifest.precision}",
+                "file": f"{file.suffix[1:]} {model.manifest.precision}, {model.manifest.input.width} px",
                 "photograph": name,
                 "of bare": round(times[name] / times["bare"], 3),
                 "bare, ms": round(times["bare"], 1),

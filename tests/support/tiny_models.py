@@ -45,7 +45,7 @@ def tiny_detector(batch_size=1):
     x = _block(x, 8, strides=2, name="stem")
     x = _block(x, 16, strides=2, name="down_4")
     fine = _block(x, 32, strides=2, name="down_8")
-    fine = layers.Add(name="add_8")([fine, _block(fine, 32, name="more_8")])
+    fine = layers.Add(name="sum_8")([fine, _block(fine, 32, name="more_8")])
     # The real neck's split, sum and joint are operations, not layers; so is its upsampling.
     short, deep = ops.split(_block(fine, 64, strides=2, name="down_16"), 2, axis=-1)
     middle = ops.concatenate([short, deep, deep + _block(deep, 32, name="more_16")], axis=-1)

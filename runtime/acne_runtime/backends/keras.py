@@ -84,7 +84,7 @@ def measure_activations(
 
     Of the ranges that include 0, the one is chosen whose 256 levels give the smallest mean squared error: a few
     far-off values would make all others coarse. Of logits, what counts is the error of the score or of the
-    mean bin: no levels are spent on telling scores of nearly 0 apart.
+    mean bin: no levels are spent on telling scores near 0 apart.
 
     Args:
         model: A functional model.
@@ -101,6 +101,8 @@ def measure_activations(
     drawn = {name: random.integers(0, np.prod(out.shape), _VALUES_PER_IMAGE) for name, out in probe.output.items()}
     for output, bins in (distributions or {}).items():
         name = model.output[output]._keras_history.operation.name
+        if name not in drawn:  # of an operation with several outputs; those have no range
+            continue
         first = random.integers(0, np.prod(probe.output[name].shape) // bins, _VALUES_PER_IMAGE // bins) * bins
         drawn[name] = first[:, None] + np.arange(bins)
         readers[name] = _mean_bin

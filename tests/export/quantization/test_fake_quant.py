@@ -26,7 +26,7 @@ def ranges(runs):
     [
         ("detection", "stem"),
         ("detection", "more_8_bn"),
-        ("detection", "add_8"),
+        ("detection", "sum_8"),
         ("detection", "join_32"),
         ("detection", "box_16_conv"),
         ("detection", "score_32_conv"),
@@ -78,7 +78,7 @@ def test_every_computed_activation_is_bound_to_its_range(networks, ranges):
         for operation in fake_quants(insert_fake_quant(simple, ranges["detection"]))
     }
     assert bound["image_range"] == (0.0, 255.0)
-    for name in ("stem", "add_8", "box_8_conv", "score_8_conv"):
+    for name in ("stem", "sum_8", "box_8_conv", "score_8_conv"):
         assert bound[f"{name}_range"] == (min(ranges["detection"][name][0], 0), max(ranges["detection"][name][1], 0))
     assert not any(f"score_{stride}_range" in bound for stride in (8, 16, 32))  # sigmoids have a range of their own
 

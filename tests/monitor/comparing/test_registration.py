@@ -93,7 +93,7 @@ def test_no_points_are_no_problem():
 @pytest.mark.slow
 def test_photographs_of_strangers_are_never_aligned(shared_data):
     folder = shared_data / "acne04" / "valid"
-    images = [read_image(file) for file in sorted(folder.glob("*.jpg"))[:9]]
-    pairs = [(one, other) for one in range(9) for other in range(one)]
+    images = [read_image(file) for file in sorted(folder.glob("*.jpg"))[:6]]
+    pairs = [(one, other) for one in range(6) for other in range(one)]
     accepted = [pair for pair in pairs if align(images[pair[0]], images[pair[1]]).refused is None]
     assert accepted == []

@@ -156,7 +156,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [5, pytest.param(25, marks=pytest.mark.slow)])
 def test_a_kill_at_any_time_leaves_a_whole_store(tmp_path, kills):
     """What is written before the kill stays; nothing is half there."""
     new_store(tmp_path / "store").close()

@@ -20,14 +20,13 @@ from acne_trainer.model_names import PRETRAINED_DETECTORS
 from acne_trainer.models.inference_graph import inference_clone
 from acne_trainer.models.yolov8 import STRIDES, backbone_layers, build_detector
 from acne_trainer.tasks.detection import DetectionTask
-from acne_trainer.training.errors import StoppedError
 from acne_trainer.training.loop import Trainer
 from acne_trainer.training.optimizer import make_optimizer
 from acne_trainer.training.precise_bn import PreciseBatchNorm
 
 SIZE = 64
 CHANGES = {
-    **{"epochs": 2, "batch_size": 2, "seed": 3, "input_size": SIZE, "crop_size": SIZE},
+    **{"epochs": 1, "batch_size": 2, "seed": 3, "input_size": SIZE, "crop_size": SIZE},
     **{"validate_every": 1, "warmup_steps": 1},
 }
 SETTINGS = dataclasses.replace(DEFAULTS["yolov8-mobilenetv2"], **CHANGES)
@@ -114,28 +113,16 @@ def test_the_loop_gives_the_backbone_its_rate(tmp_path):
     assert factors == {"backbone/kernel": 0.5, "backbone/bias": 0.5, "neck/kernel": 1.0, "neck/bias": 1.0}
 
 
-def train(settings, data, folder, stopped=lambda: False):
-    keras.utils.set_random_seed(settings.seed)
-    loop = Trainer(DetectionTask(settings, (LabelledSet.alone(*data),)), settings, folder)
-    before = {layer.name: layer.get_weights() for layer in loop.network.layers}
-    loop.fit(stopped=stopped)
-    return loop, before
-
-
 @pytest.mark.slow
-def test_what_is_frozen_stays_to_the_last_bit_and_a_stopped_training_goes_on_as_if_it_had_not(weights, data, tmp_path):
+def test_what_is_frozen_stays_to_the_last_bit(weights, data, tmp_path):
     settings = dataclasses.replace(SETTINGS, weights=weights)
-    whole, before = train(settings, data, tmp_path / "whole")
-    for model in (whole.network, whole.average):
+    keras.utils.set_random_seed(settings.seed)
+    loop = Trainer(DetectionTask(settings, (LabelledSet.alone(*data),)), settings, tmp_path)
+    before = {layer.name: layer.get_weights() for layer in loop.network.layers}
+    loop.fit()
+    for model in (loop.network, loop.average):
         for layer in model.layers:
             changed = any((a != b).any() for a, b in zip(layer.get_weights(), before[layer.name], strict=True))
             assert not changed or layer.trainable, layer.name
-    assert (
-        whole.network.get_layer("stage7_block16_project").get_weights()[0] != before["stage7_block16_project"][0]
-    ).any()
-    asked = iter([False, True])
-    with pytest.raises(StoppedError):
-        train(settings, data, tmp_path / "stopped", lambda: next(asked))
-    resumed, _ = train(settings, data, tmp_path / "stopped")
-    for weight, expected in zip(resumed.average.get_weights(), whole.average.get_weights(), strict=True):
-        np.testing.assert_allclose(weight, expected, rtol=1e-3, atol=1e-4)
+    last = loop.network.get_layer("stage7_block16_project").get_weights()[0]
+    assert (last != before["stage7_block16_project"][0]).any()

@@ -1,4 +1,4 @@
-"""The loop with the real networks, small: what toys in test_loop.py cannot show."""
+"""The loop with the real tasks on small networks: what toys in test_loop.py cannot show."""
 
 import dataclasses
 
@@ -36,6 +36,17 @@ def data(tmp_path_factory):
     return read_keras_txt(folder / "train"), read_keras_txt(folder / "valid")
 
 
+@pytest.fixture(autouse=True)
+def _small_detector(monkeypatch):
+    """Tracing all of xs takes half a minute each time; it is trained in integration/test_train_export_run.py."""
+
+    def build(model, classes, size, precision, *_):
+        with dtype_policy_scope(precision):
+            return tiny_trainable_detector()
+
+    monkeypatch.setattr("acne_trainer.tasks.detection.build_detector", build)
+
+
 def prepared(kind, data, **changes):
     settings = dataclasses.replace(MULTILABEL if kind == "cnn" else DETECTION, **changes)
     keras.utils.set_random_seed(settings.seed)
@@ -65,13 +76,11 @@ def train(kind, data, folder, stopped=lambda: False, **changes):
         ("cnn", {"precision": "mixed_bfloat16"}),
         ("cnn", {"jit": True}),
         ("detector", {"precision": "mixed_float16"}),
-        ("tiny detector", {"jit": True}),
+        ("detector", {"jit": True}),
     ],
     ids=str,
 )
-def test_other_arithmetic_trains_too_and_its_weights_stay_float32(data, tmp_path, monkeypatch, kind, changes):
-    if kind == "tiny detector":  # XLA compiles the loss of any; all of xs takes it most of a minute
-        monkeypatch.setattr("acne_trainer.tasks.detection.build_detector", lambda *_: tiny_trainable_detector())
+def test_other_arithmetic_trains_too_and_its_weights_stay_float32(data, tmp_path, kind, changes):
     loop = train(kind, data, tmp_path, **changes)
     assert [row["epoch"] for row in loop.history] == [1, 2]
     assert all(np.isfinite(row["loss"]) for row in loop.history)
@@ -79,13 +88,13 @@ def test_other_arithmetic_trains_too_and_its_weights_stay_float32(data, tmp_path
     assert {weight.dtype for weight in loop.network.trainable_weights} == {"float32"}
 
 
-def test_stopped_within_an_epoch_and_resumed_is_as_uninterrupted(data, tmp_path):
-    """The detector's turn is in models/test_pretrained_detector.py."""
-    whole = train("cnn", data, tmp_path / "whole")
+@pytest.mark.parametrize("kind", ["cnn", "detector"])
+def test_stopped_within_an_epoch_and_resumed_is_as_uninterrupted(data, tmp_path, kind):
+    whole = train(kind, data, tmp_path / "whole")
     asked = iter([False, True])
     with pytest.raises(StoppedError):
-        train("cnn", data, tmp_path / "stopped", stopped=lambda: next(asked))
-    resumed = train("cnn", data, tmp_path / "stopped")
+        train(kind, data, tmp_path / "stopped", stopped=lambda: next(asked))
+    resumed = train(kind, data, tmp_path / "stopped")
     for row, expected in zip(resumed.history, whole.history, strict=True):
         assert {**row, "seconds": 0} == pytest.approx({**expected, "seconds": 0}, rel=1e-4, abs=1e-5)
     for weight, expected in zip(resumed.average.get_weights(), whole.average.get_weights(), strict=True):
