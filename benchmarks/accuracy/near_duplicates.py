@@ -100,12 +100,12 @@ def measure(
                 thresholds,
                 baseline,
             )
-            for who in ("model", "baseline"):
+            for who in ("model", "baseline") if model == models[-1] else ("model",):
                 shown = {
                     name: "{:.3f} ({:.3f} to {:.3f})".format(report[who][name], *report[who][f"{name}_interval_95"])
                     for name in METRICS
                 }
-                told = model if who == "model" else f"{who} of {model}"
+                told = model if who == "model" else "trivial baseline"
                 rows.append({"model": told, "photographs": f"{split}, {which}: {chosen.sum()}"} | shown)
     return rows
 

@@ -37,7 +37,7 @@ def main(data: Path, models: tuple[str, ...], split: str) -> None:
     photos = [photo for photo in list_images(data / split) if GRADE.search(photo.name)]
     truth = np.array([int(GRADE.search(photo.name)[1]) for photo in photos])
     commonest = Counter(truth.tolist()).most_common(1)[0][0]
-    columns = {model: agreement(load_model(model), photos, truth) for model in models}
+    columns = {Path(model).name: agreement(load_model(model), photos, truth) for model in models}
     columns[f'always "{GRADES[commonest]}"'] = {
         "the dermatologists' grade": f"{(truth == commonest).mean():.3f}",
         "weighted kappa, quadratic": "0",
@@ -47,7 +47,7 @@ def main(data: Path, models: tuple[str, ...], split: str) -> None:
         "severity_agreement",
         [
             {f"{len(photos)} photographs": what} | {name: column.get(what, "") for name, column in columns.items()}
-            for what in columns[models[0]]
+            for what in next(iter(columns.values()))
         ],
     )
 

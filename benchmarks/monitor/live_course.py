@@ -62,7 +62,7 @@ def main(video, name):
     axes.step(
         np.arange(len(truth)), truth, where="post", color="#d55e00", linewidth=2, linestyle="--", label="on the skin"
     )
-    axes.set(xlabel="seconds", ylabel="lesions", ylim=(0, None))
+    axes.set(xlabel="seconds", ylabel="lesions", ylim=(0, max(*truth, *steady, *single) + 2))
     axes.legend(frameon=False, ncols=3, loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(PICTURE, dpi=100)

@@ -15,8 +15,6 @@ import click
 import cv2
 import numpy as np
 
-from benchmarks.tables import publish
-
 SAMPLE = Path(__file__).parents[2] / "samples" / "rendered_skin.jpg"
 
 
@@ -49,13 +47,8 @@ def main(frames: int, model: str, backend: str) -> None:
             written = sum(1 for _ in lines)
     half = np.array(curve[len(curve) // 2 :])
     slope = np.polyfit(np.arange(len(half)) * 1000, half, 1)[0] * 100_000
-    publish(
-        "soak",
-        [
-            {"frames": 1000 * (index + 1), "resident MB": round(curve[index], 1)}
-            for index in np.linspace(0, len(curve) - 1, 11).astype(int).tolist()
-        ],
-    )
+    shown = [f"{(index + 1):>4},000: {curve[index]:.1f} MB" for index in np.linspace(0, len(curve) - 1, 11).astype(int)]
+    click.echo("\n".join(shown))
     click.echo(f"{written:,} of {frames:,} frames written, exit code {code}; {slope:+.2f} MB per 100,000 frames")
 
 

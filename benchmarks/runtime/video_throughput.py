@@ -68,7 +68,7 @@ def main(photo: Path, rounds: int) -> None:
 
 
 def _of_bare(rate: Mapping[str, float], what: str) -> str:
-    return f"{rate[what]:.1f} ({rate[what] / rate['bare']:.0%})"
+    return f"{rate[what]:.1f} ({100 * rate[what] / rate['bare']:.0f} %)"
 
 
 def _bare(model: Model, video: Path) -> Generator[None]:

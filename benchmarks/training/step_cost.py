@@ -112,7 +112,7 @@ def main(data: Path, rounds: int, jit: bool) -> None:
             {
                 f"{batch} crops of {side} px, {'XLA' if jit else 'no XLA'}": name,
                 "ms": round(1000 * part),
-                "of the bare pass": f"{part / took['bare']:.1%}",
+                "of the bare pass": f"{100 * part / took['bare']:.1f} %",
             }
             for name, part in parts.items()
         ],
