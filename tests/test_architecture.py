@@ -149,3 +149,24 @@ def test_imports_point_down_the_layers(package):
         if layer_of(imported) < layer_of(module)
     ]
     assert upward == []
+
+
+DATES = {
+    "acne_runtime.cli.pipeline",  # names of files
+    "acne_monitor.cli.visits",
+    "acne_monitor.following",
+    "acne_monitor.serve.app",
+    "acne_monitor.store.store",
+}
+
+
+def test_the_clock_that_may_jump_gives_dates_alone():
+    """Durations are of `monotonic` or `perf_counter`: a clock that is set must not stall a camera or end a wait."""
+    jumping = {
+        name
+        for name, file in modules().items()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if (isinstance(node, ast.Attribute) and ast.unparse(node) in ("time.time", "datetime.now", "datetime.utcnow"))
+        or (isinstance(node, ast.ImportFrom) and node.module == "time" and any(a.name == "time" for a in node.names))
+    }
+    assert jumping == DATES

@@ -17,6 +17,8 @@ Format = Literal["jsonl", "parquet"]
 RUN_FILE = "run.json"
 """Says what the results are of; a run that goes on must be the same."""
 RESULTS, FAILURES = "results", "failures"
+STARTED = "started"
+"""Holds a file for each part that is being processed; what is left of one whose process died."""
 
 
 class PartStore:
@@ -41,19 +43,7 @@ class PartStore:
 
     def read_run(self) -> dict[str, Any] | None:
         """Returns what `write_run` wrote, `None` for a new folder."""
-        if self._file_system is not None:
-            path = f"{self._root}/{RUN_FILE}"
-            content = self._file_system.cat_file(path) if self._file_system.exists(path) else None
-        else:
-            file = Path(self._root) / RUN_FILE
-            content = file.read_bytes() if file.is_file() else None
-        try:
-            run = None if content is None else json.loads(content)
-        except ValueError:
-            run = {}
-        if run is not None and not isinstance(run, dict):
-            run = {}
-        return run
+        return self._read_json(RUN_FILE)
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Writes what the results are of."""
@@ -77,6 +67,21 @@ class PartStore:
         if failures:
             self._write(f"{FAILURES}/{name}", self._encode(failures))
         self._write(f"{RESULTS}/{name}", self._encode(results if self._format == "jsonl" else list(map(_row, results))))
+
+    def read_started(self, number: int) -> dict[str, Any] | None:
+        """Returns what `write_started` wrote last of a part that was not finished; `None` for one not yet begun."""
+        return self._read_json(_started(number))
+
+    def write_started(self, number: int, state: Mapping[str, Any]) -> None:
+        """Notes that a part is being processed, and how far it is."""
+        self._write(_started(number), json.dumps(state).encode())
+
+    def remove_started(self, number: int) -> None:
+        """Removes the note of a part that is finished."""
+        if self._file_system is None:
+            (Path(self._root) / _started(number)).unlink(missing_ok=True)
+        elif self._file_system.exists(path := f"{self._root}/{_started(number)}"):
+            self._file_system.rm_file(path)
 
     def count_failures(self) -> int:
         """Returns how many photographs could not be read or used, in all parts that are there."""
@@ -107,6 +112,20 @@ class PartStore:
         parquet.write_table(pyarrow.Table.from_pylist(list(rows)), buffer)
         return buffer.getvalue()
 
+    def _read_json(self, name: str) -> dict[str, Any] | None:
+        """Returns a JSON object; `None` if it is not there, an empty one if it is anything else."""
+        if self._file_system is not None:
+            path = f"{self._root}/{name}"
+            content = self._file_system.cat_file(path) if self._file_system.exists(path) else None
+        else:
+            file = Path(self._root) / name
+            content = file.read_bytes() if file.is_file() else None
+        try:
+            value = None if content is None else json.loads(content)
+        except ValueError:
+            value = {}
+        return value if value is None or isinstance(value, dict) else {}
+
     def _write(self, name: str, content: bytes) -> None:
         try:
             if self._file_system is None:
@@ -115,6 +134,10 @@ class PartStore:
                 self._file_system.pipe_file(f"{self._root}/{name}", content)
         except OSError as error:
             raise AcneEdgeError(f"{self.folder}/{name}: {error.strerror or error}") from error
+
+
+def _started(number: int) -> str:
+    return f"{STARTED}/part-{number:07d}.json"
 
 
 def _row(result: dict[str, Any]) -> dict[str, Any]:

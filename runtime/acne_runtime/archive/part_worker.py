@@ -19,6 +19,9 @@ from acne_runtime.quality import measure_quality
 from acne_runtime.severity import supports_severity
 from acne_runtime.sources.image_files import decode_frame
 
+_MAX_DEATHS = 2
+"""Deaths at one photograph after which it is a failure. Ray does a part again for ever, and one alone may be chance."""
+
 
 @dataclass(frozen=True, slots=True)
 class ArchiveSettings:
@@ -92,16 +95,34 @@ class PartWorker:
         """
         results: list[dict[str, Any]] = []
         failures: list[dict[str, str]] = []
+        number = int(part["number"])
         try:
+            deaths = self._begin(number)
             for name in _names(part):
+                if deaths is not None:  # the process died in this part: note where it is, should it die again
+                    self._store.write_started(number, {"at": name, "deaths": deaths})
                 try:
+                    if deaths is not None and deaths.get(name, 0) >= _MAX_DEATHS:
+                        raise SourceError(f"{name}: ends the process that reads it")
                     results += self._process(name)
                 except SourceError as error:
                     failures.append({"source": name, "error": str(error)})
-            self._store.write_part(int(part["number"]), results, failures)
+            self._store.write_part(number, results, failures)
+            self._store.remove_started(number)
         except (AcneEdgeError, OSError) as error:  # of the model or the disk: no photograph would do better
             return {"photographs": 0, "failures": 0, "error": str(error)}
         return {"photographs": len(part["names"]), "failures": len(failures), "error": ""}
+
+    def _begin(self, number: int) -> dict[str, int] | None:
+        """Returns how often the process died at which photograph of a part, `None` if it has not begun it before."""
+        before = self._store.read_started(number)
+        if before is None:
+            self._store.write_started(number, {})
+            return None
+        deaths: dict[str, int] = dict(before.get("deaths", {}))
+        if "at" in before:
+            deaths[before["at"]] = deaths.get(before["at"], 0) + 1
+        return deaths
 
     def _process(self, name: str) -> list[dict[str, Any]]:
         def scale(width: int, height: int) -> int:
