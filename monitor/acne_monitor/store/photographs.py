@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acne_runtime.errors import SourceError
+from acne_runtime.sources import heif
 
 JPEG_QUALITY = 95
 _EXIF_IFD, _TAKEN, _OFFSET = 0x8769, 0x9003, 0x9011
@@ -90,7 +91,10 @@ def _valid_offset(text: str | None) -> str | None:
 
 
 def _exif_tags(file: Path) -> dict[int, str]:
-    """Returns the texts in the EXIF directory of an image that OpenCV reads."""
+    """Returns the texts in the EXIF directory of an image."""
+    data = file.read_bytes()
+    if heif.is_heif(data):
+        return _read_exif(heif.read_exif(data))
     _, kinds, blocks = cv2.imreadWithMetadata(str(file), flags=cv2.IMREAD_REDUCED_GRAYSCALE_8)
     for kind, block in zip(kinds, blocks, strict=True):
         if kind == cv2.IMAGE_METADATA_EXIF:

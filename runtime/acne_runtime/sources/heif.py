@@ -72,6 +72,23 @@ def decode(heif: bytes) -> NDArray[np.uint8]:
     return display_p3_to_srgb(pixels) if by_number[4:6] == _DISPLAY_P3 else pixels
 
 
+def read_exif(heif: bytes) -> bytes:
+    """Returns the EXIF block, empty if there is none, or if the extra is not installed.
+
+    Raises:
+        ValueError: The image is corrupt.
+    """
+    try:
+        import pi_heif
+    except ImportError:
+        return b""
+    try:
+        _check_item_names(heif)
+        return pi_heif.open_heif(io.BytesIO(heif)).info.get("exif") or b""
+    except Exception as error:  # as in `decode`
+        raise ValueError(f"a corrupt HEIC or AVIF image ({one_line(error)})") from error
+
+
 def _boxes(heif: bytes, name: bytes) -> Iterator[bytes]:
     """Yields the content of each box of a name in the description of the image."""
     position = heif.find(name, 4, _HEADER_BYTES)

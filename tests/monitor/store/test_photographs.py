@@ -1,5 +1,6 @@
 import os
 import struct
+from pathlib import Path
 
 import pytest
 from support.visits import SKIN
@@ -31,6 +32,15 @@ def test_the_date_is_that_of_the_camera(tmp_path, order):
     file.write_bytes(with_exif(order=order))
     taken = taken_at(file)
     assert (taken.local, taken.offset, taken.source) == ("2026-11-25T10:20:30", "+01:00", "exif")
+
+
+@pytest.mark.parametrize("kind", ["heic", "avif"])
+def test_a_phones_photograph_has_its_date_too(kind):
+    pytest.importorskip("pi_heif", reason="the extra `heif` is not installed")
+    files = Path(__file__).parents[2] / "runtime" / "sources" / "heif_files"
+    taken = taken_at(files / f"dated.{kind}")
+    assert (taken.local, taken.offset, taken.source) == ("2026-11-25T10:20:30", "+01:00", "exif")
+    assert taken_at(files / f"1.{kind}").source == "file"
 
 
 @pytest.mark.parametrize(("offset", "kept"), [(None, None), (b"+1", None), (b"-03:30", "-03:30")])

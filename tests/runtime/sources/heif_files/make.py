@@ -1,4 +1,4 @@
-"""Writes the images of this folder: one picture in each orientation, and one in Display P3."""
+"""Writes the images of this folder: one picture in each orientation, one in Display P3, and one with a date."""
 
 import struct
 from pathlib import Path
@@ -34,5 +34,9 @@ if __name__ == "__main__":
         exif[0x0112] = orientation
         corners().save(FOLDER / f"{orientation}.heic", quality=90, exif=exif.tobytes())
         corners().save(FOLDER / f"{orientation}.avif", quality=90, exif=exif.tobytes())
+    exif = Image.Exif()
+    exif.get_ifd(0x8769).update({0x9003: "2026:11:25 10:20:30", 0x9011: "+01:00"})
+    corners().save(FOLDER / "dated.heic", quality=90, exif=exif.tobytes())
+    corners().save(FOLDER / "dated.avif", quality=90, exif=exif.tobytes())
     corners().save(FOLDER / "p3.heic", quality=90, icc_profile=display_p3())
     corners().save(FOLDER / "p3.avif", quality=90, icc_profile=display_p3())
