@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 PART_SIZE = 256
 """Default photographs of a part: half a minute of work on a core, and few enough files for ten million photographs."""
 
+CLIENT = "ray://"
+"""Address of a cluster that this machine is no part of."""
+
 Progress = Callable[[int, int, int], None]
 """Gets the photographs done, of how many, and how many of them failed."""
 
@@ -75,7 +78,8 @@ def run_archive(
     if not parts:
         return total, store.count_failures()
     (start or start_ray)(workers, cluster)
-    for row in _process_on_ray(parts, settings, workers):
+    is_client = cluster is not None and cluster.startswith(CLIENT)
+    for row in _process_on_ray(parts, settings, workers, is_client):
         if row["error"]:
             raise AcneEdgeError(f"{row['error']}; what is finished stays, `resume` goes on", parameter="resume")
         done, failed = done + row["photographs"], failed + row["failures"]
@@ -152,32 +156,55 @@ def start_ray(workers: int = 0, cluster: str | None = None) -> None:
         else:
             ray.init(address=cluster, log_to_driver=False, logging_level=logging.ERROR)
     except (RayError, ConnectionError, ValueError, RuntimeError, OSError) as error:
+        hint = "; does it ask for a token? Set RAY_AUTH_MODE=token" if str(cluster).startswith(CLIENT) else ""
         raise BackendError(
-            f"`cluster` {cluster}: cannot be reached ({one_line(error)})", parameter="cluster"
+            f"`cluster` {cluster}: cannot be reached ({one_line(error)}){hint}", parameter="cluster"
         ) from error
 
 
-def _process_on_ray(parts: list[dict[str, Any]], settings: ArchiveSettings, workers: int) -> Iterator[dict[str, Any]]:
+class _RemoteRows:
+    """Runs Ray Data on a cluster for a client outside, where Ray Data cannot run."""
+
+    def __init__(self, *arguments: Any):
+        self._rows = _rows(*arguments)
+
+    def next(self) -> dict[str, Any] | None:
+        return next(self._rows, None)
+
+
+def _process_on_ray(
+    parts: list[dict[str, Any]], settings: ArchiveSettings, workers: int, is_client: bool
+) -> Iterator[dict[str, Any]]:
     """Yields what `PartWorker` returns for each part, as parts are finished."""
     import ray
-    import ray.data
     from ray.exceptions import RayError
 
     try:
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        most = workers or int(ray.cluster_resources().get("CPU", 1))
-        data = ray.data.from_items(parts, override_num_blocks=len(parts)).map(
-            PartWorker,
-            fn_constructor_args=(settings,),
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(most, len(parts))),
-            num_cpus=1,
-        )
-        yield from data.iter_rows()
+        if is_client:
+            remote = ray.remote(num_cpus=0)(_RemoteRows).remote(parts, settings, workers)
+            while (row := ray.get(remote.next.remote())) is not None:
+                yield row
+        else:
+            yield from _rows(parts, settings, workers)
     except RayError as error:
         raise AcneEdgeError(
             f"Ray ended the run: {one_line(error)[:300]}; `resume` goes on", parameter="resume"
         ) from error
     finally:
         ray.shutdown()
+
+
+def _rows(parts: list[dict[str, Any]], settings: ArchiveSettings, workers: int) -> Iterator[dict[str, Any]]:
+    import ray
+    import ray.data
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    most = workers or int(ray.cluster_resources().get("CPU", 1))
+    data = ray.data.from_items(parts, override_num_blocks=len(parts)).map(
+        PartWorker,
+        fn_constructor_args=(settings,),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(most, len(parts))),
+        num_cpus=1,
+    )
+    yield from data.iter_rows()

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -91,6 +92,38 @@ def test_an_archive_killed_and_resumed_has_the_lines_of_the_plain_command(archiv
 
     other = run("--engine", "ray", *arguments[:-1], 3, "--resume")
     assert other.stderr.endswith("its results are of another run (part_size changed); name another folder\n")
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def test_a_cluster_is_used_from_outside(archive, model, plain, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    port = free_port()
+    words = f"start --head --block --num-cpus 2 --include-dashboard=false --port {free_port()}".split()
+    ray = [sys.executable, "-m", "ray.scripts.scripts", *words, "--ray-client-server-port", str(port)]
+    head = subprocess.Popen(ray, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        for _ in range(300):
+            with socket.socket() as link:
+                if link.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        process = command(
+            *("--source", archive, "--model", model, "--out", tmp_path / "out", "--part-size", 8),
+            *("--cluster", f"ray://127.0.0.1:{port}"),
+        )
+        _, errors = process.communicate(timeout=300)
+    finally:
+        os.killpg(head.pid, signal.SIGTERM)
+        head.wait(timeout=60)
+    assert process.returncode == 1, errors
+    assert "1 of 23 image(s) could not be read" in errors
+    assert results(tmp_path / "out") == plain
 
 
 def test_an_object_store_is_read_and_written(archive, model, plain, tmp_path, monkeypatch):
