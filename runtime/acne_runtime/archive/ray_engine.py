@@ -156,7 +156,8 @@ def start_ray(workers: int = 0, cluster: str | None = None) -> None:
         else:
             ray.init(address=cluster, log_to_driver=False, logging_level=logging.ERROR)
     except (RayError, ConnectionError, ValueError, RuntimeError, OSError) as error:
-        hint = "; does it ask for a token? Set RAY_AUTH_MODE=token" if str(cluster).startswith(CLIENT) else ""
+        is_silent = str(cluster).startswith(CLIENT) and "timeout" in str(error)  # Ray does not say why
+        hint = "; does it ask for a token? Set RAY_AUTH_MODE=token" if is_silent else ""
         raise BackendError(
             f"`cluster` {cluster}: cannot be reached ({one_line(error)}){hint}", parameter="cluster"
         ) from error
