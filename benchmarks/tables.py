@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
+
+from acne_runtime.parallel import cpu_count
 
 README = Path(__file__).with_name("README.md")
 RESULTS = Path(__file__).with_name("results")
@@ -30,7 +31,7 @@ def publish(name: str, rows: Sequence[Row], details: object = None) -> None:
         rows: All with the same columns.
         details: JSON values behind the table; kept in the file.
     """
-    record = {"date": datetime.date.today().isoformat(), "cores": os.cpu_count(), "rows": rows, "details": details}
+    record = {"date": datetime.date.today().isoformat(), "cores": cpu_count(), "rows": rows, "details": details}
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     README.write_text(with_tables(README.read_text()))
     click.echo(as_markdown(rows))

@@ -57,19 +57,19 @@ def agreement(model: Model, photos: Sequence[Path], truth: np.ndarray) -> dict[s
     runner = SeverityModel(model)
     found = [runner(read_image(photo)).severity for photo in photos]
     graded = np.array([GRADES.index(severity.grade) for severity in found])
-    bounds = np.array([[GRADES.index(grade) for grade in severity.grades_interval] for severity in found])
     click.echo("rows: dermatologists; columns: " + ", ".join(GRADES))
     for row, name in enumerate(GRADES):
         cells = [np.sum((truth == row) & (graded == column)) for column in range(len(GRADES))]
         click.echo(f"{name:12}" + "".join(f"{cell:5}" for cell in cells))
-    return {
+    figures = {
         "the dermatologists' grade": _interval(np.mean, graded == truth),
         "weighted kappa, quadratic": _interval(weighted_kappa, truth, graded),
         "at most one grade off": _interval(np.mean, np.abs(graded - truth) <= 1),
-        "their grade within the stated 90 % interval": _interval(
-            np.mean, (bounds[:, 0] <= truth) & (truth <= bounds[:, 1])
-        ),
     }
+    if all(severity.grades_interval for severity in found):  # of a model with calibrated counts
+        low, high = np.array([[GRADES.index(grade) for grade in severity.grades_interval] for severity in found]).T
+        figures["their grade within the stated 90 % interval"] = _interval(np.mean, (low <= truth) & (truth <= high))
+    return figures
 
 
 def weighted_kappa(truth: np.ndarray, graded: np.ndarray) -> float:

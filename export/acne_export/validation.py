@@ -194,7 +194,9 @@ def _check_boxes(name: str, expected: NDArray[Any], got: NDArray[Any], limits: L
 
     That of the logits would count by how much the least likely bins are unlikely, which moves no box.
     """
-    expected, got = (_distributions(logits, bins) - 1 / bins for logits in (expected, got))
+    expected, got = (
+        np.asarray(keras.ops.softmax(logits.reshape(-1, bins))) - np.float32(1 / bins) for logits in (expected, got)
+    )
     magnitude = float(np.linalg.norm(expected)) * float(np.linalg.norm(got))
     cosine = float((expected * got).sum()) / max(1e-12, magnitude)
     if cosine < limits.min_cosine:
@@ -202,13 +204,6 @@ def _check_boxes(name: str, expected: NDArray[Any], got: NDArray[Any], limits: L
             f"output {name!r} differs from the Keras model: cosine similarity {cosine:.3f}, below {limits.min_cosine}"
         )
     return cosine
-
-
-def _distributions(logits: NDArray[Any], bins: int) -> NDArray[Any]:
-    """Returns the softmax of `[..., k * bins]` logits, `[n, bins]`."""
-    grouped = logits.reshape(-1, bins)
-    weights = np.exp(grouped - grouped.max(axis=1, keepdims=True))
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def _check_scores(name: str, expected: NDArray[Any], got: NDArray[Any], limits: Limits) -> float:

@@ -95,7 +95,8 @@ def _exif_tags(file: Path) -> dict[int, str]:
     data = file.read_bytes()
     if heif.is_heif(data):
         return _read_exif(heif.read_exif(data))
-    _, kinds, blocks = cv2.imreadWithMetadata(str(file), flags=cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    buffer = np.frombuffer(data, np.uint8)
+    _, kinds, blocks = cv2.imdecodeWithMetadata(buffer, flags=cv2.IMREAD_REDUCED_GRAYSCALE_8)
     for kind, block in zip(kinds, blocks, strict=True):
         if kind == cv2.IMAGE_METADATA_EXIF:
             return _read_exif(np.asarray(block).tobytes())

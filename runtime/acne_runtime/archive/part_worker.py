@@ -99,11 +99,9 @@ class PartWorker:
         try:
             deaths = self._begin(number)
             for name in _names(part):
-                if deaths is not None:  # the process died in this part: note where it is, should it die again
-                    self._store.write_started(number, {"at": name, "deaths": deaths})
                 try:
-                    if deaths is not None and deaths.get(name, 0) >= _MAX_DEATHS:
-                        raise SourceError(f"{name}: ends the process that reads it")
+                    if deaths is not None:
+                        self._note(number, name, deaths)
                     results += self._process(name)
                 except SourceError as error:
                     failures.append({"source": name, "error": str(error)})
@@ -123,6 +121,12 @@ class PartWorker:
         if "at" in before:
             deaths[before["at"]] = deaths.get(before["at"], 0) + 1
         return deaths
+
+    def _note(self, number: int, name: str, deaths: Mapping[str, int]) -> None:
+        """Notes where a part is that died before, should it die again; raises `SourceError` if it always dies there."""
+        if deaths.get(name, 0) >= _MAX_DEATHS:
+            raise SourceError(f"{name}: ends the process that reads it")
+        self._store.write_started(number, {"at": name, "deaths": deaths})
 
     def _process(self, name: str) -> list[dict[str, Any]]:
         def scale(width: int, height: int) -> int:

@@ -22,9 +22,6 @@ logger = logging.getLogger(__name__)
 PART_SIZE = 256
 """Default photographs of a part: half a minute of work on a core, and few enough files for ten million photographs."""
 
-CLIENT = "ray://"
-"""Address of a cluster that this machine is no part of."""
-
 Progress = Callable[[int, int, int], None]
 """Gets the photographs done, of how many, and how many of them failed."""
 
@@ -78,8 +75,7 @@ def run_archive(
     if not parts:
         return total, store.count_failures()
     (start or start_ray)(workers, cluster)
-    is_client = cluster is not None and cluster.startswith(CLIENT)
-    for row in _process_on_ray(parts, settings, workers, is_client):
+    for row in _process_on_ray(parts, settings, workers, _is_outside(cluster)):
         if row["error"]:
             raise AcneEdgeError(f"{row['error']}; what is finished stays, `resume` goes on", parameter="resume")
         done, failed = done + row["photographs"], failed + row["failures"]
@@ -156,32 +152,38 @@ def start_ray(workers: int = 0, cluster: str | None = None) -> None:
         else:
             ray.init(address=cluster, log_to_driver=False, logging_level=logging.ERROR)
     except (RayError, ConnectionError, ValueError, RuntimeError, OSError) as error:
-        is_silent = str(cluster).startswith(CLIENT) and "timeout" in str(error)  # Ray does not say why
+        is_silent = _is_outside(cluster) and "timeout" in str(error)  # Ray does not say why
         hint = "; does it ask for a token? Set RAY_AUTH_MODE=token" if is_silent else ""
         raise BackendError(
             f"`cluster` {cluster}: cannot be reached ({one_line(error)}){hint}", parameter="cluster"
         ) from error
 
 
+def _is_outside(cluster: str | None) -> bool:
+    """Returns whether this machine is no part of the cluster, so that it is a Ray client."""
+    return cluster is not None and cluster.startswith("ray://")
+
+
 class _RemoteRows:
-    """Runs Ray Data on a cluster for a client outside, where Ray Data cannot run."""
+    """Runs Ray Data on a cluster, for a client outside, which cannot run it."""
 
     def __init__(self, *arguments: Any):
         self._rows = _rows(*arguments)
 
     def next(self) -> dict[str, Any] | None:
+        """Returns what `PartWorker` returned for the next finished part; `None` after the last."""
         return next(self._rows, None)
 
 
 def _process_on_ray(
-    parts: list[dict[str, Any]], settings: ArchiveSettings, workers: int, is_client: bool
+    parts: list[dict[str, Any]], settings: ArchiveSettings, workers: int, is_outside: bool
 ) -> Iterator[dict[str, Any]]:
     """Yields what `PartWorker` returns for each part, as parts are finished."""
     import ray
     from ray.exceptions import RayError
 
     try:
-        if is_client:
+        if is_outside:
             remote = ray.remote(num_cpus=0)(_RemoteRows).remote(parts, settings, workers)
             while (row := ray.get(remote.next.remote())) is not None:
                 yield row
@@ -196,6 +198,7 @@ def _process_on_ray(
 
 
 def _rows(parts: list[dict[str, Any]], settings: ArchiveSettings, workers: int) -> Iterator[dict[str, Any]]:
+    """Yields what `PartWorker` returns for each part, from inside the cluster."""
     import ray
     import ray.data
 

@@ -23,12 +23,8 @@ _CONSTANT = 1e-6
 _SHARES = np.linspace(0.2, 1, 17)
 """How far a range may be cut, as shares of the extreme value that was seen."""
 
-Reader = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""What is made of an activation, as a function of its values."""
-
-
-def _as_it_is(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values
+Transform = Callable[[NDArray[np.float64]], Any]
+"""What values mean: a function of `[n]` or `[n, bins]` float64 that returns an array or a tensor."""
 
 
 class KerasBackend:
@@ -89,12 +85,12 @@ def measure_activations(
     Args:
         model: A functional model.
         inputs: Tensors `[1, height, width, 3]`, uint8 or float32 RGB; at least one.
-        distributions: By the names of outputs that hold logits of distributions: the bins of each.
+        distributions: The bins of each distribution in an output of logits `[..., k * bins]`, by the output's name.
     """
     probe = _probe(model)
     random = np.random.default_rng(0)
-    readers: dict[str, Reader] = {
-        layer.input._keras_history.operation.name: _sigmoid
+    transforms: dict[str, Transform] = {
+        layer.input._keras_history.operation.name: tf.sigmoid
         for layer in model.layers
         if isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.sigmoid
     }
@@ -105,7 +101,7 @@ def measure_activations(
             continue
         first = random.integers(0, np.prod(probe.output[name].shape) // bins, _VALUES_PER_IMAGE // bins) * bins
         drawn[name] = first[:, None] + np.arange(bins)
-        readers[name] = _mean_bin
+        transforms[name] = _mean_bins
     maps = [name for name, output in probe.output.items() if len(output.shape) == 4]
 
     @tf.function  # type: ignore[untyped-decorator]
@@ -123,7 +119,7 @@ def measure_activations(
         low = min(float(of_image[name][0]) for of_image in extremes)
         high = max(float(of_image[name][1]) for of_image in extremes)
         return best_range(
-            np.concatenate([of_image[name] for of_image in values]), low, high, readers.get(name, _as_it_is)
+            np.concatenate([of_image[name] for of_image in values]), low, high, transforms.get(name, np.asarray)
         )
 
     return Activations(
@@ -132,14 +128,16 @@ def measure_activations(
     )
 
 
-def best_range(values: NDArray[np.float32], low: float, high: float, reader: Reader = _as_it_is) -> tuple[float, float]:
+def best_range(
+    values: NDArray[np.float32], low: float, high: float, transform: Transform = np.asarray
+) -> tuple[float, float]:
     """Returns the range whose 256 levels represent values with the smallest mean squared error.
 
     Args:
-        values: `[n]`, drawn from an activation, or `[n, bins]` where the reader needs all bins.
+        values: `[n]`, drawn from an activation, or `[n, bins]` where `transform` needs all bins.
         low: Its smallest value.
         high: Its largest value.
-        reader: The error is that of what this makes of the values.
+        transform: The error is measured behind it; by default that of the values themselves.
 
     Returns:
         A range within `low` to `high`, cut at neither end that lies on the far side of 0.
@@ -150,7 +148,7 @@ def best_range(values: NDArray[np.float32], low: float, high: float, reader: Rea
     if exact.ndim == 1:
         counts, edges = np.histogram(exact, _BINS, (low, high))
         exact = (edges[:-1] + edges[1:]) / 2
-    wanted = reader(exact)
+    wanted = np.asarray(transform(exact))
     # A bound on the far side of 0 is no value that occurs: int8 has to include 0, and there is nothing to cut.
     lows = low * _SHARES if low < 0 else np.array([low])
     highs = high * _SHARES if high > 0 else np.array([high])
@@ -159,19 +157,14 @@ def best_range(values: NDArray[np.float32], low: float, high: float, reader: Rea
         first = min(candidate[0], 0.0)
         step = (max(candidate[1], 0.0) - first) / 255
         rounded = np.clip(np.round((exact - first) / step), 0, 255) * step + first
-        return float((counts * (reader(rounded) - wanted) ** 2).sum())
+        return float((counts * (np.asarray(transform(rounded)) - wanted) ** 2).sum())
 
     return min(((float(first), float(last)) for last in highs for first in lows), key=error)
 
 
-def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (1 + np.tanh(values / 2)) / 2  # does not overflow
-
-
-def _mean_bin(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the mean bin of the distributions `[n, bins]`, as `acne_runtime.postprocess.decode` has it."""
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(weights @ np.arange(logits.shape[1]) / weights.sum(axis=1))
+def _mean_bins(logits: NDArray[np.float64]) -> tf.Tensor:
+    """Returns `[n]`, the mean bin of each distribution `[n, bins]`, as `acne_runtime.postprocess.decode` has it."""
+    return tf.linalg.matvec(tf.nn.softmax(logits), tf.range(logits.shape[1], dtype=tf.float64))
 
 
 def _probe(model: keras.Model) -> keras.Model:

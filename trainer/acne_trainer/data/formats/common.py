@@ -107,18 +107,19 @@ def checked_class_names(names: Iterable[str], where: Path) -> tuple[str, ...]:
     """Returns the names as they stand.
 
     Raises:
-        SourceError: There is none, or one stands twice, if only in other letters (`Papules`, `papules`).
+        SourceError: There is none, or one stands twice, if only in another spelling (`Papules`, `papules`).
     """
     classes = tuple(names)
     if not classes:
         raise SourceError(f"{where}: names no class")
     first: dict[str, str] = {}
     for name in classes:
-        alike = first.setdefault(name.strip().casefold(), name)
-        if alike == name and classes.count(name) > 1:
+        alike = first.get(key := name.strip().casefold())
+        if alike == name:
             raise SourceError(f"{where}: names the class {name!r} twice")
-        if alike != name:
+        if alike is not None:
             raise SourceError(f"{where}: names the class {alike!r} as {name!r} too; write it in one way")
+        first[key] = name
     return classes
 
 
