@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from acne_runtime.load import load_model
     from acne_runtime.manifest import Manifest
     from acne_runtime.model import Model
+    from acne_runtime.predictors.face_severity import FaceSeverity
     from acne_runtime.predictors.severity_model import SeverityModel
     from acne_runtime.predictors.tiling import TiledModel
     from acne_runtime.predictors.tracked_model import TrackedModel
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AcneEdgeError",
+    "FaceSeverity",
     "Label",
     "Lesion",
     "Manifest",
@@ -36,6 +38,7 @@ __all__ = [
 
 _MODULES = {
     "AcneEdgeError": "errors",
+    "FaceSeverity": "predictors.face_severity",
     "Label": "result",
     "Lesion": "result",
     "Manifest": "manifest",

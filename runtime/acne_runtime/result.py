@@ -143,6 +143,7 @@ class Result:
         severity: The severity grade, from a `SeverityModel` only.
         stable_counts: Number of confirmed lesions, by class, from a `TrackedModel` only.
         quality: How good the image is, where that was asked for.
+        region: The region of the face that it shows, from a `FaceSeverity` only.
     """
 
     source: str
@@ -158,6 +159,7 @@ class Result:
     severity: Severity | None = None
     stable_counts: Mapping[str, int] | None = None
     quality: Quality | None = None
+    region: str | None = None
 
     def __post_init__(self) -> None:
         """Raises `ValueError` unless exactly one of `lesions` and `labels` is given."""
@@ -252,6 +254,8 @@ class Result:
             "height": self.height,
             "model": self.model,
         }
+        if self.region is not None:
+            fields["region"] = self.region
         if self.lesions is not None:
             fields["lesions"] = [lesion.to_dict(self.classes) for lesion in self.lesions]
         if self.labels is not None:

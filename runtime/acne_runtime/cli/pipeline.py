@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import click
@@ -23,6 +24,7 @@ from acne_runtime.frame import Frame
 from acne_runtime.load import load_model, model_files
 from acne_runtime.model import Model, Predictor
 from acne_runtime.parallel import cpu_count, map_in_order
+from acne_runtime.predictors.face_severity import FaceSeverity
 from acne_runtime.predictors.severity_model import SeverityModel
 from acne_runtime.predictors.tiling import OVERLAP, TiledModel
 from acne_runtime.predictors.tracked_model import TrackedModel
@@ -36,11 +38,12 @@ from acne_runtime.sinks.base import Sink
 from acne_runtime.sinks.coco_file import CocoFile
 from acne_runtime.sinks.console import ConsoleSummary
 from acne_runtime.sinks.csv_file import CsvFile
+from acne_runtime.sinks.face_grade import FaceGrade
 from acne_runtime.sinks.json_lines import JsonLines
 from acne_runtime.sinks.overwrite_guard import OverwriteGuard
 from acne_runtime.sinks.progress import Progress, TileProgress
 from acne_runtime.sinks.window import Window, WindowClosedError
-from acne_runtime.sources.open_source import Source, open_camera, open_source
+from acne_runtime.sources.open_source import Source, open_camera, open_images, open_source
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +57,7 @@ class RunOptions:
     source: str | None
     camera: int | None
     recursive: bool
+    regions: tuple[tuple[str, Path], ...]
     models: tuple[str, ...]
     backend: str | None
     device: str
@@ -96,8 +100,9 @@ class RunOptions:
             given = [option for option, value in archive.items() if value]
             if given:
                 raise click.UsageError(f"{given[0]} needs --engine ray")
-        if (self.source is None) == (self.camera is None):
-            raise click.UsageError("give one of --source and --camera")
+        if [self.source is None, self.camera is None, not self.regions].count(False) != 1:
+            raise click.UsageError("give one of --source, --camera and --region")
+        self._check_regions()
         if self.json_file == "":
             raise click.UsageError("--json: empty file name")
         for option, file in (("--csv", self.csv_file), ("--coco", self.coco_file)):
@@ -111,6 +116,20 @@ class RunOptions:
             raise click.UsageError("--track follows lesions through full images; omit --tile")
         if not 0 < self.max_megapixels < math.inf:
             raise click.UsageError(f"--max-megapixels {self.max_megapixels}: not a finite number above 0")
+
+    def _check_regions(self) -> None:
+        if not self.regions:
+            return
+        if not self.severity:
+            raise click.UsageError("--region needs --severity")
+        if self.track:
+            raise click.UsageError("--track needs a video, a camera or a stream")
+        if len(self.models) > 1:
+            raise click.UsageError("--region takes one --model")
+        files = [file.resolve() for _, file in self.regions]
+        for _, file in self.regions:
+            if files.count(file.resolve()) > 1:
+                raise click.UsageError(f"--region: {file} is given twice, and its lesions would count twice")
 
     def _check_archive(self) -> None:
         if not self.source or not self.out:
@@ -183,8 +202,25 @@ class PartlyRead(Sink):
         """Does nothing."""
 
 
+class _RegionPhotographs(Predictor):
+    """Counts the lesions of each photograph for its region of the face."""
+
+    def __init__(self, face: FaceSeverity, regions: Sequence[tuple[str, Path]]):
+        self.manifest = face.manifest
+        self._face, self._regions = face, {str(file): region for region, file in regions}
+
+    def predict(self, frame: Frame) -> Result:
+        """Returns the photograph's lesions, with its region; see `FaceSeverity.add_frame`."""
+        return self._face.add_frame(self._regions[frame.source], frame)
+
+
 def _ignore(error: SourceError) -> None:
     """Frames of a video that are rejected are counted only."""
+
+
+def _raise(error: SourceError) -> None:
+    """Without one of its regions, a face has no grade."""
+    raise error
 
 
 class QualityGate:
@@ -289,19 +325,28 @@ def run(options: RunOptions) -> None:
     models += _load_models(options, threads=1 if workers > 1 and options.device == "cpu" else options.threads)
     show_progress = not options.quiet and sys.stderr.isatty()
     tile_progress = TileProgress() if show_progress else None
-    predictors = _make_predictors(options, models, tile_progress)
+    face = FaceSeverity(models[0]) if options.regions else None
+    if face:
+        predictors: list[Predictor] = [_RegionPhotographs(face, options.regions)]
+    else:
+        predictors = _make_predictors(options, models, tile_progress)
     guard = OverwriteGuard(_files_read(options, source))
     _check_output_files(options.output_files, guard)
     partly_read = PartlyRead()
     sinks: list[Sink] = [partly_read, *([tile_progress] if tile_progress else [])]
     sinks += _make_sinks(options, source, guard)
-    if show_progress and (options.output_files or options.save) and source.count > 1 and not options.tile:
+    if show_progress and (options.output_files or options.save) and source.count > 1 and not (options.tile or face):
         read_errors.progress = Progress(source.count)
         sinks.append(read_errors.progress)
     elif not options.quiet:
         sinks.append(ConsoleSummary(1.0 if source.is_video else 0.0, to_stderr=options.json_file == "-"))
+    if face:
+        lines = next((sink for sink in sinks if isinstance(sink, JsonLines)), None)
+        say = None if options.quiet else partial(click.echo, err=options.json_file == "-")
+        sinks.append(FaceGrade(face, source.count, lines, say))
     gate = None if options.quality == "off" else QualityGate(source.is_video, options.quality == "reject")
-    pipeline = Pipeline(source, predictors, sinks, gate, _ignore if source.is_video else read_errors, workers)
+    on_reject = _raise if face else _ignore if source.is_video else read_errors
+    pipeline = Pipeline(source, predictors, sinks, gate, on_reject, workers)
     pipeline.run()
     if source.is_video and pipeline.rejected:
         logger.warning(
@@ -323,14 +368,17 @@ def _open(options: RunOptions, models: Sequence[Model], on_error: ReadErrors) ->
         # Tiles need the full size; otherwise no model needs more pixels than its input has.
         return 1 if options.tile else min(reading_scale(width, height, model.manifest.input) for model in models)
 
-    if options.source is None:
+    max_pixels = round(options.max_megapixels * 1e6)
+    if options.regions:
+        source = open_images([file for _, file in options.regions], "face", None, max_pixels, scale)
+    elif options.source is None:
         assert options.camera is not None
         source = open_camera(options.camera, options.max_fps)
     else:
         source = open_source(
             options.source,
             max_fps=options.max_fps,
-            max_pixels=round(options.max_megapixels * 1e6),
+            max_pixels=max_pixels,
             scale=scale,
             on_error=on_error,
             recursive=options.recursive,

@@ -14,9 +14,17 @@ from acne_runtime.cli.click_command import Command
 from acne_runtime.cli.log_handler import log_to_stderr
 from acne_runtime.cli.pipeline import RunOptions, run
 from acne_runtime.load import DEFAULT_MODEL
+from acne_runtime.predictors.face_severity import REGIONS
 from acne_runtime.predictors.tiling import OVERLAP
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def _region(value: str) -> tuple[str, Path]:
+    region, _, file = value.partition("=")
+    if region not in REGIONS or not file:
+        raise click.BadParameter(f"{value!r} is not NAME=FILE with one of {', '.join(REGIONS)}")
+    return region, Path(file)
 
 
 @click.command(
@@ -30,6 +38,14 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="An image, folder, pattern, list (.txt), video or stream; - is standard input.",
 )
 @click.option("--recursive", is_flag=True, help="Look into a folder's folders too.")
+@click.option(
+    "--region",
+    "regions",
+    multiple=True,
+    type=_region,
+    metavar="NAME=FILE",
+    help=f"With --severity: a photograph of a region of the face ({', '.join(REGIONS)}); may be repeated.",
+)
 @click.option("--camera", type=click.IntRange(min=0), metavar="N", help="A camera; 0 is the first.")
 @click.option(
     "--model",

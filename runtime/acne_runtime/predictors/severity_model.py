@@ -56,20 +56,24 @@ class SeverityModel(Predictor):
 
     def predict(self, frame: Frame) -> Result:
         """Processes one image of half a face; see `Model.predict`."""
+        result, count = self.count(frame)
+        return dataclasses.replace(result, severity=self.severity(count))
+
+    def count(self, frame: Frame) -> tuple[Result, int]:
+        """Returns the lesions shown in an image, and how many the grade would count; see `Model.predict`."""
         result = self._model.predict(frame)
         lesions = result.lesions or ()
-        count = sum(map(self.is_counted, lesions))
         shown = tuple(lesion for lesion in lesions if lesion.score >= self._shown[lesion.name])
-        return dataclasses.replace(result, lesions=shown, severity=self.severity(count))
+        return dataclasses.replace(result, lesions=shown), sum(map(self.is_counted, lesions))
 
     def is_counted(self, lesion: Lesion) -> bool:
         """Returns whether the grade counts a lesion, which need not be shown."""
         return lesion.name in self._types and lesion.score >= self._counted[lesion.name]
 
-    def severity(self, count: int) -> Severity:
-        """Returns the severity for a number of counted lesions."""
+    def severity(self, count: float) -> Severity:
+        """Returns the severity for a number of counted lesions, which may be a mean of several photographs."""
         if self._ratios is None:
-            return Severity(grade_of(count), count, types=self._types)
+            return Severity(grade_of(round(count)), round(count), types=self._types)
         low, middle, high = (max(0, round((count + 1) * ratio - 1)) for ratio in self._ratios)
         return Severity(grade_of(middle), middle, (low, high), self._types)
 

@@ -39,7 +39,8 @@ class ConsoleSummary:
             timing = result.timing
             total = timing.preprocess + timing.inference + timing.postprocess
             model = f" ({result.model})" if len(results) > 1 else ""
-            click.echo(f"{place}{model}: {describe(result)} ({total:.0f} ms)", err=self._to_stderr)
+            region = f"{result.region}, " if result.region is not None else ""
+            click.echo(f"{region}{place}{model}: {describe(result)} ({total:.0f} ms)", err=self._to_stderr)
             if result.severity is not None:
                 click.echo(f"{place}{model}: severity {result.severity}", err=self._to_stderr)
         for hint in results[0].quality.hints if results[0].quality is not None else ():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from acne_runtime.errors import AcneEdgeError
 from acne_runtime.frame import Frame
@@ -28,7 +29,11 @@ class JsonLines:
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
         """Writes one line per model and flushes, so the file can be followed with `tail -f`."""
-        text = "".join(json.dumps(result.to_dict(self._timing), ensure_ascii=False) + "\n" for result in results)
+        self.write_objects([result.to_dict(self._timing) for result in results])
+
+    def write_objects(self, objects: Sequence[Mapping[str, Any]]) -> None:
+        """Writes one line per object, which may be something else than a result."""
+        text = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects)
         if self._file == "-":
             if sys.stdout is None:  # closed by the parent process
                 raise AcneEdgeError("there is no standard output to write JSON lines to; name a file")

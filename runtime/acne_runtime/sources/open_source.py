@@ -61,6 +61,17 @@ def open_camera(number: int, max_fps: float = 0.0) -> Source:
     return Source(live, f"camera-{number}", rate=min(max_fps or CAMERA_RATE, CAMERA_RATE), live=live)
 
 
+def open_images(
+    files: list[Path],
+    name: str,
+    on_error: Callable[[SourceError], None] | None = None,
+    max_pixels: int = image_files.MAX_PIXELS,
+    scale: image_files.ReadingScale = image_files.full_size,
+) -> Source:
+    """Opens image files, in their order; `name` is that of the source, the others as for `open_source`."""
+    return Source(image_files.read_images(files, on_error, max_pixels, scale), name, len(files), files=files)
+
+
 def open_source(
     source: str,
     *,
@@ -101,10 +112,10 @@ def open_source(
         left_out = image_files.describe_left_out(path, recursive)
         if left_out:  # or people would believe that all photographs were processed
             logger.warning("%s: %s", path, left_out)
-        return _open_images(files, path.name, on_error, max_pixels, scale)
+        return open_images(files, path.name, on_error, max_pixels, scale)
     if path.suffix.lower() == ".txt" and path.is_file():
         listed = [Path(name) for name in image_files.read_list(path)]
-        return _open_images(listed, path.stem, on_error, max_pixels, scale)
+        return open_images(listed, path.stem, on_error, max_pixels, scale)
     if path.is_file():
         return _open_file(path, max_pixels, scale)
     if glob.has_magic(source):
@@ -113,7 +124,7 @@ def open_source(
         files = list({file.resolve(): file for file in reversed(files)}.values())[::-1]  # links may lead in a circle
         if not files:
             raise SourceError(f"{source}: no image matches this pattern")
-        return _open_images(files, "photographs", on_error, max_pixels, scale)
+        return open_images(files, "photographs", on_error, max_pixels, scale)
     raise SourceError(f"{source}: no such image, folder, video or stream")
 
 
@@ -181,13 +192,3 @@ def _without_password(url: str) -> str:
     except ValueError as error:
         raise SourceError(f"{url}: not a valid URL ({error})") from error
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _open_images(
-    files: list[Path],
-    name: str,
-    on_error: Callable[[SourceError], None] | None,
-    max_pixels: int,
-    scale: image_files.ReadingScale,
-) -> Source:
-    return Source(image_files.read_images(files, on_error, max_pixels, scale), name, len(files), files=files)

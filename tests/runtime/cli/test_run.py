@@ -178,8 +178,8 @@ def test_both_backends_give_the_same_answer(exported, photo):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ([], "give one of --source and --camera"),
-        (["--source", "a.jpg", "--camera", "0"], "give one of --source and --camera"),
+        ([], "give one of --source, --camera and --region"),
+        (["--source", "a.jpg", "--camera", "0"], "give one of --source, --camera and --region"),
         (["--camera", "-1"], "--camera"),
         (["--camera", "front"], "--camera"),
         (["--source", "a.jpg", "--score-threshold", "1.5"], "--score-threshold"),
@@ -431,6 +431,71 @@ def test_severity_is_in_every_kind_of_answer(photo, model):
     assert answer["severity"]["lesions"] == inflamed
     assert "Not a medical diagnosis" in answer["severity"]["note"]
     assert f"severity {answer['severity']['grade']} (about {inflamed} papules and pustules" in done.stderr
+
+
+@pytest.fixture
+def regions(tmp_path):
+    """`--region` of a forehead, and of a chin twice."""
+    names = {"forehead": "f.png", "chin": "c.png", "chin ": "d.png"}
+    files = [write_picture(tmp_path / file, 90, 120, seed=seed) for seed, file in enumerate(names.values())]
+    return [part for name, file in zip(names, files, strict=True) for part in ("--region", f"{name.strip()}={file}")]
+
+
+def test_regions_of_a_face_give_one_grade(regions, model):
+    done = run(*regions, "--model", model, "--severity", "--json", "-")
+    assert done.exit_code == 0
+    *photographs, face = json_lines(done.stdout)
+    counted = [answer["counts"]["papules"] + answer["counts"]["pustules"] for answer in photographs]
+    assert sum(counted) > 0
+    assert [answer["region"] for answer in photographs] == ["forehead", "chin", "chin"]
+    assert not any("severity" in answer for answer in photographs)
+    assert face["regions"] == {
+        "forehead": {"photographs": 1, "counted": counted[0]},
+        "chin": {"photographs": 2, "counted": (counted[1] + counted[2]) / 2},
+    }
+    assert face["severity"]["lesions"] == round(counted[0] + (counted[1] + counted[2]) / 2)
+    assert face["face"] == "half"
+    first, *_, grade, disclaimer = done.stderr.splitlines()
+    assert first.startswith(f"forehead, {regions[1].partition('=')[2]}: ")
+    assert grade.startswith(f"half of the face (forehead, chin): severity {face['severity']['grade']} (about ")
+    assert disclaimer == NO_DIAGNOSIS
+
+
+def test_a_face_with_a_region_that_cannot_be_read_has_no_grade(regions, model, tmp_path):
+    (tmp_path / "c.png").write_bytes(b"no picture")
+    done = run(*regions, "--model", model, "--severity", "--json", "-")
+    assert done.exit_code == 1
+    assert [answer.get("region") for answer in json_lines(done.stdout)] == ["forehead"]
+    assert f"Error: {tmp_path / 'c.png'}: " in done.stderr
+    assert "severity" not in done.stderr
+
+
+def test_a_face_with_a_region_that_cannot_be_used_has_no_grade(regions, model, tmp_path):
+    cv2.imwrite(str(tmp_path / "d.png"), np.zeros((90, 120, 3), np.uint8))
+    done = run(*regions, "--model", model, "--severity", "--quality", "reject")
+    assert done.exit_code == 1
+    assert "cannot be used" in done.stderr
+    assert "severity" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["chin=a.png"], "--region needs --severity"),
+        (["--severity", "cheek=a.png"], "'cheek=a.png' is not NAME=FILE with one of forehead, left-cheek"),
+        (["--severity", "chin"], "'chin' is not NAME=FILE"),
+        (["--severity", "chin=a.png", "chin=./a.png"], "--region: a.png is given twice"),
+        (["--severity", "chin=a.png", "--source", "b.png"], "give one of --source, --camera and --region"),
+        (["--severity", "chin=a.png", "--tile"], "--severity was validated on full images only"),
+        (["--severity", "chin=a.png", "--track"], "--track needs a video"),
+        (["--severity", "chin=a.png", "--model", "a.onnx", "--model", "b.onnx"], "--region takes one --model"),
+    ],
+)
+def test_wrong_use_of_regions_is_refused(options, problem):
+    spelled = [part for one in options for part in (["--region", one] if one.startswith("ch") else [one])]
+    done = run(*spelled)
+    assert done.exit_code == 2
+    assert problem in done.stderr
 
 
 @pytest.mark.parametrize(
