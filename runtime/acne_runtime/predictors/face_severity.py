@@ -118,5 +118,6 @@ class FaceSeverity:
 
     def __str__(self) -> str:
         """Returns it as text, such as `half of the face (forehead, chin): severity mild (about 3 ...)`."""
-        face = "both halves of the face, for one half" if self.is_whole else "half of the face"
-        return f"{face} ({', '.join(self.photographs)}): severity {self.severity}"
+        regions = ", ".join(self.photographs)
+        face = f"face ({regions}; half of the sum)" if self.is_whole else f"half of the face ({regions})"
+        return f"{face}: severity {self.severity}"

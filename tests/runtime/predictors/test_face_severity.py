@@ -73,7 +73,7 @@ def test_with_both_cheeks_the_grade_rests_on_half_of_the_sum():
     assert both.severity.lesions == round(31 * 0.8 - 1)
     assert [face.to_dict()["face"] for face in (one, both)] == ["half", "whole"]
     assert str(one).startswith("half of the face (left-cheek): severity moderate (about 16 ")
-    assert str(both).startswith("both halves of the face, for one half (left-cheek, right-cheek): severity severe")
+    assert str(both).startswith("face (left-cheek, right-cheek; half of the sum): severity severe")
 
 
 def test_the_order_of_photographs_changes_nothing():
