@@ -1,8 +1,8 @@
-"""What the detector's boxes lack to an IoU of one half, and how well people agree on where a lesion is.
+"""Localization errors of the detector, and how well annotators agree on where a lesion is.
 
     python -m benchmarks.accuracy.localization ../shared/data
 
-First, average precision if predicted boxes had the size or the centre of the annotated ones that hold their centre:
+First, average precision if predicted boxes had the size or the centre of the annotated ones that they match by centre:
 what is lost to each. Second, lesions that the two annotations of ACNE04 (acne04, acne04v2) mark once each: how far the
 centres of their marks and of the predicted box lie apart.
 """
@@ -21,13 +21,21 @@ from acne_runtime.load import DEFAULT_MODEL, load_model
 from acne_runtime.model import Model
 from acne_trainer.data.dataset import Dataset
 from acne_trainer.data.load import read_split
-from acne_trainer.evaluation.evaluate import predict_split
+from acne_trainer.data.mixture import UNTYPED_NAME
+from acne_trainer.evaluation.evaluate import as_untyped, predict_split
 from acne_trainer.metrics.matching import average_precisions, match, match_and_rank
 from acne_trainer.metrics.scored_image import ScoredImage, pair_with_ground_truth
 from benchmarks.accuracy.whole_faces import with_photographs
 from benchmarks.tables import Row, publish
 
 SETS = {"acne04": "whole faces", "acne4": "close-ups"}
+CHANGES = {
+    "as predicted": (False, False),
+    "with the annotated centre": (False, True),
+    "with the annotated size": (True, False),
+    "with both": (True, True),
+}
+"""Whether predicted boxes get the annotated size, and the annotated centre."""
 
 
 @click.command(help=__doc__)
@@ -39,7 +47,18 @@ def main(root: Path, name: str, split: str) -> None:
     model = load_model(name)
     sets = {folder: read_split(root / folder, split) for folder in SETS}
     images = {folder: paired(model, data) for folder, data in sets.items()}
-    publish("localization", [losses(images, size, centre) for size in (False, True) for centre in (False, True)])
+    rows: list[dict[str, str | int | float]] = []
+    for what, (size, centre) in CHANGES.items():
+        changed = {folder: [with_truth(image, size, centre) for image in images[folder]] for folder in SETS}
+        rows.append(
+            {"boxes": what}
+            | {
+                f"{title}: AP at IoU {iou}": average_precision(changed[folder], iou)
+                for folder, title in SETS.items()
+                for iou in (0.5, 0.3)
+            }
+        )
+    publish("localization", rows)
     with tempfile.TemporaryDirectory() as folder:
         _, second = with_photographs(root / "acne04v2", root / "acne04", Path(folder), split)
         marks = {sample.path.name: _centre_and_size(sample.boxes)[:, :2] for sample in second.samples}
@@ -49,41 +68,22 @@ def main(root: Path, name: str, split: str) -> None:
         for sample, image in zip(sets["acne04"].samples, images["acne04"], strict=True)
         if sample.path.name in marks
     ]
-    publish("localization_of_people", agreement(np.concatenate(pairs)))
+    publish("annotator_agreement", agreement(np.concatenate(pairs)))
 
 
 def paired(model: Model, data: Dataset) -> list[ScoredImage]:
     """Returns the photographs with all predicted boxes, all types as one."""
-    results = predict_split(model, data)
-    classes = model.manifest.classes if len(data.classes) > 1 else data.classes
-    if len(data.classes) == 1:
-        results = [
-            dataclasses.replace(
-                result,
-                lesions=tuple(dataclasses.replace(one, name=classes[0], types=None) for one in result.lesions or ()),
-            )
-            for result in results
-        ]
-    return [image.as_one_class() for image in pair_with_ground_truth(data.samples, results, classes)]
+    results = [as_untyped(result) for result in predict_split(model, data)]
+    return [image.as_one_class() for image in pair_with_ground_truth(data.samples, results, (UNTYPED_NAME,))]
 
 
-def losses(images: dict[str, list[ScoredImage]], size: bool, centre: bool) -> Row:
-    """Returns a row of average precisions with the size or centre of the ground truth, or both."""
-    what = {(False, False): "as predicted", (True, False): "with the annotated size"}
-    row: dict[str, str | int | float] = {
-        "boxes": what.get((size, centre), "with both" if size else "with the annotated centre")
-    }
-    for folder, title in SETS.items():
-        changed = [with_truth(image, size, centre) for image in images[folder]]
-        for iou in (0.5, 0.3):
-            ranked = match_and_rank(changed, 0, iou)
-            value = average_precisions(ranked, np.ones((1, len(changed))))[0]
-            row[f"{title}: AP at IoU {iou}"] = f"{value:.3f}"
-    return row
+def average_precision(images: list[ScoredImage], iou: float) -> str:
+    """Returns it as text."""
+    return f"{average_precisions(match_and_rank(images, 0, iou), np.ones((1, len(images))))[0]:.3f}"
 
 
 def with_truth(image: ScoredImage, size: bool, centre: bool) -> ScoredImage:
-    """Returns the photograph with boxes that take size or centre from the annotated box that holds their centre."""
+    """Returns the photograph with boxes that take size or centre from the annotated box they match by centre."""
     matched = match(image.gt_boxes, image.pred_boxes, "centre")
     tp = matched >= 0
     boxes, gt = _centre_and_size(image.pred_boxes), _centre_and_size(image.gt_boxes)[matched[tp]]

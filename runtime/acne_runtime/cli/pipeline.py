@@ -100,7 +100,7 @@ class RunOptions:
             given = [option for option, value in archive.items() if value]
             if given:
                 raise click.UsageError(f"{given[0]} needs --engine ray")
-        if [self.source is None, self.camera is None, not self.regions].count(False) != 1:
+        if sum((self.source is not None, self.camera is not None, bool(self.regions))) != 1:
             raise click.UsageError("give one of --source, --camera and --region")
         self._check_regions()
         if self.json_file == "":
@@ -342,8 +342,8 @@ def run(options: RunOptions) -> None:
         sinks.append(ConsoleSummary(1.0 if source.is_video else 0.0, to_stderr=options.json_file == "-"))
     if face:
         lines = next((sink for sink in sinks if isinstance(sink, JsonLines)), None)
-        say = None if options.quiet else partial(click.echo, err=options.json_file == "-")
-        sinks.append(FaceGrade(face, source.count, lines, say))
+        echo = None if options.quiet else partial(click.echo, err=options.json_file == "-")
+        sinks.append(FaceGrade(face, source.count, lines, echo))
     gate = None if options.quality == "off" else QualityGate(source.is_video, options.quality == "reject")
     on_reject = _raise if face else _ignore if source.is_video else read_errors
     pipeline = Pipeline(source, predictors, sinks, gate, on_reject, workers)

@@ -12,28 +12,28 @@ from acne_runtime.sinks.json_lines import JsonLines
 
 
 class FaceGrade(Sink):
-    """Says the grade once all photographs were counted, and never of some of them."""
+    """Reports the grade once all photographs are counted, never a partial one."""
 
-    def __init__(self, face: FaceSeverity, expected: int, lines: JsonLines | None, say: Callable[[str], None] | None):
+    def __init__(self, face: FaceSeverity, expected: int, lines: JsonLines | None, echo: Callable[[str], None] | None):
         """Prepares it.
 
         Args:
             face: Has counted each photograph before it comes here.
             expected: Number of photographs.
-            lines: Gets the grade as its last line, if it is there.
-            say: Gets it as text, if it is there.
+            lines: Gets the grade as its last line; `None` without JSON output.
+            echo: Prints it as text; `None` with `--quiet`.
         """
-        self._face, self._expected, self._lines, self._say = face, expected, lines, say
+        self._face, self._expected, self._lines, self._echo = face, expected, lines, echo
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
-        """Says the grade after the last photograph."""
+        """Reports the grade after the last photograph."""
         self._expected -= 1
         if self._expected:
             return
         if self._lines is not None:
             self._lines.write_objects([{"schema": SCHEMA, **self._face.to_dict()}])
-        if self._say is not None:
-            self._say(str(self._face))
+        if self._echo is not None:
+            self._echo(str(self._face))
 
     def close(self) -> None:
         """Does nothing."""

@@ -138,7 +138,7 @@ def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Resu
             raise SourceError(f"{split.path}: its labels have no boxes, which a detector is scored on")
     results = predict_split(model, data) if results is None else results
     if untyped:
-        results = [_untyped(result) for result in results]
+        results = [as_untyped(result) for result in results]
     if manifest.task == "detection":
         baseline = ConstantDetector.of(train.samples, len(train.classes))
         report = detection_report(data.samples, results, data.classes, manifest.thresholds, manifest.input, baseline)
@@ -150,7 +150,7 @@ def evaluate(model: Model, train: Dataset, data: Dataset, results: Sequence[Resu
     return {name: _json(value) for name, value in report.items()}
 
 
-def _untyped(result: Result) -> Result:
+def as_untyped(result: Result) -> Result:
     """Returns a result whose lesions are of the one class `lesion`."""
     lesions = tuple(Lesion(UNTYPED_NAME, lesion.score, lesion.box) for lesion in result.lesions or ())
     return dataclasses.replace(result, classes=(UNTYPED_NAME,), lesions=lesions)
